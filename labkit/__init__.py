@@ -1,0 +1,54 @@
+"""labkit: a mail internet that fits into a notebook.
+
+    from labkit import partners, show
+    world = await partners(st=11, partner=2).start()
+    sent = await world.laptop.send("bob@st2.sne21.test", "Hello", "Does this arrive?")
+    show(sent)
+
+The rooms, in reading order (an arrow goes down this list backwards, or not at all: see ARCHITECTURE.md):
+
+    mail       the vocabulary: address, envelope, message, reply, question, event
+    eximconf   Exim's configuration language: read, expand, match
+    smtp       both sides of a conversation, as machines without a network; access control lists
+    routing    where a message goes
+    delivery   what a transport will do
+    queue      what waits, and for how long; delivery reports
+    net        all input and output: sockets, names, spool, mailboxes
+    mta        one mail transfer agent
+    lab        worlds: hosts, clock, agenda, journal, scenarios
+    teach      views and checks, for notebooks
+    cli        the same for the command line
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from labkit.lab.world import World, partners
+    from labkit.teach.checks import check
+    from labkit.teach.show import show
+
+__version__ = "0.1.0"
+__all__ = ["World", "check", "partners", "show"]
+
+_WHERE = {
+    "World": "labkit.lab.world",
+    "partners": "labkit.lab.world",
+    "check": "labkit.teach.checks",
+    "show": "labkit.teach.show",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Fetch a public name when it is first used: `import labkit` itself costs next to nothing."""
+    if name not in _WHERE:
+        raise AttributeError(f"labkit has no {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

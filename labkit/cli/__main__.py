@@ -1,0 +1,7 @@
+"""So that `python -m labkit.cli` works."""
+
+import sys
+
+from labkit.cli import main
+
+sys.exit(main())

@@ -1,0 +1,28 @@
+"""`labkit lint FILE...`: read configuration files; say what is wrong, or that nothing is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from labkit.eximconf.configuration import read
+from labkit.eximconf.reader import ConfigurationError
+from labkit.mta.compiled import compile_configuration
+
+HOST = "host.example.test"  # stands in for the host that the file is for
+ADDRESS = "192.0.2.1"
+
+
+def lint(files: Sequence[str]) -> int:
+    """Read each file as a host would. Returns 0 if all can be run, else 1."""
+    status = 0
+    for file in files:
+        try:
+            with open(file, encoding="utf-8") as opened:
+                compile_configuration(read(opened.read(), file), HOST, (ADDRESS,))
+        except (OSError, UnicodeDecodeError, ConfigurationError) as problem:
+            print(problem, file=sys.stderr)
+            status = 1
+        else:
+            print(f"{file}: labkit can run it")
+    return status

@@ -1,0 +1,93 @@
+"""The main log of a host, in Exim's form, written from the journal.
+
+STANDARDS  Exim specification, chapter "Log files"
+READ NEXT  host.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from labkit.mail.dates import log_date
+from labkit.mail.event import EventKind, MailEvent
+
+# Exim's error numbers: those of the system, and negative ones of its own
+_ERRORS = (
+    ("Connection refused", 111),
+    ("Connection timed out", 110),
+    ("the server closed the connection", -18),
+    ("lost the connection", -18),
+    ("SMTP error from remote mail server after RCPT TO", -44),
+    ("SMTP error from remote mail server after end of data", -46),
+    ("retry time not reached for any host", -54),
+    ("retry time not reached", -52),
+)
+
+
+def main_log(events: Iterable[MailEvent]) -> Iterator[str]:
+    """The lines of the main log for these events (of one host)."""
+    for event in events:
+        if (line := _LINES.get(event.kind)) is not None:
+            ident = f"{event.queue_id} " if event.queue_id and event.kind is not EventKind.REJECTED else ""
+            yield printable(f"{log_date(event.at)} {ident}{line(event)}")
+
+
+def printable(text: str) -> str:
+    """Text with escapes for what would begin a new line or control a terminal: strangers write in this log too."""
+    if text.isprintable():
+        return text
+    escaped = (c if c.isprintable() else c.encode("utf-8", "surrogateescape") for c in text)
+    return "".join(c if isinstance(c, str) else "".join(f"\\{octet:03o}" for octet in c) for c in escaped)
+
+
+def _received(event: MailEvent) -> str:
+    host = f" H={_client(event)}" if event.remote_address else " U=exim"
+    message_id = f" id={event.message_id.strip('<>')}" if event.message_id else ""
+    return f"<= {event.sender or '<>'}{host} P={event.protocol} S={event.size}{message_id}"
+
+
+def _delivered(event: MailEvent) -> str:
+    local = "" if event.remote_host else f"{(event.recipient or '').partition('@')[0]} <{event.recipient}>"
+    confirmation = f' C="{event.code} {event.text}"' if event.remote_host and event.code else ""
+    return f"=> {local or event.recipient}{_way(event)}{confirmation}"
+
+
+def _deferred(event: MailEvent) -> str:
+    text = event.text or ""
+    number = next((n for start, n in _ERRORS if text.startswith(start)), 0)
+    return f"== {event.recipient}{_way(event)} defer ({number}): {text}"
+
+
+def _failed(event: MailEvent) -> str:
+    return f"** {event.recipient}{_way(event)}: {event.text}"
+
+
+def _rejected(event: MailEvent) -> str:
+    if event.recipient is None:
+        return event.text or ""
+    verb = "temporarily rejected" if event.code is not None and event.code < 500 else "rejected"
+    return f"H={_client(event)} F=<{event.sender}> {verb} RCPT <{event.recipient}>: {event.text}"
+
+
+def _client(event: MailEvent) -> str:
+    return f"({event.remote_host}) [{event.remote_address}]"
+
+
+def _way(event: MailEvent) -> str:
+    router = f" R={event.router}" if event.router else ""
+    transport = f" T={event.transport}" if event.transport else ""
+    host = f" H={event.remote_host} [{event.remote_address}]" if event.remote_host else ""
+    return f"{router}{transport}{host}"
+
+
+_LINES: dict[EventKind, Callable[[MailEvent], str]] = {
+    EventKind.STARTED: lambda event: f"labkit daemon started: {event.text}",
+    EventKind.STOPPED: lambda event: "labkit daemon stopped",
+    EventKind.RECEIVED: _received,
+    EventKind.DELIVERED: _delivered,
+    EventKind.DEFERRED: _deferred,
+    EventKind.FAILED: _failed,
+    EventKind.REJECTED: _rejected,
+    EventKind.FROZEN: lambda event: event.text or "Frozen",
+    EventKind.COMPLETED: lambda event: "Completed",
+}

@@ -1,0 +1,365 @@
+"""A world: hosts, laptops and names on one network, with one clock, one agenda and one journal.
+
+WHAT       `world = await partners(st=11, partner=2).start()`, or `async with partners() as world:`.
+DOES       starts and stops everything, lets mail move (`settle`) and time pass (`advance`).
+RULES      in a notebook a new world ends the former one, so a cell can be run again; ports go with the world.
+READ NEXT  the room teach
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar
+
+from labkit.lab.agenda import Agenda, Entry
+from labkit.lab.clock import Clock
+from labkit.lab.conversations import Journey, journey
+from labkit.lab.doorplate import Door, write_doorplate
+from labkit.lab.host import Host
+from labkit.lab.journal import Journal
+from labkit.lab.laptop import Laptop
+from labkit.lab.scenarios import Scenario, partners_scenario
+from labkit.mail.dates import in_words
+from labkit.mail.event import EventKind
+from labkit.mail.message import Message
+from labkit.net.dns_server import DnsServer
+from labkit.net.dns_zones import Zones, read_zone
+from labkit.net.loopback import Loopback
+from labkit.net.memory import Memory
+from labkit.net.network import LoopbackUnavailable, Network, PortTaken
+
+KEPT = Path(".lab")  # in the student's working copy: what outlives a world
+HEARTBEAT = 0.1  # seconds: how soon the stop button of a notebook takes effect while a cell waits
+_PROCESSES = 62 * 62  # queue ids of different students begin in different places
+
+
+class World:
+    """A lab world.
+
+    `folder`: where the hosts' disks and the journal are; None makes a private one that goes with the world, a
+    folder that holds an earlier world resumes it. `network`: "loopback", "memory", or "auto" (loopback where this
+    machine has it). `seed` varies what is otherwise arbitrary. `queue_interval`: between queue runs, None for
+    daemons without -q. `alongside`: do not end the former world of this notebook.
+    """
+
+    _former: ClassVar[World | None] = None
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        folder: str | Path | None = None,
+        network: str = "auto",
+        seed: int = 1,
+        queue_interval: timedelta | None = timedelta(minutes=15),
+        alongside: bool = False,
+    ) -> None:
+        if network not in ("auto", "loopback", "memory"):
+            raise ValueError(f"network {network!r}: it is auto, loopback or memory")
+        self.scenario = scenario
+        self.seed = seed
+        self.alongside = alongside
+        self._wanted_network = network
+        self._queue_interval = queue_interval
+        self.network: Network = Memory(scenario.addresses)  # until start; first, as it may refuse an address
+        self.zones = Zones(*(read_zone(text, origin, f"{origin}.zone") for origin, text in scenario.zones))
+        self.nameserver = DnsServer(self.zones)
+        self._private = tempfile.TemporaryDirectory(prefix="labkit-") if folder is None else None
+        self.folder = Path(self._private.name if self._private else folder or "").absolute()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.clock = Clock()
+        self.journal = Journal(self.now, self._journal_path())
+        for event in self.journal:  # a resumed world goes on when it stopped
+            self.clock.jump_to(max(event.at, self.clock.now))
+        self.agenda = Agenda(self.clock, self._note_problem)
+        self._process = scenario.student_number * _PROCESSES + seed + len(self.journal)
+        self.hosts: dict[str, Host] = {}
+        self.laptops: dict[str, Laptop] = {}
+        self.is_running = False
+        self.why_memory = ""
+        self._background: list[asyncio.Task[None]] = []
+        self._doorplate: Path | None = None
+
+    def __repr__(self) -> str:
+        state = "running" if self.is_running else "stopped"
+        return f"<world {self.scenario.title}, {state}, {self.clock.now:%a %d %b %Y %H:%M} lab time>"
+
+    # --- what its hosts are given (mta.surroundings) ------------------------------------------
+
+    def now(self) -> datetime:
+        """Lab time, UTC."""
+        return self.clock.now
+
+    def at(self, instant: datetime, action: Callable[[], Awaitable[None]], what: str) -> Entry:
+        return self.agenda.at(instant, action, what)
+
+    async def sleep(self, span: timedelta) -> None:
+        await self.agenda.sleep(span)
+
+    def next_process(self) -> int:
+        self._process += 1
+        return self._process
+
+    def note(self, host: str, kind: EventKind, **details: Any) -> None:
+        self.journal.note(host, kind, **details)
+
+    def _note_problem(self, what: str, problem: Exception) -> None:
+        self.journal.note("lab", EventKind.REJECTED, text=f"internal problem: {what}: {problem!r}")
+
+    # --- starting and stopping ----------------------------------------------------------------
+
+    async def start(self) -> World:
+        """Start the nameserver and every host. Raises ConfigurationError, LoopbackUnavailable."""
+        if self.is_running:
+            return self
+        if _in_notebook() and not self.alongside:
+            if World._former is not None and World._former is not self:
+                await World._former.stop()
+            World._former = self
+        await self._open_network()
+        self.is_running = True
+        self._hang_out_doorplate()
+        loop = asyncio.get_running_loop()
+        self._background = [loop.create_task(self.agenda.attend()), loop.create_task(_heartbeat())]
+        await self.settle()
+        return self
+
+    async def _open_network(self) -> None:
+        """Take the first port base on which everything can listen."""
+        skip: set[int] = set()
+        while True:
+            self.network = self._new_network(skip)
+            try:
+                await self._open_hosts()
+                return
+            except PortTaken as taken:
+                skip.add(taken.base)
+                await self._close_hosts()
+            except LoopbackUnavailable as problem:
+                await self._close_hosts()
+                if self._wanted_network == "loopback":
+                    raise
+                self._wanted_network, self.why_memory = "memory", str(problem)
+            except BaseException:
+                await self._close_hosts()
+                raise
+
+    def _new_network(self, skip: set[int]) -> Network:
+        if self._wanted_network == "memory":
+            return Memory(self.scenario.addresses)
+        return Loopback(self.scenario.addresses, skip=skip)
+
+    async def _open_hosts(self) -> None:
+        await self.nameserver.start(self.network, self.scenario.nameserver)
+        for plan in self.scenario.hosts:
+            self.hosts[plan.name] = Host(self, plan, self.folder / plan.name, self._queue_interval)
+        for laptop in self.scenario.laptops:
+            self.laptops[laptop.name] = Laptop(self, laptop)
+        for host in self.hosts.values():
+            await host.start()
+
+    async def _close_hosts(self) -> None:
+        for host in self.hosts.values():
+            host.mta.close()
+        self.hosts.clear()
+        self.laptops.clear()
+        self.nameserver.close()
+        await self.network.close()
+
+    async def stop(self) -> None:
+        """Stop everything and let go of all ports; may be called again. The journal stays readable."""
+        self.is_running = False
+        if World._former is self:
+            World._former = None
+        if self._doorplate is not None:
+            self._doorplate.unlink(missing_ok=True)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        self._background.clear()
+        self.agenda.close()
+        await self._close_hosts()
+        self.journal.close()
+        if self._private is not None:
+            with contextlib.suppress(OSError):
+                self._private.cleanup()
+
+    async def __aenter__(self) -> World:
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _hang_out_doorplate(self) -> None:
+        """Tell `./lab shell` where everything is, if this is the student's working copy."""
+        if not isinstance(self.network, Loopback) or not KEPT.is_dir():
+            return
+        places = [(host.name, host.address, port) for host in self.hosts.values() for port in host.mta.ports]
+        places.append(("nameserver", self.scenario.nameserver, 53))
+        doors = [Door(name, address, port, *self.real(address, port)) for name, address, port in places]
+        callers = {laptop.name: self.real(laptop.address, 25)[0] for laptop in self.laptops.values()}
+        self._doorplate = write_doorplate(KEPT.absolute(), self.scenario.title, doors, callers)
+
+    def _journal_path(self) -> Path:
+        """In the student's working copy (which has a folder .lab) the journal outlives the world."""
+        if self._private is not None and KEPT.is_dir():
+            path = KEPT.absolute() / f"{self.scenario.name}-st{self.scenario.student_number}.journal"
+            path.unlink(missing_ok=True)  # a fresh world begins a fresh journal
+            return path
+        return self.folder / "journal"
+
+    # --- letting things happen ----------------------------------------------------------------
+
+    async def settle(self) -> None:
+        """Let everything happen that is due now: mail moves, lab time stands still."""
+        await self.agenda.carry_out_due()
+        self.journal.flush()
+
+    async def do(self, action: Callable[[], Awaitable[None]], what: str) -> None:
+        """Do one thing in its turn and return when it and what follows from it is done.
+
+        If it has to wait (for a nameserver that does not answer), lab time passes. What `action` raises is raised here.
+        """
+        outcome: list[Exception | None] = []
+
+        async def guarded() -> None:
+            try:
+                await action()
+            except Exception as problem:
+                outcome.append(problem)
+            else:
+                outcome.append(None)
+
+        self.agenda.at(self.now(), guarded, what)
+        await self.settle()
+        while not outcome and (instant := self.agenda.next_instant()) is not None:
+            await self.agenda.run_until(instant)
+            self.journal.flush()
+        if outcome and outcome[0] is not None:
+            raise outcome[0]
+
+    async def advance(self, **span: float) -> None:
+        """Let lab time pass: `advance(hours=4)`, `advance(days=5)` (the words of timedelta).
+
+        Everything that is due on the way happens at its instant. Raises RuntimeError while a program from outside
+        is connected (its time is real), ValueError for a negative span.
+        """
+        length = timedelta(**span)
+        if length < timedelta(0):
+            raise ValueError("lab time cannot go back")
+        callers = self.network.foreign_connections()
+        if callers:
+            names = ", ".join(str(peer) for peer in callers)
+            raise RuntimeError(
+                f"a program outside the lab is still connected ({names}): let it say QUIT first"
+            )
+        before = self.now()
+        await self.agenda.run_until(before + length)
+        self.journal.note("lab", EventKind.CLOCK, text=f"{in_words(length)} passed")
+        self.journal.flush()
+
+    # --- who is who ---------------------------------------------------------------------------
+
+    def host(self, name: str) -> Host:
+        """The host of that name. Raises KeyError naming those there are."""
+        if name not in self.hosts:
+            raise KeyError(
+                f"no host {name} in this world; there are {', '.join(self.hosts) or 'none (is it started?)'}"
+            )
+        return self.hosts[name]
+
+    def _by_role(self, role: str) -> Host:
+        return next(host for host in self.hosts.values() if host.role == role)
+
+    @property
+    def mine(self) -> Host:
+        """The student's host."""
+        return self._by_role("student")
+
+    @property
+    def partner(self) -> Host:
+        """The partner's host."""
+        return self._by_role("partner")
+
+    @property
+    def laptop(self) -> Laptop:
+        """The student's laptop."""
+        return self._laptop_of("student")
+
+    @property
+    def partner_laptop(self) -> Laptop:
+        return self._laptop_of("partner")
+
+    def _laptop_of(self, role: str) -> Laptop:
+        name = next(plan.name for plan in self.scenario.laptops if plan.role == role)
+        return self.laptops[name]
+
+    def journey(self, message: Message | str) -> Journey:
+        """What became of a message, on all hosts: given as the message, or by its Message-ID.
+
+        Raises ValueError for a message without one.
+        """
+        message_id = message if isinstance(message, str) else message.first("Message-ID")
+        if message_id is None:
+            raise ValueError("the message has no Message-ID to follow it by")
+        return journey(self.journal, message_id)
+
+    def real(self, address: str, port: int) -> tuple[str, int]:
+        """Where a lab address and port really are, for smtplib, dig and others outside the lab.
+
+        Raises RuntimeError in a world in memory, where no other program can take part.
+        """
+        if not isinstance(self.network, Loopback):
+            raise RuntimeError("this world has no sockets: other programs cannot reach it")
+        return self.network.real_place(address, port)
+
+
+def partners(
+    st: int = 11,
+    partner: int = 2,
+    apex: str = "sne21.test",
+    *,
+    address: str | None = None,
+    partner_address: str | None = None,
+    folder: str | Path | None = None,
+    network: str = "auto",
+    seed: int = 1,
+    queue_interval: timedelta | None = timedelta(minutes=15),
+    alongside: bool = False,
+) -> World:
+    """The world of two partners: st<st>.<apex> and st<partner>.<apex>, each with an MTA and a laptop.
+
+    See `partners_scenario` for the names and addresses, `World` for the rest.
+    """
+    scenario = partners_scenario(st, partner, apex, address, partner_address)
+    return World(
+        scenario,
+        folder=folder,
+        network=network,
+        seed=seed,
+        queue_interval=queue_interval,
+        alongside=alongside,
+    )
+
+
+def _in_notebook() -> bool:
+    if "IPython" not in sys.modules:
+        return False
+    from IPython.core.getipython import get_ipython
+
+    return hasattr(get_ipython(), "kernel")
+
+
+async def _heartbeat() -> None:
+    """Wake the loop often, so that the stop button takes effect soon while a cell waits."""
+    while True:
+        await asyncio.sleep(HEARTBEAT)

@@ -1,0 +1,89 @@
+"""Everything that happens is one event; logs, views, checks and reports read events and keep no second record.
+
+WHAT       `MailEvent` with two grades: facts (any MTA gives them) and insights (only labkit can).
+RULES      checks use facts only, so that they judge a real Exim by the same rule.
+READ NEXT  labkit/lab/journal.py keeps them; then the room smtp
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+
+class EventKind(str, Enum):
+    """What happened. The first group are facts, the second insights."""
+
+    STARTED = "started"  # the daemon began to listen
+    STOPPED = "stopped"
+    RECEIVED = "received"  # responsibility taken, RFC 5321 §6.1
+    REJECTED = "rejected"  # a command or a message refused
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    FAILED = "failed"  # a recipient given up
+    FROZEN = "frozen"
+    COMPLETED = "completed"  # no recipient is left at this host
+    DIALOGUE = "dialogue"  # a line of an SMTP conversation
+    QUESTION = "question"  # a question a decision asked, and the answer
+    ACL_STEP = "acl step"
+    ROUTED = "routed"
+    CLOCK = "clock"  # lab time moved
+
+    @property
+    def is_fact(self) -> bool:
+        return self not in INSIGHTS
+
+
+INSIGHTS = frozenset(
+    {EventKind.DIALOGUE, EventKind.QUESTION, EventKind.ACL_STEP, EventKind.ROUTED, EventKind.CLOCK}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailEvent:
+    """One thing that happened, at lab time `at` (UTC), on the host of that name. Absent details are None."""
+
+    number: int
+    at: datetime
+    host: str
+    kind: EventKind
+    queue_id: str | None = None
+    sender: str | None = None  # the reverse-path; "" is the null path
+    recipient: str | None = None
+    router: str | None = None
+    transport: str | None = None
+    remote_host: str | None = None
+    remote_address: str | None = None
+    remote_port: int | None = None
+    protocol: str | None = None
+    size: int | None = None
+    message_id: str | None = None
+    code: int | None = None  # of the SMTP reply that decided
+    session: int | None = None  # which conversation a dialogue line belongs to
+    speaker: str | None = None  # "C" or "S"
+    state: str | None = None  # where the server's session stood after a dialogue line
+    text: str | None = None
+
+    def to_json(self) -> str:
+        """One line of JSON; absent details are left out."""
+        details = {name: value for name in _FIELDS if (value := getattr(self, name)) is not None}
+        details["at"] = self.at.isoformat()
+        details["kind"] = self.kind.value
+        return json.dumps(details, ensure_ascii=True)
+
+    @classmethod
+    def from_json(cls, line: str) -> MailEvent:
+        """Read a line that `to_json` wrote. Raises ValueError for anything else."""
+        try:
+            details: dict[str, Any] = json.loads(line)
+            details["at"] = datetime.fromisoformat(details["at"])
+            details["kind"] = EventKind(details["kind"])
+            return cls(**{name: value for name, value in details.items() if name in _FIELDS})
+        except (KeyError, TypeError, AttributeError) as problem:
+            raise ValueError(f"not an event: {line[:60]!r} ({problem})") from problem
+
+
+_FIELDS = tuple(field.name for field in fields(MailEvent))

@@ -1,0 +1,184 @@
+"""SMTP replies, each named once, in Exim's words.
+
+WHAT       `Reply` is a code and its lines; the constants are what a server of this house says.
+STANDARDS  RFC 5321 §4.2 (codes), §4.2.1 (first digit); the wording is that of Exim 4.96
+READ NEXT  asking.py
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Severity(Enum):
+    """The first digit of a reply code, RFC 5321 §4.2.1."""
+
+    POSITIVE = 2
+    INTERMEDIATE = 3
+    TRANSIENT = 4
+    PERMANENT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply: three digits and one or more lines of text."""
+
+    code: int
+    lines: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not 200 <= self.code <= 599:
+            raise ValueError(f"{self.code} is no SMTP reply code")
+        if not self.lines or any(c in line for line in self.lines for c in "\r\n\0"):
+            raise ValueError("a reply needs text lines without line ends in them")
+
+    @property
+    def severity(self) -> Severity:
+        return Severity(self.code // 100)
+
+    @property
+    def is_positive(self) -> bool:
+        return self.code < 400
+
+    @property
+    def is_transient(self) -> bool:
+        return 400 <= self.code < 500
+
+    @property
+    def is_permanent(self) -> bool:
+        return self.code >= 500
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.lines)
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.text}"
+
+    def __bytes__(self) -> bytes:
+        last = len(self.lines) - 1
+        return b"".join(
+            f"{self.code}{'-' if i < last else ' '}{line}\r\n".encode("utf-8", "surrogateescape")
+            for i, line in enumerate(self.lines)
+        )
+
+
+# What the server machine says by itself. Exim's own replies carry no enhanced status codes.
+OK = Reply(250, ("OK",))
+RESET_OK = Reply(250, ("Reset OK",))
+ACCEPTED = Reply(250, ("Accepted",))
+ENTER_MESSAGE = Reply(354, ('Enter message, ending with "." on a line by itself',))
+COMMANDS_SUPPORTED = Reply(214, ("Commands supported:", "HELO EHLO MAIL RCPT DATA NOOP QUIT RSET VRFY HELP"))
+CANNOT_VERIFY = Reply(252, ("Administrative prohibition",))
+CANNOT_EXPAND = Reply(550, ("Administrative prohibition",))
+CANNOT_ETRN = Reply(458, ("Administrative prohibition",))
+TOO_MANY_RECIPIENTS = Reply(452, ("too many recipients",))
+LOCAL_PROBLEM = Reply(451, ("Temporary local problem - please try later",))
+UNRECOGNIZED = Reply(500, ("unrecognized command",))
+TOO_MANY_UNRECOGNIZED = Reply(500, ("Too many unrecognized commands",))
+BARE_LINE_END = Reply(500, ("a command ends in CR LF: bare CR or LF refused (with nc, use nc -C)",))
+NUL_REFUSED = Reply(501, ("NUL characters are not allowed in SMTP commands",))
+UNEXPECTED_ARGUMENT = Reply(501, ("unexpected argument data",))
+NO_ADDRESS = Reply(501, ("MAIL must have an address operand",))
+NO_RECIPIENT_ADDRESS = Reply(501, ("RCPT must have an address operand",))
+EMPTY_ADDRESS = Reply(501, ("empty address",))
+INVALID_BODY = Reply(501, ("invalid data for BODY",))
+HELO_REQUIRED = Reply(503, ("HELO or EHLO required",))
+SENDER_ALREADY_GIVEN = Reply(503, ("sender already given",))
+SENDER_NOT_YET_GIVEN = Reply(503, ("sender not yet given",))
+NO_RECIPIENTS = Reply(503, ("valid RCPT command must precede DATA",))
+STARTTLS_NOT_OFFERED = Reply(503, ("STARTTLS command used when not advertised",))
+AUTH_NOT_OFFERED = Reply(503, ("AUTH command used when not advertised",))
+BDAT_NOT_OFFERED = Reply(503, ("BDAT command used when CHUNKING not advertised",))
+MESSAGE_TOO_BIG = Reply(552, ("Message size exceeds maximum permitted",))
+HEADER_TOO_LONG = Reply(552, ("Message header is ridiculously long",))
+SYNCHRONIZATION_ERROR = Reply(554, ("SMTP synchronization error",))
+TOO_MANY_NONMAIL = Reply(554, ("Too many nonmail commands",))
+ADMINISTRATIVE_PROHIBITION = Reply(550, ("Administrative prohibition",))
+UNROUTEABLE = Reply(550, ("Unrouteable address",))
+TOO_MANY_CONNECTIONS = Reply(421, ("Too many concurrent SMTP connections; please try again later.",))
+
+
+def closing(host: str) -> Reply:
+    """The answer to QUIT."""
+    return Reply(221, (f"{host} closing connection",))
+
+
+def timed_out(host: str) -> Reply:
+    """What is said when the client stayed silent too long (RFC 5321 §3.8)."""
+    return Reply(421, (f"{host}: SMTP command timeout - closing connection",))
+
+
+def bad_greeting(verb: str) -> Reply:
+    return Reply(501, (f"Syntactically invalid {verb} argument(s)",))
+
+
+def bad_address(operand: str, problem: object) -> Reply:
+    """501 with what was given and what is wrong with it; bytes that cannot be printed show as '?'."""
+    shown = "".join(c if c.isprintable() and c.isascii() else "?" for c in f"{operand}: {problem}")
+    return Reply(501, (shown,))
+
+
+def line_too_long(limit: int) -> Reply:
+    return Reply(550, (f"maximum allowed line length is {limit} octets",))
+
+
+def received(queue_id: str) -> Reply:
+    """The reply that takes responsibility for a message (RFC 5321 §6.1)."""
+    return Reply(250, (f"OK id={queue_id}",))
+
+
+def last_straw(reply: Reply) -> Reply:
+    """The reply that ends a session in which too much went wrong."""
+    return Reply(reply.code, (*reply.lines, "Too many syntax or protocol errors"))
+
+
+def all_recipients_refused(errors: Iterable[Reply]) -> Reply:
+    """What DATA gets when every RCPT was refused: with the one reason, if it was the same each time."""
+    texts = {error.lines for error in errors}
+    why = (
+        ("All RCPT commands were rejected with this error:", *texts.pop())
+        if len(texts) == 1
+        else ("All RCPT commands were rejected",)
+    )
+    return Reply(503, (*why, "Valid RCPT command must precede DATA"))
+
+
+_CODE = re.compile(r"([0-9]{3})\s((?:[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\s)?)")
+
+
+def worded(code: int, text: str) -> Reply:
+    """A reply in a configuration's words, shaped as Exim does it.
+
+    A code at the start of the text counts if it begins with the digit of `code`, and is dropped else; an
+    enhanced code (RFC 3463) behind it stands on every line. A long text becomes several lines.
+    """
+    text, enhanced = _fold(text), ""
+    if found := _CODE.match(text):
+        text = text[found.end() :]
+        if found[1][0] == str(code)[0]:
+            code, enhanced = int(found[1]), found[2]
+    first, *others = text.removesuffix("\n").split("\n")
+    return Reply(code, tuple(enhanced + line for line in (first, *(line.lstrip() for line in others))))
+
+
+def _fold(text: str, width: int = 75) -> str:
+    """Break lines longer than `width`: best behind a colon, else between words; never in the first 35 octets."""
+    if len(text) <= width:
+        return text
+    folded: list[str] = []
+    for line in text.split("\n"):
+        while len(line) > width:
+            blanks = [i for i in range(width, 35, -1) if line[i] == " "]
+            cut = next(
+                (i for i in blanks if line[i - 1] == ":"), blanks[0] if blanks else line.find(" ", width)
+            )
+            if cut < 0:
+                break
+            folded.append(line[:cut])
+            line = line[cut + 1 :]
+        folded.append(line)
+    return "\n".join(folded)

@@ -1,0 +1,167 @@
+"""One MTA as a whole: start it, stop it, give it another configuration, look into its queue.
+
+WHAT       `Mta`: what a host of the lab runs.
+READ NEXT  the room lab
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from labkit.mail.address import Mailbox
+from labkit.mail.envelope import Envelope
+from labkit.mail.event import EventKind
+from labkit.mail.message import Message
+from labkit.mail.questions import Account
+from labkit.mta.compiled import Compiled
+from labkit.mta.intake import Intake, Session
+from labkit.mta.runner import Runner
+from labkit.mta.state import SOFTWARE, AnswersDns, MtaState
+from labkit.mta.surroundings import Surroundings
+from labkit.net.network import Listener, Network, Peer
+from labkit.net.spool import Spool
+from labkit.queue.hints import Hints
+from labkit.queue.item import Origin, QueueItem
+from labkit.routing.routers import Route
+from labkit.smtp.trace_fields import received_field
+
+
+class Mta:
+    """A mail transfer agent.
+
+    Arguments: `name` of the host; its lab `addresses`; the `compiled` configuration; `accounts` by name; `root`,
+    the folder that is the host's file system; `queue_interval` between queue runs (None: no queue runner);
+    `threaded`: whether the spool may have a writer thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        addresses: tuple[str, ...],
+        compiled: Compiled,
+        network: Network,
+        resolver: AnswersDns,
+        accounts: Mapping[str, Account],
+        root: Path,
+        surroundings: Surroundings,
+        queue_interval: timedelta | None = timedelta(minutes=15),
+        threaded: bool = True,
+    ) -> None:
+        self._open_spool: Callable[[], Spool] = lambda: Spool(root / "var/spool/exim", threaded=threaded)
+        self.state = MtaState(
+            name, addresses, compiled, network, resolver, accounts, root, self._open_spool(), surroundings
+        )
+        self.intake = Intake(self.state, self._received)
+        self.runner = Runner(self.state, self.intake, queue_interval)
+        self._listeners: list[Listener] = []
+        self._recover()
+
+    def _recover(self) -> None:
+        """Take up what an earlier life of this host left in the spool."""
+        self.state.queue = {item.queue_id: item for item in self.state.spool.recover()}
+        self.state.stored_hints = self.state.spool.read_hints()
+        self.state.hints = Hints.from_text(self.state.stored_hints)
+
+    def _received(self, queue_id: str) -> None:
+        if self.state.is_running:
+            self.runner.received(queue_id)
+
+    @property
+    def is_running(self) -> bool:
+        return self.state.is_running
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return self.state.compiled.configuration.main.ports("daemon_smtp_ports")
+
+    async def start(self, *, queue_only: bool = False) -> None:
+        """Listen, and run the queue; with `queue_only` (exim -odq) new messages wait for the next queue run.
+
+        Raises what Network.listen raises.
+        """
+        if self.state.is_running:
+            return
+        try:
+            for address in self.state.addresses:
+                for port in self.ports:
+                    self._listeners.append(await self.state.network.listen(address, port, self.intake.accept))
+        except OSError:
+            self._close_listeners()
+            raise
+        self.state.is_running = True
+        self.runner.queue_only = queue_only
+        self.state.note(EventKind.STARTED, text=f"listening on {', '.join(map(str, self.ports))}")
+        self.runner.start()
+
+    def stop(self) -> None:
+        """Stop listening and end all sessions. What is queued stays in the spool."""
+        if not self.state.is_running:
+            return
+        self.state.is_running = False
+        self.runner.stop()
+        self._close_listeners()
+        self.intake.close()
+        self.state.note(EventKind.STOPPED)
+
+    def close(self) -> None:
+        """Stop for good: let go of the spool."""
+        self.stop()
+        self.state.spool.close()
+
+    def reconfigure(self, compiled: Compiled) -> None:
+        """Go on with another configuration, as SIGHUP makes a daemon do. New sessions see it."""
+        self.state.compiled = compiled
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+
+    # --- what an administrator does -----------------------------------------------------------
+
+    async def route(self, address: Mailbox) -> Route:
+        """Where mail for this address would go: `exim -bt`."""
+        return await self.state.route(address)
+
+    @property
+    def queue(self) -> tuple[QueueItem, ...]:
+        """What waits here, oldest first: `exim -bp`."""
+        return tuple(self.state.queue[queue_id] for queue_id in sorted(self.state.queue))
+
+    async def run_queue(self, *, forced: bool = False) -> None:
+        """`exim -q`, or `exim -qff`."""
+        await self.runner.run_queue(forced=forced)
+
+    async def force(self, queue_id: str) -> None:
+        """`exim -M ID`. Raises KeyError if there is no such message."""
+        if queue_id not in self.state.queue:
+            raise KeyError(f"no message {queue_id} in the queue of {self.state.name}")
+        await self.runner.deliver(queue_id, forced=True)
+
+    async def submit(self, envelope: Envelope, content: bytes, login: str) -> str:
+        """A message from an account of this host, as the sendmail command hands it in. Returns its queue id."""
+        state = self.state
+        queue_id, now = state.new_queue_id(), state.surroundings.now()
+        trace = received_field(
+            client_address="",
+            helo_name="",
+            by=state.primary_hostname,
+            software=SOFTWARE,
+            protocol="local",
+            envelope=envelope,
+            queue_id=queue_id,
+            at=now,
+            login=login,
+        )
+        whole = bytes(Message.parse(content).prepend(trace))
+        item = QueueItem(queue_id, envelope, whole, now, Origin(protocol="local", login=login))
+        await state.make_durable(item)
+        self.intake.taken(item)
+        return queue_id
+
+    def open_session(self, peer: Peer) -> Session:
+        """A session without a connection, for whoever wants to type SMTP by hand."""
+        return Session(self.intake, peer)

@@ -1,0 +1,94 @@
+"""The queue runner: what waits is looked at again at fixed times, as `exim -q15m` does.
+
+WHY        waiting is two clocks: the retry time of a message *and* the next queue run.
+STANDARDS  Exim specification, chapter "The Exim command line" (-q, -qf, -qff, -M)
+READ NEXT  mta.py
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from labkit.mail.event import EventKind
+from labkit.mta.delivery_run import DeliveryRun
+from labkit.mta.intake import Intake
+from labkit.mta.state import MtaState
+from labkit.mta.surroundings import Appointment
+
+
+class Runner:
+    """Queue runs of one MTA. `interval` None: a daemon without -q, which never looks again by itself."""
+
+    def __init__(self, state: MtaState, intake: Intake, interval: timedelta | None) -> None:
+        self.state = state
+        self.intake = intake
+        self.interval = interval
+        self.queue_only = False
+        self._started = state.surroundings.now()
+        self._next: Appointment | None = None
+
+    def start(self) -> None:
+        """The daemon starts: it runs the queue at once, if it runs it at all."""
+        self._started = self.state.surroundings.now()
+        if self.interval is not None and self.state.queue:
+            self._appoint(self._started)
+
+    def stop(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def received(self, queue_id: str) -> None:
+        """A message has come in: deliver it right away (or at the next run, if it must wait)."""
+
+        if self.queue_only:
+            self._appoint_next()
+            return
+
+        async def deliver() -> None:
+            await self._deliver_safely(queue_id)
+            self._appoint_next()
+
+        self.state.surroundings.at(
+            self.state.surroundings.now(), deliver, f"{self.state.name} delivers {queue_id}"
+        )
+
+    async def deliver(self, queue_id: str, *, forced: bool = False) -> None:
+        """One run over one message; nothing happens if it is gone, busy, or frozen (unless forced)."""
+        state = self.state
+        item = state.queue.get(queue_id)
+        if item is None or not state.is_running or queue_id in state.busy or (item.frozen and not forced):
+            return
+        state.busy.add(queue_id)
+        try:
+            await DeliveryRun(state, self.intake, item, forced=forced).carry_out()
+        finally:
+            state.busy.discard(queue_id)
+
+    async def run_queue(self, *, forced: bool = False) -> None:
+        """Try everything in the queue, oldest first: `exim -q`, or `exim -qff` if forced."""
+        for queue_id in sorted(self.state.queue):
+            await self._deliver_safely(queue_id, forced=forced)
+
+    async def _deliver_safely(self, queue_id: str, *, forced: bool = False) -> None:
+        """A mistake of ours in one message, or a disk that fails, must not keep the others from being served."""
+        try:
+            await self.deliver(queue_id, forced=forced)
+        except Exception as problem:
+            self.state.note(EventKind.REJECTED, queue_id=queue_id, text=f"internal problem: {problem!r}")
+
+    def _appoint_next(self) -> None:
+        """Appoint the next run at its fixed time, if there is something to wait for."""
+        if self.interval is None or self._next is not None or not self.state.queue:
+            return
+        now = self.state.surroundings.now()
+        passed = (now - self._started) // self.interval
+        self._appoint(self._started + (passed + 1) * self.interval)
+
+    def _appoint(self, instant: datetime) -> None:
+        async def run() -> None:
+            self._next = None
+            await self.run_queue()
+            self._appoint_next()
+
+        self._next = self.state.surroundings.at(instant, run, f"{self.state.name} runs its queue")

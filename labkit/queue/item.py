@@ -1,0 +1,56 @@
+"""One message in the queue, with what is still to be done for it.
+
+WHAT       envelope, content, where it came from, and which recipients are finished.
+STANDARDS  RFC 5321 §4.5.4 (queues); Exim specification, chapter "Format of spool files"
+READ NEXT  schedule.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from labkit.mail.address import Mailbox
+from labkit.mail.envelope import Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a message came from. An empty `client_address` means that this host made it (a report, a local user)."""
+
+    client_address: str = ""
+    client_port: int = 0
+    helo_name: str = ""
+    protocol: str = "local"  # Exim's words: smtp, esmtp, esmtps, esmtpa, esmtpsa, local
+    login: str = ""  # the local account, when there is no client
+
+
+@dataclass(frozen=True, slots=True)
+class QueueItem:
+    """A message for which this host is responsible (RFC 5321 §6.1)."""
+
+    queue_id: str
+    envelope: Envelope
+    content: bytes  # CR LF line ends; the Received field of this host is on top
+    received_at: datetime
+    origin: Origin = Origin()
+    finished: frozenset[Mailbox] = frozenset()  # delivered or given up: nothing left to do for these
+    frozen: bool = False
+
+    @property
+    def is_report(self) -> bool:
+        """A delivery report: its reverse-path is null, and no report is ever sent about it (RFC 5321 §4.5.5)."""
+        return self.envelope.reverse_path is None
+
+    @property
+    def remaining(self) -> tuple[Mailbox, ...]:
+        """The recipients for whom something is left to do, each once, in the order of the envelope."""
+        seen = {recipient.key for recipient in self.finished}
+        left: dict[tuple[str, str], Mailbox] = {}
+        for recipient in self.envelope.forward_paths:
+            if recipient.key not in seen:
+                left.setdefault(recipient.key, recipient)
+        return tuple(left.values())
+
+    def with_finished(self, *recipients: Mailbox) -> QueueItem:
+        return replace(self, finished=self.finished | frozenset(recipients))

@@ -1,0 +1,591 @@
+"""The server's side of an SMTP session, without a network.
+
+WHAT       `Server` eats bytes (`receive`), speaks bytes (`bytes_to_send`) and stops at one pending decision:
+           who may connect, whether a sender, a recipient or a message is taken. Whoever runs the machine
+           answers with `decide(reply)` - now or later, the code is the same - and it goes on.
+DECIDES    syntax, order and limits. Policy is never decided here.
+STANDARDS  RFC 5321; RFC 2920 §3.1 (PIPELINING); RFC 1870 (SIZE); RFC 6152 (8BITMIME); replies as Exim's.
+SAFE       only CR LF . CR LF ends a message; a bare CR or LF or a NUL in a command is refused, nothing after it
+           on that line is executed; every count and length has a limit, and the session is in step after it.
+READ NEXT  client.py
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from labkit.mail import reply
+from labkit.mail.address import AddressSyntaxError, Mailbox, read_path
+from labkit.mail.envelope import Envelope
+from labkit.mail.message import Message, defuse_bare_line_ends
+from labkit.mail.reply import Reply
+from labkit.smtp.states import (
+    MAIL_COMMANDS,
+    SERVER_TABLE,
+    SYNCHRONIZED,
+    SYNCHRONIZED_WITHOUT_PIPELINING,
+    TAKES_NO_ARGUMENT,
+    State,
+    Verb,
+)
+from labkit.smtp.transcript import Line, Listener, readable
+
+END_OF_DATA = b"\r\n.\r\n"  # RFC 5321 §4.1.1.4, and nothing else ends a message (§2.3.8)
+LONGEST_HELO_NAME = 255  # RFC 5321 §4.5.3.1.2; it goes into the Received field
+BLOCK = 256 * 1024  # octets of a message whose lines are looked at together: its lines cost more than its octets
+_HELO_DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Za-z:.-]+\]")
+_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a client may send. Counts are per session, sizes in octets. Exim's defaults where it has one."""
+
+    message_size: int = 50 * 1024 * 1024  # message_size_limit
+    header_size: int = 1024 * 1024  # Exim: header_maxsize
+    text_line: int = 998  # RFC 5322 §2.1.1, without CR LF; Exim's example configuration refuses longer ones
+    command_line: int = 16384  # Exim's buffer; RFC 5321 §4.5.3.1.4 asks for 512, RFC 4954 for 12288
+    recipients: int = 1000  # recipients_max; RFC 5321 §4.5.3.1.8 asks for at least 100
+    unknown_commands: int = 3  # smtp_max_unknown_commands
+    errors: int = 3  # smtp_max_synprot_errors
+    nonmail_commands: int = 10  # smtp_accept_max_nonmail
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """May this client talk to us? The answer is the banner (220) or a refusal (554, 421)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Greeted:
+    """The client said who it is. None accepts."""
+
+    verb: Verb
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailFrom:
+    """A sender. None accepts."""
+
+    reverse_path: Mailbox | None
+    size: int | None  # what the client says the message will have, RFC 1870
+    body: str  # "7BIT" or "8BITMIME"
+
+
+@dataclass(frozen=True, slots=True)
+class RcptTo:
+    """A recipient. None accepts."""
+
+    reverse_path: Mailbox | None
+    forward_path: Mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class DataBegins:
+    """The client wants to send the message. None accepts."""
+
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """The message is here. The answer takes responsibility (250) or refuses; there is no default."""
+
+    envelope: Envelope
+    content: bytes  # dots undone, line ends canonical
+    longest_line: int
+    helo_name: str
+    protocol: str  # "smtp" or "esmtp"
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """VRFY with its argument. None gives the non-committal answer, RFC 5321 §3.5.3."""
+
+    text: str
+
+
+Decision: TypeAlias = Connected | Greeted | MailFrom | RcptTo | DataBegins | MessageReceived | Verify
+
+
+class Server:
+    """One SMTP session, seen from the server.
+
+    Arguments: `host_name` for replies; `client_address` for the greeting; `limits`; `qualify_domain` for
+    `<postmaster>` without a domain (default: the host's name); `enforce_sync` (Exim: smtp_enforce_sync);
+    `on_line` hears every line with the state it led to.
+    """
+
+    def __init__(
+        self,
+        host_name: str,
+        client_address: str,
+        limits: Limits | None = None,
+        *,
+        qualify_domain: str = "",
+        enforce_sync: bool = True,
+        on_line: Listener | None = None,
+    ) -> None:
+        self.host_name = host_name
+        self.qualify_domain = qualify_domain or host_name
+        self.client_address = client_address
+        self.limits = limits or Limits()
+        self.enforce_sync = enforce_sync
+        self.on_line = on_line
+        self.state = State.CONNECTED
+        self.pending: Decision | None = Connected()
+        self.helo_name = ""
+        self.is_esmtp = False
+        self.messages_accepted = 0
+        self.commands_read = 0
+        self._then: Callable[[Reply | None], None] = self._connected
+        self._in = bytearray()
+        self._out = bytearray()
+        self._searched = 0  # how far the input was looked through for a line end
+        self._skipping_line = False  # the rest of a refused line is thrown away
+        self._too_big = False
+        self._content_octets = 0
+        self._unknown = self._errors = self._nonmail = 0
+        self._free_once: set[Verb] = set()
+        self._reverse_path: Mailbox | None = None
+        self._forward_paths: list[Mailbox] = []
+        self._refusals: list[Reply] = []
+
+    # --- bytes in, bytes out ------------------------------------------------------------------
+
+    @property
+    def is_closed(self) -> bool:
+        """The session is over: send what is left to send, then close the connection."""
+        return self.state is State.CLOSED
+
+    @property
+    def unread_octets(self) -> int:
+        """Input that waits for a decision."""
+        return len(self._in)
+
+    @property
+    def envelope(self) -> Envelope | None:
+        """The transaction so far, None outside of one."""
+        if self.state not in (State.MAIL, State.RCPT, State.CONTENT):
+            return None
+        return Envelope(self._reverse_path, tuple(self._forward_paths))
+
+    def receive(self, octets: bytes | bytearray | memoryview) -> None:
+        """Take bytes from the client and go on as far as possible."""
+        if self.is_closed:
+            return
+        self._in += octets
+        self._go_on()
+
+    def bytes_to_send(self) -> bytes:
+        """What the client is to be sent now; it is handed out once."""
+        out = bytes(self._out)
+        self._out.clear()
+        return out
+
+    def decide(self, answer: Reply | None, *, close: bool = False) -> None:
+        """Answer the pending decision. None stands for the machine's own positive reply, where it has one.
+
+        `close` ends the session after that reply (Exim's ACL verb drop).
+        Raises RuntimeError when nothing is pending, ValueError where an explicit reply is needed.
+        """
+        if self.pending is None:
+            raise RuntimeError("no decision is pending")
+        if answer is None and isinstance(self.pending, (Connected, MessageReceived)):
+            raise ValueError(f"{type(self.pending).__name__} needs a reply, not None")
+        self.pending = None
+        self._then(answer)
+        if close:
+            self._enter(State.CLOSED)
+        self._go_on()
+
+    def end(self, last_reply: Reply | None = None) -> None:
+        """End the session from outside: the connection broke, or `last_reply` (421) says why we close it."""
+        if self.is_closed:
+            return
+        self.pending = None
+        if last_reply is not None:
+            self._say(last_reply, State.CLOSED)
+        self._enter(State.CLOSED)
+
+    # --- the input ----------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        while self.pending is None and not self.is_closed:
+            more = self._read_content() if self.state is State.CONTENT else self._read_command()
+            if not more:
+                return
+
+    def _read_command(self) -> bool:
+        """Take one line off the input. False: there is none yet."""
+        end = self._in.find(b"\n", self._searched)
+        if end < 0:
+            self._searched = len(self._in)
+            if len(self._in) > self.limits.command_line:  # keep a CR: its LF may be on the way
+                self._in = self._in[-1:]
+                self._searched = 0
+                if not self._skipping_line:
+                    self._skipping_line = True
+                    self._refuse_unknown("(a line longer than the limit)")
+            return False
+        line = bytes(self._in[: end + 1])
+        del self._in[: end + 1]
+        self._searched = 0
+        if line.endswith(b"\r\n"):
+            if self._skipping_line:  # its refusal is already said
+                self._skipping_line = False
+            elif len(line) > self.limits.command_line:
+                self._refuse_unknown("(a line longer than the limit)")
+            else:
+                self._command(line[:-2])
+        else:
+            # A bare LF: refuse at once (who types with nc waits for an answer), execute nothing up to CR LF.
+            self._skipping_line = True
+            self._hear(readable(line))
+            self._refuse_error(reply.BARE_LINE_END)
+        return True
+
+    def _command(self, line: bytes) -> None:
+        self.commands_read += 1
+        self._hear(readable(line))
+        if b"\0" in line:
+            self._refuse_error(reply.NUL_REFUSED)
+            return
+        if b"\r" in line:
+            self._refuse_error(reply.BARE_LINE_END)
+            return
+        text = line.decode("ascii", "replace").rstrip(" \t")
+        word, argument = _split_command(text)
+        try:
+            verb = Verb(word)
+        except ValueError:
+            self._refuse_unknown(text)
+            return
+        waits = SYNCHRONIZED if self.is_esmtp else SYNCHRONIZED_WITHOUT_PIPELINING
+        if self.enforce_sync and self._in and verb in waits:
+            self._say(reply.SYNCHRONIZATION_ERROR, State.CLOSED)
+            return
+        if verb not in MAIL_COMMANDS and not self._count_nonmail(verb):
+            return
+        following = SERVER_TABLE[verb][self.state]
+        if verb in TAKES_NO_ARGUMENT and argument:
+            self._refuse_error(reply.UNEXPECTED_ARGUMENT)
+        elif isinstance(following, Reply):
+            self._refuse_error(self._explain_refusal(verb, following))
+        else:
+            self._COMMANDS[verb](self, verb, argument, following or self.state)
+
+    def _explain_refusal(self, verb: Verb, refusal: Reply) -> Reply:
+        if verb is Verb.DATA and self._refusals:
+            return reply.all_recipients_refused(self._refusals)
+        return refusal
+
+    # --- the commands -------------------------------------------------------------------------
+
+    def _connected(self, answer: Reply | None) -> None:
+        assert answer is not None
+        if not answer.is_positive:
+            self._say(answer, State.CLOSED)
+        elif self._in and self.enforce_sync:  # a client must wait for the banner, RFC 5321 §3.1
+            self._say(reply.SYNCHRONIZATION_ERROR, State.CLOSED)
+        else:
+            self._say(answer, State.GREETED)
+
+    def _helo(self, verb: Verb, argument: str, following: State) -> None:
+        is_name = _HELO_DOMAIN.fullmatch(argument) and ".." not in argument
+        if not is_name or len(argument) > LONGEST_HELO_NAME:
+            self._refuse_error(reply.bad_greeting(verb.value))
+            return
+
+        def then(answer: Reply | None) -> None:
+            if answer is not None and not answer.is_positive:
+                self._say(answer, self.state)
+                return
+            self.helo_name = argument
+            self.is_esmtp = verb is Verb.EHLO
+            self._forget_transaction()
+            self._say(answer or self._hello(), following)
+
+        self._stop_at(Greeted(verb, argument), then)
+
+    def _hello(self) -> Reply:
+        greeting = f"{self.host_name} Hello {self.helo_name} [{self.client_address}]"
+        if not self.is_esmtp:
+            return Reply(250, (greeting,))
+        return Reply(250, (greeting, f"SIZE {self.limits.message_size}", "8BITMIME", "PIPELINING", "HELP"))
+
+    def _mail(self, verb: Verb, argument: str, following: State) -> None:
+        try:
+            mailbox, rest = read_path(argument)
+        except AddressSyntaxError as problem:
+            if argument:
+                self._refuse_error(reply.bad_address(argument, problem))
+            else:
+                self._refuse_error(reply.NO_ADDRESS)
+            return
+        if mailbox is not None and not mailbox.domain:
+            self._refuse_error(reply.bad_address(argument, "sender address must contain a domain"))
+            return
+        size: int | None = None
+        body = "7BIT"
+        for name, value in _parameters(rest, self.is_esmtp):
+            if name == "SIZE" and value.isdigit():
+                size = int(value[:20])
+            elif name == "BODY" and value.upper() in ("7BIT", "8BITMIME"):
+                body = value.upper()
+            elif name == "BODY" and value:
+                self._refuse_error(reply.INVALID_BODY)
+                return
+            else:
+                self._refuse_error(_may_not_follow(argument, name, rest))
+                return
+        if size is not None and size > self.limits.message_size:
+            self._say(reply.MESSAGE_TOO_BIG, self.state)
+            return
+
+        def then(answer: Reply | None) -> None:
+            if answer is None or answer.is_positive:
+                self._forget_transaction()
+                self._reverse_path = mailbox
+                self._say(answer or reply.OK, following)
+            else:
+                self._say(answer, self.state)
+
+        self._stop_at(MailFrom(mailbox, size, body), then)
+
+    def _rcpt(self, verb: Verb, argument: str, following: State) -> None:
+        try:
+            mailbox, rest = read_path(argument)
+        except AddressSyntaxError as problem:
+            if argument:
+                self._refuse_error(reply.bad_address(argument, problem))
+            else:
+                self._refuse_error(reply.NO_RECIPIENT_ADDRESS)
+            return
+        if mailbox is None:
+            self._refuse_error(reply.bad_address(argument, "missing or malformed local part"))
+            return
+        if rest.strip():
+            self._refuse_error(_may_not_follow(argument, rest.strip(), rest))
+            return
+        if not mailbox.domain:
+            if mailbox.local_part.lower() != "postmaster":  # RFC 5321 §4.5.1
+                problem_text = "recipient address must contain a domain"
+                self._refuse_error(reply.bad_address(argument, problem_text))
+                return
+            mailbox = Mailbox(mailbox.local_part, self.qualify_domain)
+        if len(self._forward_paths) >= self.limits.recipients:
+            self._say(reply.TOO_MANY_RECIPIENTS, self.state)
+            return
+
+        def then(answer: Reply | None) -> None:
+            if answer is None or answer.is_positive:
+                self._forward_paths.append(mailbox)
+                self._say(answer or reply.ACCEPTED, following)
+            else:
+                if len(self._refusals) < 2 and answer not in self._refusals:  # one, or several: DATA tells
+                    self._refusals.append(answer)
+                self._say(answer, self.state)
+
+        self._stop_at(RcptTo(self._reverse_path, mailbox), then)
+
+    def _data(self, verb: Verb, argument: str, following: State) -> None:
+        envelope = Envelope(self._reverse_path, tuple(self._forward_paths))
+
+        def then(answer: Reply | None) -> None:
+            if answer is not None and not answer.is_positive:
+                self._say(answer, self.state)
+                return
+            if self.enforce_sync and self._in:  # the message came before we asked for it
+                self._say(reply.SYNCHRONIZATION_ERROR, State.CLOSED)
+                return
+            self._say(reply.ENTER_MESSAGE, following)
+            self._in[:0] = b"\r\n"  # the line end of DATA counts for the first line, RFC 5321 §4.1.1.4
+            self._content_octets = self._searched = 0
+            self._too_big = False
+
+        self._stop_at(DataBegins(envelope), then)
+
+    def _rset(self, verb: Verb, argument: str, following: State) -> None:
+        self._forget_transaction()
+        self._say(reply.RESET_OK, following)
+
+    def _noop(self, verb: Verb, argument: str, following: State) -> None:
+        self._say(reply.OK, following)
+
+    def _help(self, verb: Verb, argument: str, following: State) -> None:
+        self._say(reply.COMMANDS_SUPPORTED, following)
+
+    def _vrfy(self, verb: Verb, argument: str, following: State) -> None:
+        if not argument:
+            self._refuse_error(reply.EMPTY_ADDRESS)
+            return
+        self._stop_at(Verify(argument), lambda answer: self._say(answer or reply.CANNOT_VERIFY, following))
+
+    def _quit(self, verb: Verb, argument: str, following: State) -> None:
+        self._say(reply.closing(self.host_name), following)
+
+    _COMMANDS: ClassVar[dict[Verb, Callable[[Server, Verb, str, State], None]]] = {
+        Verb.HELO: _helo,
+        Verb.EHLO: _helo,
+        Verb.MAIL: _mail,
+        Verb.RCPT: _rcpt,
+        Verb.DATA: _data,
+        Verb.RSET: _rset,
+        Verb.NOOP: _noop,
+        Verb.HELP: _help,
+        Verb.VRFY: _vrfy,
+        Verb.QUIT: _quit,
+    }
+
+    # --- the message --------------------------------------------------------------------------
+
+    def _read_content(self) -> bool:
+        """Look for the end of the message in the buffer. False: it is not there yet."""
+        end = self._in.find(END_OF_DATA, max(0, self._searched - len(END_OF_DATA) + 1))
+        if end < 0:
+            self._searched = len(self._in)
+            if self._too_big or len(self._in) > self.limits.message_size + len(END_OF_DATA):
+                self._too_big = True  # throw it away, but stay in step: only the end matters now
+                keep = len(END_OF_DATA) - 1
+                self._content_octets += len(self._in) - keep
+                self._in = self._in[-keep:]
+                self._searched = 0
+            return False
+        content = bytes(self._in[2 : end + 2])
+        del self._in[: end + len(END_OF_DATA)]
+        self._searched = 0
+        envelope = Envelope(self._reverse_path, tuple(self._forward_paths))
+        self._hear(f"({self._content_octets + len(content)} octets of message, then a dot)")
+        if self._too_big or len(content) > self.limits.message_size:
+            self._end_of_message(reply.MESSAGE_TOO_BIG)
+            return True
+        if _header_exceeds(content, self.limits.header_size):
+            self._end_of_message(reply.HEADER_TOO_LONG)
+            return True
+        content = defuse_bare_line_ends(_undo_dots(content))
+        longest = _longest_line(content)
+        if longest > self.limits.text_line:
+            self._end_of_message(reply.line_too_long(self.limits.text_line))
+            return True
+        protocol = "esmtp" if self.is_esmtp else "smtp"
+        received = MessageReceived(envelope, content, longest, self.helo_name, protocol)
+        self._stop_at(received, self._end_of_message)
+        return True
+
+    def _end_of_message(self, answer: Reply | None) -> None:
+        assert answer is not None
+        self._forget_transaction()
+        self._free_once.clear()
+        self.messages_accepted += answer.is_positive
+        self._say(answer, State.READY)
+
+    # --- small change -------------------------------------------------------------------------
+
+    def _forget_transaction(self) -> None:
+        self._reverse_path = None
+        self._forward_paths = []
+        self._refusals = []
+
+    def _stop_at(self, decision: Decision, then: Callable[[Reply | None], None]) -> None:
+        self.pending = decision
+        self._then = then
+
+    def _count_nonmail(self, verb: Verb) -> bool:
+        """Count a command that carries no mail; the first RSET, HELO and EHLO of each message are free."""
+        if verb in (Verb.RSET, Verb.HELO, Verb.EHLO) and verb not in self._free_once:
+            self._free_once.add(verb)
+            return True
+        self._nonmail += 1
+        if self._nonmail > self.limits.nonmail_commands:
+            self._say(reply.TOO_MANY_NONMAIL, State.CLOSED)
+            return False
+        return True
+
+    def _refuse_unknown(self, text: str) -> None:
+        self._unknown += 1
+        if self._unknown > self.limits.unknown_commands:
+            self._say(reply.TOO_MANY_UNRECOGNIZED, State.CLOSED)
+        else:
+            self._say(reply.UNRECOGNIZED, self.state)
+
+    def _refuse_error(self, refusal: Reply) -> None:
+        self._errors += 1
+        if self._errors > self.limits.errors:
+            self._say(reply.last_straw(refusal), State.CLOSED)
+        else:
+            self._say(refusal, self.state)
+
+    def _say(self, answer: Reply, following: State) -> None:
+        self._out += bytes(answer)
+        self._enter(State.CLOSED if answer.code == 421 else following)
+        if self.on_line is not None:
+            for line in bytes(answer).decode("utf-8", "replace").splitlines():
+                self.on_line(Line("S", line, self.state.value))
+
+    def _hear(self, text: str) -> None:
+        if self.on_line is not None:
+            self.on_line(Line("C", text, self.state.value))
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        if state is State.CLOSED:
+            self._in.clear()
+
+
+def _split_command(text: str) -> tuple[str, str]:
+    """The verb in capitals and its argument; MAIL FROM: and RCPT TO: lose these words (blanks as Exim takes them)."""
+    word, _, argument = text.partition(" ")
+    word, argument = word.upper(), argument.strip(" \t")
+    for verb, preposition in (("MAIL", "FROM"), ("RCPT", "TO")):
+        if word == verb:
+            found = re.match(rf"{preposition}\s*:", argument, re.IGNORECASE)
+            return (verb, argument[found.end() :].strip(" \t")) if found else ("", text)
+    return word, argument
+
+
+def _parameters(rest: str, is_esmtp: bool) -> list[tuple[str, str]]:
+    """ESMTP parameters as (NAME, value), RFC 5321 §4.1.2; what cannot be read comes back as a name."""
+    found: list[tuple[str, str]] = []
+    if not is_esmtp and rest.strip():
+        return [(rest.strip(), "")]
+    for word in rest.split():
+        match = _PARAMETER.fullmatch(word)
+        found.append((match[1].upper(), match[2] or "") if match else (word, ""))
+    return found
+
+
+def _may_not_follow(argument: str, name: str, rest: str) -> Reply:
+    path = argument[: len(argument) - len(rest.rstrip(" \t"))] if rest.strip() else argument
+    return reply.bad_address(argument, f"malformed address: {name} may not follow {path.strip()}")
+
+
+def _undo_dots(content: bytes) -> bytes:
+    """Remove the dot that the client put before a line that starts with one, RFC 5321 §4.5.2."""
+    if content.startswith(b"."):
+        content = content[1:]
+    return content.replace(b"\r\n.", b"\r\n")
+
+
+def _header_exceeds(content: bytes, limit: int) -> bool:
+    """Whether the header fields alone are longer than `limit`."""
+    if len(content) <= limit:
+        return False
+    beginning = Message.parse(content[:limit])
+    return not beginning.separator and b"\n" not in beginning.body  # at most a field cut in two is left
+
+
+def _longest_line(content: bytes) -> int:
+    """The length of the longest line of canonical content, without its line end."""
+    longest = begun = 0  # octets of a line that the blocks before have begun
+    for start in range(0, len(content), BLOCK):
+        *lines, last = content[start : start + BLOCK].split(b"\n")
+        if lines:
+            longest = max(longest, begun + len(lines[0]) - 1, max(map(len, lines)) - 1)
+            begun = 0
+        begun += len(last)
+    return max(longest, begun)

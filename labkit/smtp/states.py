@@ -1,0 +1,153 @@
+"""The states of an SMTP session, and the two tables that everything follows from.
+
+RULES      1. What a command may do, and when, stands in this file and nowhere else.
+           2. This file knows no bytes, no network and no configuration.
+STANDARDS  RFC 5321 §4.1.4 (order of commands), §3.3 (mail transactions); RFC 2920 §3.1 (what may be pipelined)
+READ NEXT  server.py walks SERVER_TABLE, client.py walks CLIENT_TABLE
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from labkit.mail import reply
+from labkit.mail.reply import Reply, Severity
+
+
+class State(Enum):
+    """Where a server's session stands. The value says it in words."""
+
+    CONNECTED = "connected, nothing said yet"
+    GREETED = "banner sent, the client has not said who it is"
+    READY = "ready for a mail transaction"
+    MAIL = "sender known, no recipient yet"
+    RCPT = "sender and at least one recipient known"
+    CONTENT = "receiving the message"
+    CLOSED = "over"
+
+
+class Verb(Enum):
+    """The commands a server knows by name, even where it refuses them."""
+
+    HELO = "HELO"
+    EHLO = "EHLO"
+    MAIL = "MAIL"
+    RCPT = "RCPT"
+    DATA = "DATA"
+    RSET = "RSET"
+    NOOP = "NOOP"
+    VRFY = "VRFY"
+    EXPN = "EXPN"
+    HELP = "HELP"
+    QUIT = "QUIT"
+    ETRN = "ETRN"
+    STARTTLS = "STARTTLS"
+    AUTH = "AUTH"
+    BDAT = "BDAT"
+
+
+_S = State
+_TRANSACTION = (_S.GREETED, _S.READY, _S.MAIL, _S.RCPT)  # every state in which commands are read
+
+
+def _always(then: State | Reply | None) -> dict[State, State | Reply | None]:
+    return dict.fromkeys(_TRANSACTION, then)
+
+
+# For each command and the state it comes in: the state that follows a positive answer, None for "stay",
+# or the reply that refuses it there.
+SERVER_TABLE: dict[Verb, dict[State, State | Reply | None]] = {
+    Verb.HELO: _always(_S.READY),  # RFC 5321 §4.1.4: a later HELO or EHLO also resets
+    Verb.EHLO: _always(_S.READY),
+    Verb.MAIL: {
+        _S.GREETED: reply.HELO_REQUIRED,
+        _S.READY: _S.MAIL,
+        _S.MAIL: reply.SENDER_ALREADY_GIVEN,
+        _S.RCPT: reply.SENDER_ALREADY_GIVEN,
+    },
+    Verb.RCPT: {
+        _S.GREETED: reply.SENDER_NOT_YET_GIVEN,
+        _S.READY: reply.SENDER_NOT_YET_GIVEN,
+        _S.MAIL: _S.RCPT,
+        _S.RCPT: _S.RCPT,
+    },
+    Verb.DATA: {
+        _S.GREETED: reply.NO_RECIPIENTS,
+        _S.READY: reply.NO_RECIPIENTS,
+        _S.MAIL: reply.NO_RECIPIENTS,
+        _S.RCPT: _S.CONTENT,
+    },
+    Verb.RSET: {_S.GREETED: _S.GREETED, _S.READY: _S.READY, _S.MAIL: _S.READY, _S.RCPT: _S.READY},
+    Verb.NOOP: _always(None),
+    Verb.VRFY: _always(None),
+    Verb.EXPN: _always(reply.CANNOT_EXPAND),
+    Verb.HELP: _always(None),
+    Verb.QUIT: _always(_S.CLOSED),
+    Verb.ETRN: _always(reply.CANNOT_ETRN),
+    Verb.STARTTLS: _always(reply.STARTTLS_NOT_OFFERED),
+    Verb.AUTH: _always(reply.AUTH_NOT_OFFERED),
+    Verb.BDAT: _always(reply.BDAT_NOT_OFFERED),
+}
+
+TAKES_NO_ARGUMENT = frozenset({Verb.DATA, Verb.RSET, Verb.QUIT})
+
+# Commands after which the client must wait for the answer, before and after PIPELINING was offered to it
+# (RFC 2920 §3.1). The last command of a group may be any of them, so only what follows one is an error.
+SYNCHRONIZED = frozenset(
+    {Verb.HELO, Verb.EHLO, Verb.DATA, Verb.VRFY, Verb.EXPN, Verb.NOOP, Verb.ETRN, Verb.STARTTLS}
+)
+SYNCHRONIZED_WITHOUT_PIPELINING = SYNCHRONIZED | {Verb.MAIL, Verb.RCPT, Verb.RSET}
+
+# Commands that carry mail; of all others a client may send only so many in one session.
+MAIL_COMMANDS = frozenset({Verb.MAIL, Verb.RCPT, Verb.DATA, Verb.BDAT, Verb.AUTH, Verb.QUIT})
+
+
+class Step(Enum):
+    """What a client waits for an answer to. The value says it in words."""
+
+    BANNER = "waiting for the banner"
+    EHLO = "said EHLO"
+    HELO = "said HELO"
+    IDLE = "between two messages"
+    MAIL = "named the sender"
+    RCPT = "named a recipient"
+    DATA = "asked to send the message"
+    CONTENT = "sent the message, waiting for the verdict"
+    RSET = "gave up this message"
+    QUIT = "said goodbye"
+    CLOSED = "over"
+
+
+_P, _I, _T, _F = Severity.POSITIVE, Severity.INTERMEDIATE, Severity.TRANSIENT, Severity.PERMANENT
+
+# For each step and the first digit of its answer: the step that comes next. What is not in the table
+# (an intermediate answer to MAIL, say) is a server that does not speak SMTP: the client hangs up.
+CLIENT_TABLE: dict[tuple[Step, Severity], Step] = {
+    (Step.BANNER, _P): Step.EHLO,
+    (Step.BANNER, _T): Step.QUIT,
+    (Step.BANNER, _F): Step.QUIT,
+    (Step.EHLO, _P): Step.IDLE,
+    (Step.EHLO, _T): Step.QUIT,
+    (Step.EHLO, _F): Step.HELO,  # RFC 5321 §3.2: an old server; fall back
+    (Step.HELO, _P): Step.IDLE,
+    (Step.HELO, _T): Step.QUIT,
+    (Step.HELO, _F): Step.QUIT,
+    (Step.MAIL, _P): Step.RCPT,
+    (Step.MAIL, _T): Step.RSET,
+    (Step.MAIL, _F): Step.RSET,
+    (Step.RCPT, _P): Step.DATA,
+    (Step.RCPT, _T): Step.DATA,  # DATA follows if any recipient was accepted
+    (Step.RCPT, _F): Step.DATA,
+    (Step.DATA, _I): Step.CONTENT,
+    (Step.DATA, _T): Step.RSET,
+    (Step.DATA, _F): Step.RSET,
+    (Step.CONTENT, _P): Step.IDLE,
+    (Step.CONTENT, _T): Step.IDLE,
+    (Step.CONTENT, _F): Step.IDLE,
+    (Step.RSET, _P): Step.IDLE,
+    (Step.RSET, _T): Step.QUIT,
+    (Step.RSET, _F): Step.QUIT,
+    (Step.QUIT, _P): Step.CLOSED,
+    (Step.QUIT, _T): Step.CLOSED,
+    (Step.QUIT, _F): Step.CLOSED,
+}

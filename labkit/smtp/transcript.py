@@ -1,0 +1,31 @@
+"""What was said, line by line, with the state both sides were in.
+
+WHAT       a `Line` of an SMTP dialogue; the machines report each to a listener.
+WHY HERE   only the machines know where a line ends and which state it led to.
+READ NEXT  server.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a conversation. `speaker` is "C" or "S"; `state` is where the reporting side stands after it.
+
+    Content is not repeated: the speaker's line says how many octets went by.
+    """
+
+    speaker: str
+    text: str
+    state: str
+
+
+Listener = Callable[[Line], None]
+
+
+def readable(octets: bytes) -> str:
+    """Bytes as text for people: what cannot be printed stands as \\x escapes, nothing is hidden."""
+    return "".join(chr(octet) if 32 <= octet < 127 else f"\\x{octet:02x}" for octet in octets)

@@ -1,0 +1,48 @@
+"""Tables in both forms: for the page and for plain text.
+
+RULES      the same cells in both; cells are text, and escaped as everything is.
+READ NEXT  show.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from labkit.teach.markup import Markup, tag, visible
+
+_CELL = "text-align:left; vertical-align:top; padding:2px 12px 2px 0; white-space:pre-wrap"
+_CODE = f"{_CELL}; font-family:var(--jp-code-font-family, monospace)"
+
+
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "", code: Iterable[int] = ()
+) -> Markup:
+    """An HTML table. The columns numbered in `code` (from 0) are set as code."""
+    as_code = frozenset(code)
+    return tag(
+        "table",
+        tag("caption", caption, style="text-align:left; font-weight:bold; padding:4px 0")
+        if caption
+        else None,
+        tag("thead", tag("tr", *(tag("th", name, scope="col", style=_CELL) for name in head))),
+        tag("tbody", *(_row(row, as_code) for row in rows)),
+        style="border-collapse:collapse",
+    )
+
+
+def _row(row: Sequence[str], as_code: frozenset[int]) -> Markup:
+    return tag("tr", *(tag("td", cell, style=_CODE if i in as_code else _CELL) for i, cell in enumerate(row)))
+
+
+def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
+    """The same as plain text, columns aligned; a cell of several lines takes several lines."""
+    lines = [[cell.split("\n") for cell in map(visible, row)] for row in (head, *rows)]
+    widths = [max(len(part) for row in lines for part in row[i]) for i in range(len(head))]
+    out = [caption] if caption else []
+    for number, row in enumerate(lines):
+        for level in range(max(map(len, row))):
+            cells = (cell[level] if level < len(cell) else "" for cell in row)
+            out.append("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
+        if number == 0:
+            out.append("  ".join("-" * width for width in widths))
+    return "\n".join(out)

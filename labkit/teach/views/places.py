@@ -1,0 +1,109 @@
+"""Views of places: where a message would go, what waits on a disk, what became of it.
+
+READ NEXT  card.py
+"""
+
+from __future__ import annotations
+
+from labkit.lab.conversations import Journey
+from labkit.lab.host import SpoolEntry
+from labkit.mail.dates import log_date
+from labkit.mail.event import EventKind, MailEvent
+from labkit.routing.routers import Route, RouteOutcome
+from labkit.teach.markup import Markup, clip, join, tag
+from labkit.teach.show import shows
+from labkit.teach.tables import table, text_table
+from labkit.teach.view import View
+
+LONGEST_FILE = 4000
+
+
+@shows(Route)
+class RouteView(View):
+    """A route: each router that was asked, and what it said."""
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.rows = [
+            (step.router, "took it" if step.took else "passed it on", step.because.replace("; ", "\n"))
+            for step in route.steps
+        ]
+        self.head = ("router", "", "because")
+
+    @property
+    def _summary(self) -> str:
+        route = self.route
+        if route.outcome is not RouteOutcome.ROUTED:
+            return f"{route.address} {route.outcome.value}: {route.reason}"
+        hops = ", then ".join(
+            f"{hop.host} [{hop.address}]" + ("" if hop.preference is None else f" (MX {hop.preference})")
+            for hop in route.next_hops
+        )
+        where = f" to {hops}" if hops else ""
+        return f"{route.address} goes by the transport {route.transport}{where}"
+
+    def html(self) -> Markup:
+        return join(
+            table(self.head, self.rows, f"Routing {self.route.address}"), tag("p", tag("b", self._summary))
+        )
+
+    def text(self) -> str:
+        return f"{text_table(self.head, self.rows, f'Routing {self.route.address}')}\n=> {self._summary}"
+
+
+@shows(SpoolEntry)
+class SpoolView(View):
+    """The two files of a message that waits."""
+
+    def __init__(self, entry: SpoolEntry) -> None:
+        self.entry = entry
+        self.parts = (
+            (f"{entry.queue_id}-H: the envelope, where it came from, and the header", entry.envelope_file),
+            (f"{entry.queue_id}-D: the body", entry.body_file),
+        )
+
+    def html(self) -> Markup:
+        return join(
+            *(
+                join(tag("p", tag("b", name)), tag("pre", clip(text, LONGEST_FILE)))
+                for name, text in self.parts
+            )
+        )
+
+    def text(self) -> str:
+        return "\n\n".join(f"{name}\n{clip(text, LONGEST_FILE)}".rstrip() for name, text in self.parts)
+
+
+@shows(Journey)
+class JourneyView(View):
+    """What became of a message: the facts, host by host."""
+
+    def __init__(self, journey: Journey) -> None:
+        self.journey = journey
+        self.rows = [(log_date(e.at), e.host, e.queue_id or "", in_words(e)) for e in journey.events]
+        self.head = ("lab time", "host", "queue id", "what happened")
+
+    @property
+    def _title(self) -> str:
+        return f"The journey of {self.journey.message_id}"
+
+    def html(self) -> Markup:
+        return table(self.head, self.rows, self._title, code=[2])
+
+    def text(self) -> str:
+        return text_table(self.head, self.rows, self._title)
+
+
+def in_words(event: MailEvent) -> str:
+    """A fact in one line."""
+    remote = f"{event.remote_host} [{event.remote_address}]"
+    if event.kind is EventKind.RECEIVED:
+        source = f"from {remote}" if event.remote_address else "made here"
+        return f"received {source}, sender {event.sender or '<> (a report)'}"
+    if event.kind is EventKind.DELIVERED and event.remote_address:
+        return f"handed {event.recipient} over to {remote}: {event.code} {event.text}"
+    if event.kind is EventKind.DELIVERED:
+        return f"put into the mailbox of {event.recipient}"
+    if event.kind is EventKind.COMPLETED:
+        return "completed: nothing left to do here"
+    return " ".join(part for part in (event.kind.value, event.recipient or "", event.text or "") if part)

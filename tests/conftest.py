@@ -1,0 +1,96 @@
+"""What all tests share: programs that may be missing, and folders outside the repository.
+
+NEEDS      `@pytest.mark.needs("swaks")` or the fixture `require("swaks")`: without the program the test is skipped
+           by name; where CI=true it fails, because there every program is promised and nothing may go unseen.
+FOLDERS    `root` is the checkout; `suites` the folder with the public conformance suites (LABKIT_SUITES, else
+           shared/suites beside the checkout), under the same rule.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # where daemons live; a user's PATH may lack them
+OTHER_NAMES = {
+    "chromium": ("chromium-browser", "google-chrome", "chrome"),
+    "exim": ("exim4",),
+}
+
+
+def is_ci() -> bool:
+    return os.environ.get("CI", "").lower() in ("1", "true")
+
+
+def find(program: str) -> str | None:
+    """The path of a program under any of its names; NAME_BIN, as CHROMIUM_BIN, overrules the search."""
+    if chosen := os.environ.get(f"{program.upper().replace('-', '_')}_BIN"):
+        return chosen
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS])
+    names = (program, *OTHER_NAMES.get(program, ()))
+    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+
+def missing(what: str) -> None:
+    """Skip the test, or fail it where nothing may be missing."""
+    if is_ci():
+        pytest.fail(f"{what} is missing, and CI promises to have it", pytrace=False)
+    pytest.skip(f"{what} is not installed here")
+
+
+def require_program(program: str) -> str:
+    found = find(program)
+    if found is None:
+        missing(program)
+    assert found is not None
+    return found
+
+
+def pytest_configure() -> None:
+    """End in an orderly way when told to: fixtures stop the servers that they started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        for program in mark.args:
+            require_program(program)
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[[str], str]:
+    """`require("exim")` gives the path of a program, or ends the test: see NEEDS above."""
+    return require_program
+
+
+@pytest.fixture(scope="session")
+def require_module() -> Callable[[str], None]:
+    """`require_module("mypy")` ends the test where a Python package is missing; ./lab test has them all."""
+
+    def look(module: str) -> None:
+        if importlib.util.find_spec(module) is None:
+            missing(f"the Python package {module}")
+
+    return look
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def suites() -> Path:
+    """The folder of the public conformance suites (spf, dkim, dmarc, arc)."""
+    folder = Path(os.environ.get("LABKIT_SUITES") or ROOT.parent / "shared" / "suites")
+    if not folder.is_dir():
+        missing(f"the folder {folder} of conformance suites")
+    return folder

@@ -1,0 +1,313 @@
+"""A whole configuration file: read, refused with file, line and remedy, and never anything in between."""
+
+from __future__ import annotations
+
+import string
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labkit.eximconf.configuration import Configuration, read
+from labkit.eximconf.lists import Here, ListKind
+from labkit.eximconf.reader import ConfigurationError, Place
+from labkit.mta.compiled import Compiled, compile_configuration
+
+HERE = Here("mx2.st11.test", ("203.0.113.11",))
+MAIN = """\
+primary_hostname = mx2.st11.test
+domainlist local_domains = st11.test : *.st11.test
+hostlist relay_from_hosts = <; 203.0.113.77
+acl_smtp_rcpt = check_rcpt
+"""
+REST = """
+begin acl
+check_rcpt:
+  accept  hosts = +relay_from_hosts
+  require message = relay not permitted
+          domains = +local_domains
+  require verify = recipient
+  accept
+
+begin routers
+others:
+  driver = dnslookup
+  domains = ! +local_domains
+  transport = by_smtp
+ours:
+  driver = accept
+  check_local_user
+  transport = into_mailbox
+
+begin transports
+by_smtp:
+  driver = smtp
+into_mailbox:
+  driver = appendfile
+  file = /var/mail/$local_part_data
+
+begin retry
+*  *  F,2h,15m; G,16h,1h,1.5; F,4d,6h
+"""
+
+
+def test_a_usual_file() -> None:
+    found = read(MAIN + REST)
+    assert found.main.text("primary_hostname") == "mx2.st11.test"
+    assert found.main.number("received_headers_max") == 30, "a default"
+    assert found.lists[ListKind.DOMAIN, "local_domains"].matches("a.st11.test", HERE)
+    assert [(s.verb, [(line.name, line.value) for line in s.lines]) for s in found.acls["check_rcpt"]] == [
+        ("accept", [("hosts", "+relay_from_hosts")]),
+        ("require", [("message", "relay not permitted"), ("domains", "+local_domains")]),
+        ("require", [("verify", "recipient")]),
+        ("accept", []),
+    ]
+    assert [(router.name, router.driver, router.options.text("transport")) for router in found.routers] == [
+        ("others", "dnslookup", "by_smtp"),
+        ("ours", "accept", "into_mailbox"),
+    ]
+    assert found.routers[0].place == Place("exim.conf", 15)
+    assert found.transports["into_mailbox"].options.flag("return_path_add") is False
+    assert [line.text for line in found.retry] == ["*  *  F,2h,15m; G,16h,1h,1.5; F,4d,6h"]
+
+
+def test_an_empty_file_is_a_configuration() -> None:
+    found = read("")
+    assert (found.acls, found.routers, found.transports, found.retry) == ({}, (), {}, ())
+    assert found.main.text("acl_smtp_rcpt") is None, "so every recipient is refused"
+
+
+@pytest.mark.parametrize(
+    "lines, because",
+    [
+        ("ours :\n driver=accept\n transport=t", "a blank before the colon"),
+        ("ours: driver = accept\n transport = t", "the first option beside the name"),
+        ("ours:\n transport = t\n driver = accept", "the driver last"),
+        ("ours:\n driver = accept\n hide transport = t", "hidden from exim -bP"),
+    ],
+)
+def test_ways_to_write_a_router(lines: str, because: str) -> None:
+    found = read(f"begin routers\n{lines}\nbegin transports\nt:\n driver = smtp\n")
+    assert [(r.name, r.driver, r.options.text("transport")) for r in found.routers] == [
+        ("ours", "accept", "t")
+    ], because
+
+
+@pytest.mark.parametrize(
+    "lines, expected, because",
+    [
+        ("accept", [("accept", [])], "a verb alone"),
+        (
+            "accept domains = a\n hosts = *",
+            [("accept", ["domains=a", "hosts=*"])],
+            "conditions on lines of their own",
+        ),
+        ("accept\n domains = a", [("accept", ["domains=a"])], "or only there"),
+        (
+            "accept\tdomains = a\ndeny\thosts = *",
+            [("accept", ["domains=a"]), ("deny", ["hosts=*"])],
+            "a tab is a blank",
+        ),
+        ("deny ! domains = a", [("deny", ["!domains=a"])], "a blank after the exclamation mark"),
+        ("deny !\tdomains=a", [("deny", ["!domains=a"])], "or a tab"),
+        ("deny message = a = b", [("deny", ["message=a = b"])], "only the first = counts"),
+        ('deny message = "a"', [("deny", ['message="a"'])], "quotes are kept: these are no option strings"),
+        ("deny domains =", [("deny", ["domains="])], "an empty value is a value"),
+    ],
+)
+def test_ways_to_write_an_acl(lines: str, expected: list[tuple[str, list[str]]], because: str) -> None:
+    found = read(f"begin acl\nx:\n{lines}\n").acls["x"]
+    assert [(s.verb, [f"{line.name}={line.value}" for line in s.lines]) for s in found] == expected, because
+
+
+def test_a_list_may_be_quoted() -> None:
+    found = read(
+        'domainlist d = "a.test : \\\n b.test"\nhide hostlist h = "<; ::1"\nlocalpartlist l = bob\n'
+    ).lists
+    assert found[ListKind.DOMAIN, "d"].matches("b.test", HERE)
+    assert found[ListKind.HOST, "h"].matches("::1", HERE)
+    assert found[ListKind.LOCAL_PART, "l"].matches("Bob", HERE)
+
+
+ROUTER = "begin routers\nr:\n driver = accept\n transport = t\n"
+TRANSPORT = "begin transports\nt:\n driver = smtp\n"
+REFUSED = [
+    ("nosuch = 1", 1, 'the option "nosuch" is not known', "an unknown option"),
+    ("recipients_max = 1\nrecipients_max = 2", 2, "set for the second time", "Exim's words"),
+    ("no_smtp_enforce_sync\nsmtp_enforce_sync", 2, "set for the second time", "under another name"),
+    ("domainlist a = x\ndomainlist a = y", 2, "the domainlist a is defined a second time", "a list"),
+    ("addresslist a = x", 1, "address lists are not read", "not yet"),
+    ("domainlist = x", 1, 'the option "domainlist"', "a list without name"),
+    ('domainlist a = "x', 1, "missing quote at end", "a quote too few"),
+    (
+        "domainlist a = +b\ndomainlist b = x",
+        1,
+        'unknown named domain list "+b"',
+        "defined too late for labkit",
+    ),
+    ("\nacl_smtp_rcpt = x", 2, 'acl_smtp_rcpt names the ACL "x"', "an ACL that is not there"),
+    ("begin rewrite\n* a b", 2, "the rewrite section is not read", "not yet"),
+    ("begin authenticators\nx:\n driver = plaintext", 2, "the authenticators section is not read", "not yet"),
+    ("begin acl\naccept", 2, "ACL name missing", "no name"),
+    ("begin acl\nx:\nx:", 3, 'there are two ACLs called "x"', "twice"),
+    ("begin acl\nx:\nhosts = *", 3, "unknown ACL verb", "no verb"),
+    ("begin acl\nx:\nacept hosts = *", 3, "unknown ACL verb", "a misspelt verb"),
+    ("begin acl\nx:\naccept\nacept hosts = *", 4, "unknown ACL condition or modifier", "further down"),
+    ("begin acl\nx:\ndrop", 3, "the ACL verb drop is not read", "not yet"),
+    ("begin acl\nx:\naccept\n = x", 4, "unknown ACL condition or modifier", "no name"),
+    ("begin routers\n driver = accept", 2, "router name missing", "no name"),
+    (ROUTER + "r:\n driver = accept\n" + TRANSPORT, 5, 'there are two routers called "r"', "twice"),
+    ("begin routers\nr:\n transport = t\n" + TRANSPORT, 2, "no driver given for router r", "no driver"),
+    ("begin routers\nr:\n driver\n" + TRANSPORT, 2, "no driver given for router r", "a driver without name"),
+    ("begin routers\nr:\n driver = redirect\n", 3, 'the router driver "redirect" is not known', "not yet"),
+    ("begin routers\nr:\n driver = accept\n", 2, "the router r has no transport", "nothing to do"),
+    (ROUTER, 2, 'the router r names the transport "t", which is not defined', "nobody to do it"),
+    ("begin transports\nt:\n driver = pipe\n", 3, 'the transport driver "pipe" is not known', "not yet"),
+    (
+        "begin transports\nt:\n driver = smtp\n port = 1\n port = 2",
+        5,
+        "set for the second time",
+        "in a transport",
+    ),
+    ("begin transports\nt:\n driver = smtp\n file = /x", 4, "(transport smtp)", "another driver's option"),
+    ("begin routers\nr:\nr2 x", 3, "missing or misplaced '='", "no option"),
+]
+
+
+@pytest.mark.parametrize("text, line, problem, because", REFUSED)
+def test_what_is_refused(text: str, line: int, problem: str, because: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read(text, "student.conf")
+    assert problem in caught.value.problem, because
+    assert caught.value.place == Place("student.conf", line), because
+    assert caught.value.remedy, "it says what to do about it"
+
+
+LATER = [
+    ("begin acl\nx:\n accept colour = red", 3, 'the ACL condition or modifier "colour"', "no such condition"),
+    ("begin acl\nx:\n accept verify = sender", 3, "verify = sender is not known", "not yet"),
+    ("begin acl\nx:\n deny domains", 3, '"=" missing after ACL "domains"', "no value"),
+    ("begin acl\nx:\n deny message", 3, '"=" missing after ACL "message"', "no value"),
+    ("begin acl\nx:\n deny !message = no", 3, "negation is not allowed", "a message holds no truth"),
+    ("begin acl\nx:\n deny message = $domain", 3, "an expansion in a message", "not yet"),
+    ("begin acl\nx:\n deny message = a\\rb", 3, "a CR in a message", "it would break the reply"),
+    ("begin acl\nx:\n deny message = a\\0b", 3, "a NUL character", "so would this"),
+    ("begin acl\nx:\n warn message = X-Seen:: yes", 3, "a message in a warn statement", "not yet"),
+    ("begin acl\nx:\n accept hosts = a.test", 3, "the host name a.test", "not yet"),
+    ("begin transports\nt:\n driver = appendfile", 2, "needs either file or directory", "nowhere to write"),
+    (
+        "begin transports\nt:\n driver = appendfile\n file = /a\n directory = /b",
+        2,
+        "needs either file or directory",
+        "two places",
+    ),
+    (
+        "begin transports\nt:\n driver = appendfile\n directory = /b",
+        2,
+        "directory goes with maildir_format",
+        "not a Maildir",
+    ),
+    (
+        "begin transports\nt:\n driver = appendfile\n file = /a\n maildir_format",
+        2,
+        "directory goes with",
+        "not a folder",
+    ),
+    (
+        "begin transports\nt:\n driver = appendfile\n file = /m/$local_part",
+        4,
+        "Tainted name for a file",
+        "Exim's taint",
+    ),
+    (
+        "begin transports\nt:\n driver = appendfile\n file = mail",
+        4,
+        "the path 'mail' is not absolute",
+        "relative to what?",
+    ),
+    ("begin retry\n* *", 2, "a retry rule needs", "no schedule"),
+    ("begin retry\n* quota F,1h,1m", 2, 'the retry error condition "quota"', "not yet"),
+]
+
+
+def compiled(text: str) -> Compiled:
+    return compile_configuration(read(text, "student.conf"), "mx2.st11.test", ("203.0.113.11",))
+
+
+@pytest.mark.parametrize("text, line, problem, because", LATER)
+def test_what_the_other_rooms_refuse(text: str, line: int, problem: str, because: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        compiled(text)
+    assert problem in caught.value.problem, because
+    assert caught.value.place == Place("student.conf", line), because
+    assert caught.value.remedy
+
+
+def test_what_the_scenario_gives_to_students(root: Path) -> None:
+    template = (root / "data/scenarios/partners/host.conf").read_text(encoding="utf-8")
+    names = {name for _, name, _, _ in string.Formatter().parse(template) if name}
+    text = template.format(**dict.fromkeys(names - {"laptop"}, "st11.test"), laptop="203.0.113.77")
+    assert compiled(text).configuration.main.text("primary_hostname") == "st11.test"
+
+
+words = st.sampled_from(
+    """begin acl routers transports retry x: y: t: driver = accept dnslookup smtp appendfile transport = t file = /x
+    domains = +d a.test : ! domainlist d = hosts = * message = no deny require warn verify = recipient
+    check_local_user acl_smtp_rcpt = x port = 25 F,1h,1m; * \\\\ \\n "quoted" $domain no_more # .ifdef FOO""".split(
+        " "
+    )
+)
+texts = st.lists(
+    st.tuples(words | st.text(max_size=3), st.sampled_from([" ", "\n", "\n  ", "\\\n", ""]))
+).map(lambda pairs: "".join(a + b for a, b in pairs))
+
+
+@settings(deadline=None, max_examples=300)
+@given(texts | st.text())
+def test_nothing_but_a_configuration_error(text: str) -> None:
+    try:
+        found = compiled(text)
+    except ConfigurationError as error:
+        assert 1 <= error.place.line <= text.count("\n") + 1, error  # noqa: PT017 - either is right
+        return
+    assert isinstance(found.configuration, Configuration)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_a_damaged_file(data: st.DataObject) -> None:
+    text = MAIN + REST
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(len(text), start + 40)))
+    damaged = text[:start] + data.draw(st.text(max_size=4)) + text[end:]
+    try:
+        compiled(damaged)
+    except ConfigurationError as error:
+        assert str(error).startswith("student.conf, line ")  # noqa: PT017 - either is right
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "begin routers\n"
+        + "".join(f"r{i}:\n driver = accept\n transport = t\n" for i in range(8_000))
+        + TRANSPORT,
+        "begin acl\nx:\n" + " accept domains = a.test\n" * 8_000,
+        "".join(f"domainlist d{i} = a.test\n" for i in range(10_000)),
+        "begin acl\n" + "".join(f"x{i}:\n" for i in range(30_000)),
+        "begin retry\n" + "* * F,2h,15m\n" * 10_000,
+        "begin retry\n* *  " + "F,2h,15m;" * 30_000,
+        "domainlist" + " " * 1_000_000,
+        "begin acl\nx:\n accept" + " " * 1_000_000 + "!",
+    ],
+    ids=lambda text: text[:24],
+)
+def test_a_long_file_in_no_time(text: str) -> None:
+    began = time.process_time()
+    try:
+        compiled(text)
+    except ConfigurationError as error:
+        assert error.remedy  # noqa: PT017 - the last two are wrong, but quickly so
+    assert time.process_time() - began < 2

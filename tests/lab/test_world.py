@@ -1,0 +1,593 @@
+"""Worlds: their arguments, their clock, what they keep, and what an administrator does in them."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labkit import partners
+from labkit.eximconf.reader import ConfigurationError
+from labkit.lab.clock import FIRST_MORNING
+from labkit.lab.journal import read_journal
+from labkit.lab.world import World
+from labkit.mail.event import EventKind
+from labkit.mail.message import Message
+from labkit.routing.routers import RouteOutcome
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+ANN, BOB = "ann@st11.sne21.test", "bob@st2.sne21.test"
+
+
+@pytest.fixture(params=["loopback", "memory"])
+def network(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+# --- arguments ---
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"st": 0}, "student number 0"),
+        ({"st": 255}, "student number 255"),
+        ({"partner": -1}, "student number -1"),
+        ({"st": 2}, "your own partner"),
+        ({"apex": "test"}, "apex 'test'"),
+        ({"apex": "SNE21.test"}, "small letters"),
+        ({"apex": "sne 21.test"}, "apex"),
+        ({"apex": ""}, "apex"),
+        ({"apex": "-sne21.test"}, "apex"),
+        ({"apex": f"{'a' * 64}.test"}, "apex"),
+        ({"apex": ".".join(["abcdefgh"] * 40)}, "apex"),
+        ({"address": "3.135.210"}, "no IPv4 address"),
+        ({"address": "mx2.st11.sne21.test"}, "no IPv4 address"),
+        ({"address": "127.0.0.1"}, "cannot be a lab host's"),
+        ({"address": "0.0.0.0"}, "cannot be a lab host's"),
+        ({"address": "203.0.113.2"}, "203.0.113.2"),  # the partner's
+        ({"address": "198.51.100.11"}, "198.51.100.11"),  # the laptop's
+        ({"address": "192.0.2.53"}, "192.0.2.53"),  # the nameserver's
+        ({"address": "8.51.100.11"}, "cannot be in one lab"),
+        ({"network": "wifi"}, "auto, loopback or memory"),
+    ],
+)
+def test_arguments_that_cannot_be(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        partners(**arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"st": "11"}, {"st": 11.5}, {"partner": None}])
+def test_numbers_are_whole_numbers(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="whole number"):
+        partners(**arguments)
+
+
+def test_a_refused_world_leaves_nothing(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    async def story() -> None:
+        with pytest.raises(ValueError, match="cannot be in one lab"):
+            partners(address="8.51.100.11")
+        with pytest.raises(ValueError, match="cannot be in one lab"):
+            partners(address="8.51.100.11", folder=tmp_path / "mine")
+
+    run(story())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_apex_and_real_addresses(network: str, run: Run) -> None:
+    """A student's own zone, with the addresses that stand in it."""
+
+    async def story() -> None:
+        async with partners(
+            st=7,
+            partner=9,
+            apex="sne21.ru",
+            address="3.135.210.50",
+            partner_address="18.189.171.89",
+            network=network,
+        ) as world:
+            await world.laptop.send("bob@st9.sne21.ru", "far away", "text\n")
+            await world.partner.send("bob@st9.sne21.ru", "ann@st7.sne21.ru", "Subject: back\n\ntext\n")
+            (there,) = world.partner.mailbox("bob")
+            (back,) = world.mine.mailbox("ann")
+            received = [field.value for field in there.all("Received")]
+            assert received[0].startswith("from [3.135.210.50] (helo=mx2.st7.sne21.ru)\tby mx2.st9.sne21.ru")
+            assert received[1].startswith("from [198.51.100.7] (helo=laptop.st7.sne21.ru)\tby mx2.st7.sne21")
+            assert "from [18.189.171.89] (helo=mx2.st9.sne21.ru)" in next(back.all("Received")).value
+            assert "H=mx2.st9.sne21.ru [18.189.171.89]" in world.mine.log()
+            assert "127." not in world.mine.log() + world.partner.log()
+
+    run(story())
+
+
+def test_eight_bits_in_subject_and_text(network: str, run: Run) -> None:
+    async def story() -> None:
+        async with partners(network=network) as world:
+            sent = await world.laptop.send(BOB, "Grüße aus Иннополис", "Привет\n")
+            assert sent.queue_id
+            (letter,) = world.partner.mailbox("bob")
+            assert letter.first("Subject", ) == sent.mail_object.message.first("Subject")
+            assert "Привет".encode() in letter.body
+
+    run(story())
+
+
+# --- the clock ---
+
+
+def test_advance_goes_exactly_so_far(network: str, run: Run) -> None:
+    async def story() -> None:
+        async with partners(network=network) as world:
+            assert world.now() == FIRST_MORNING
+            for span in ({"days": 5}, {"hours": 1.5}, {"minutes": 0}, {"weeks": 1, "seconds": 1}):
+                before = world.now()
+                await world.advance(**span)
+                assert world.now() - before == timedelta(**span)
+            with pytest.raises(ValueError, match="cannot go back"):
+                await world.advance(hours=-1)
+            with pytest.raises(TypeError):
+                await world.advance(fortnights=1)
+            spoken = [event.text for event in world.journal.where(EventKind.CLOCK)]
+            assert spoken[:2] == ["5 days passed", "1 hour 30 minutes passed"]
+
+    run(story())
+
+
+def test_five_days_in_a_moment(network: str, run: Run) -> None:
+    """Everything on the way happens at its instant, in order."""
+
+    async def story() -> None:
+        async with partners(network=network) as world:
+            await world.partner.stop()
+            await world.laptop.send(BOB, "in vain")
+            await world.advance(days=5)
+            events = list(world.journal)
+            assert [event.at for event in events] == sorted(event.at for event in events)
+            assert len({event.at for event in events if event.kind is EventKind.DEFERRED}) > 30
+            assert world.mine.queue == ()
+            (report,) = world.mine.mailbox("ann")
+            assert report.first("Subject") == "Mail delivery failed: returning message to sender"
+
+    run(story())
+
+
+def test_without_a_queue_runner_deferred_mail_waits(network: str, run: Run) -> None:
+    async def story() -> None:
+        async with partners(network=network, queue_interval=None) as world:
+            await world.partner.stop()
+            await world.laptop.send(BOB, "waits")
+            await world.partner.start()
+            await world.advance(days=2)
+            assert len(world.mine.queue) == 1
+            assert world.partner.mailbox("bob") == []
+            await world.mine.run_queue()
+            assert world.mine.queue == ()
+            assert len(world.partner.mailbox("bob")) == 1
+
+    run(story())
+
+
+def test_a_queue_run_before_the_retry_time_tries_nothing(run: Run) -> None:
+    """Two clocks must agree: the retry time and the queue run. exim -qff asks neither."""
+
+    async def story() -> None:
+        async with partners(network="memory", queue_interval=None) as world:
+            await world.partner.stop()
+            sent = await world.laptop.send(BOB, "waits")
+            await world.partner.start()
+            await world.advance(minutes=14)
+            await world.mine.run_queue()
+            assert len(world.mine.queue) == 1
+            await world.mine.force(sent.queue_id or "")
+            assert world.mine.queue == ()
+            with pytest.raises(KeyError, match="no message"):
+                await world.mine.force(sent.queue_id or "")
+
+    run(story())
+
+
+def test_an_administrator_waits_for_the_answer(network: str, run: Run) -> None:
+    """`exim -bt` and `exim -q` return when they are done, even if the network lets them wait."""
+
+    async def story() -> None:
+        async with partners(network=network) as world:
+            world.nameserver.silent()
+            found = await world.mine.route(BOB)
+            assert found.outcome is RouteOutcome.DEFERRED
+            assert world.now() - FIRST_MORNING == timedelta(seconds=10)
+            world.nameserver.silent(on=False)
+            world.network.silence(world.partner.address)
+            sent = await world.laptop.send(BOB, "to a silent host")
+            before = world.now()
+            await world.mine.force(sent.queue_id or "")  # the first attempt still waits: nothing to do
+            await world.advance(minutes=5)
+            await world.mine.force(sent.queue_id or "")
+            assert world.now() - before == timedelta(minutes=10)
+            assert len(world.mine.queue) == 1
+
+    run(story())
+
+
+# --- starting and stopping ---
+
+
+def test_stop_and_start_a_host(network: str, run: Run) -> None:
+    async def story() -> None:
+        async with partners(network=network) as world:
+            host = world.partner
+            await host.stop()
+            await host.stop()
+            assert not host.is_running
+            with pytest.raises(ConnectionRefusedError):
+                await world.laptop.send(BOB, host=host.name)
+            with pytest.raises(ConnectionRefusedError):
+                host.open_session(world.laptop)
+            await host.start()
+            await host.start()
+            assert (await world.laptop.send(BOB, host=host.name)).queue_id
+            assert len(host.mailbox("bob")) == 1
+            kinds = [event.kind for event in world.journal if event.host == host.name]
+            assert kinds.count(EventKind.STARTED) == 2
+            assert kinds.count(EventKind.STOPPED) == 1
+
+    run(story())
+
+
+def test_a_host_handed_mail_while_stopped_sends_it_later(network: str, run: Run) -> None:
+    async def story() -> None:
+        async with partners(network=network) as world:
+            await world.mine.stop()
+            await world.mine.send(ANN, BOB, "Subject: from the command line\n\ntext\n")
+            assert len(world.mine.queue) == 1
+            await world.mine.start()
+            await world.settle()
+            assert len(world.partner.mailbox("bob")) == 1
+
+    run(story())
+
+
+def test_a_world_can_be_stopped_at_any_time(network: str, run: Run) -> None:
+    """Also twice, also before it started, also while something waits."""
+
+    async def story() -> None:
+        never_started = partners(network=network)
+        await never_started.stop()
+        world = await partners(network=network).start()
+        world.network.silence(world.partner.address)
+        world.nameserver.silent()
+        await world.laptop.send(BOB, "waits for an answer")
+        typed = world.mine.open_session(world.laptop)
+        await typed.type("EHLO x")
+        await world.stop()
+        await world.stop()
+        assert not world.is_running
+        assert not world.folder.exists()
+        assert len(world.journal.where(EventKind.RECEIVED)) == 1
+        assert "stopped" in repr(world)
+        with pytest.raises(KeyError, match="is it started"):
+            world.host("mx2.st11.sne21.test")
+
+    run(story())
+
+
+def test_names_that_do_not_exist(run: Run) -> None:
+    async def story() -> None:
+        async with partners(network="memory") as world:
+            with pytest.raises(KeyError, match=r"there are mx2\.st11\.sne21\.test"):
+                world.host("mx9")
+            with pytest.raises(RuntimeError, match="no sockets"):
+                world.real(world.mine.address, 25)
+
+    run(story())
+
+
+# --- resuming ---
+
+
+def test_resume(network: str, run: Run, tmp_path: Path) -> None:
+    async def first() -> tuple[Any, ...]:
+        async with partners(network=network, folder=tmp_path) as world:
+            await world.laptop.send(BOB, "delivered")
+            await world.partner.stop()
+            await world.laptop.send(BOB, "waits")
+            world.mine.write_configuration(world.mine.configuration + "\n# edited\n")
+            await world.advance(minutes=20)
+            return world.mine.queue, world.now(), list(world.journal)
+
+    async def second(queue: tuple[Any, ...], now: Any, journal: list[Any]) -> None:
+        async with partners(network=network, folder=tmp_path) as world:
+            assert list(world.journal)[: len(journal)] == journal
+            assert world.now() == now
+            assert world.mine.configuration.endswith("# edited\n")
+            assert world.mine.log().count("daemon started") == 2
+            assert [item.queue_id for item in world.mine.queue] == [item.queue_id for item in queue]
+            assert len(world.partner.mailbox("bob")) == 1
+            await world.advance(hours=1)  # the hints were kept: tried again when its time came
+            assert len(world.partner.mailbox("bob")) == 2
+            sent = await world.laptop.send(BOB, "one more")
+            ids = [event.queue_id for event in world.journal.where(EventKind.RECEIVED)]
+            assert len(set(ids)) == len(ids)
+            assert sent.queue_id
+            numbers = [event.number for event in world.journal]
+            assert numbers == list(range(1, len(numbers) + 1))
+
+    run(second(*run(first())))
+    assert (tmp_path / "journal").exists()
+
+
+def test_a_folder_has_one_world_at_a_time(run: Run, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with partners(network="memory", folder=tmp_path):
+            second = partners(network="memory", folder=tmp_path)
+            with pytest.raises(OSError, match="belongs to process"):
+                await second.start()
+            await second.stop()
+        async with partners(network="memory", folder=tmp_path) as world:
+            await world.laptop.send(BOB)
+
+    run(story())
+
+
+def test_a_torn_journal_is_mended(run: Run, tmp_path: Path) -> None:
+    async def life() -> int:
+        async with partners(network="memory", folder=tmp_path) as world:
+            await world.laptop.send(BOB)
+        return len(world.journal)
+
+    before = run(life())
+    with (tmp_path / "journal").open("ab") as file:
+        file.write(b'{"number": 999, "at": "2026-')
+    assert len(read_journal(tmp_path / "journal")) == before, "a reader gets what is complete"
+    assert run(life()) > before
+    events = read_journal(tmp_path / "journal")
+    assert [event.number for event in events] == list(range(1, len(events) + 1))
+
+
+def test_the_journal_is_read_by_another_process_meanwhile(run: Run, tmp_path: Path) -> None:
+    reader = (
+        "import sys; from pathlib import Path; from labkit.lab.journal import read_journal\n"
+        "events = read_journal(Path(sys.argv[1]))\n"
+        "print(len(events), sum(e.kind.value == 'delivered' for e in events))"
+    )
+
+    async def read() -> list[int]:
+        command = [sys.executable, "-c", reader, str(tmp_path / "journal")]
+        said = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=20)
+        assert said.returncode == 0, said.stderr
+        return [int(word) for word in said.stdout.split()]
+
+    async def story() -> None:
+        async with partners(network="memory", folder=tmp_path) as world:
+            await world.laptop.send(BOB)
+            assert await read() == [len(world.journal), 2]
+            typed = world.mine.open_session(world.laptop)  # nothing settles here: it is on disk all the same
+            await typed.banner()
+            assert await read() == [len(world.journal), 2]
+
+    run(story())
+
+
+# --- configuration ---
+
+
+def test_a_broken_configuration_is_refused(network: str, run: Run) -> None:
+    async def story() -> None:
+        async with partners(network=network) as world:
+            good = world.mine.configuration
+            for old, new, words in [
+                ("driver    = dnslookup", "driver    = dnslooku", "dnslookup"),
+                ("check_local_user", "check_locl_user", "check_local_user"),
+                ("domainlist local_domains", "domainlst local_domains", "option"),
+                ("file   = /var/mail/$local_part_data", "file   = /var/mail/$local_part", r"\$local_part_data"),
+                ("begin retry", "begin retries", "retry"),
+                ("F,2h,15m", "F,2h,15x", "15m"),
+                ("acl_smtp_rcpt = check_rcpt", "acl_smtp_rcpt = check_rctp", "check_r"),
+            ]:
+                assert old in good
+                line = 1 + good[: good.index(old)].count("\n")
+                world.mine.write_configuration(good.replace(old, new, 1))
+                with pytest.raises(ConfigurationError, match=words) as caught:
+                    world.mine.reload()
+                assert str(caught.value).startswith(f"exim.conf, line {line}: "), str(caught.value)
+                assert (await world.laptop.send(BOB)).queue_id, "the old one stays"
+            await world.mine.stop()
+            with pytest.raises(ConfigurationError):
+                await world.mine.start()
+            assert not world.mine.is_running
+            world.mine.write_configuration(good)
+            await world.mine.start()
+            assert (await world.laptop.send(BOB)).queue_id
+            assert len(world.partner.mailbox("bob")) == 8
+
+    run(story())
+
+
+def test_new_sessions_see_the_new_configuration(network: str, run: Run) -> None:
+    async def story() -> None:
+        async with partners(network=network) as world:
+            await world.laptop.send("eve@st11.sne21.test", "before")
+            text = world.mine.configuration
+            text = text.replace("accept  hosts   = +relay_from_hosts", "deny message = closed today")
+            world.mine.write_configuration(text)
+            assert (await world.laptop.send(BOB)).queue_id, "not read yet"
+            world.mine.reload()
+            assert str(await world.laptop.send(BOB)) == f"{BOB}: 550 closed today"
+
+    run(story())
+
+
+def test_accounts(run: Run) -> None:
+    async def story() -> None:
+        async with partners(network="memory") as world:
+            for name in ("../etc", "Ann", "a b", "", "root/x", "ann\n"):
+                with pytest.raises(ValueError, match="account name"):
+                    world.mine.add_account(name)
+            world.mine.add_account("ivan")
+            await world.laptop.send("ivan@st11.sne21.test", "welcome")
+            assert len(world.mine.mailbox("ivan")) == 1
+            assert world.mine.mailbox("nobody") == []
+
+    run(story())
+
+
+def test_a_maildir(network: str, run: Run) -> None:
+    async def story() -> None:
+        async with partners(network=network) as world:
+            text = world.partner.configuration.replace(
+                "file   = /var/mail/$local_part_data",
+                "directory = /var/mail/$local_part_data\n  maildir_format",
+            )
+            world.partner.write_configuration(text)
+            world.partner.reload()
+            for number in range(3):
+                await world.laptop.send(BOB, f"number {number}")
+            letters = world.partner.mailbox("bob")
+            assert [letter.first("Subject") for letter in letters] == ["number 0", "number 1", "number 2"]
+            assert world.partner.queue == ()
+
+    run(story())
+
+
+# --- what goes wrong inside ---
+
+
+def test_a_mistake_in_one_delivery_stops_no_other(
+    network: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message on which labkit itself fails stays in the queue; the queue runner goes on with the others."""
+    from labkit.mta.delivery_run import DeliveryRun
+
+    carry_out = DeliveryRun.carry_out
+
+    async def fail(run: DeliveryRun) -> None:
+        if b"poison" in run.item.content:
+            raise ZeroDivisionError("a mistake of ours")
+        await carry_out(run)
+
+    monkeypatch.setattr(DeliveryRun, "carry_out", fail)
+
+    async def story() -> None:
+        async with partners(network=network) as world:
+            await world.partner.stop()
+            for subject in ("poison", "good 1", "poison", "good 2"):
+                await world.laptop.send(BOB, subject)
+            await world.partner.start()
+            await world.advance(hours=1)
+            subjects = [letter.first("Subject") for letter in world.partner.mailbox("bob")]
+            assert subjects == ["good 1", "good 2"]
+            assert len(world.mine.queue) == 2
+            troubles = [event for event in world.journal if "internal problem" in (event.text or "")]
+            assert {event.text for event in troubles} != set()
+            assert any("ZeroDivisionError" in (event.text or "") for event in troubles)
+            monkeypatch.undo()
+            await world.advance(hours=1)
+            assert len(world.partner.mailbox("bob")) == 4
+
+    run(story())
+
+
+def test_a_run_that_breaks_off_delivers_nothing_twice(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bob has it; then the report about nobody cannot be written. The next run must not serve Bob again."""
+    from labkit.net.spool import Spool
+
+    accept = Spool.accept
+
+    def full(spool: Spool, item: Any, on_durable: Callable[[OSError | None], None]) -> None:
+        if item.is_report:
+            on_durable(OSError(28, "No space left on device"))
+        else:
+            accept(spool, item, on_durable)
+
+    async def story() -> None:
+        async with partners(network="memory") as world:
+            monkeypatch.setattr(Spool, "accept", full)
+            await world.laptop.send([BOB, "nobody@st2.sne21.test"], "to both")
+            assert len(world.partner.mailbox("bob")) == 1
+            assert len(world.mine.queue) == 1
+            await world.advance(hours=1)
+            monkeypatch.undo()
+            assert world.mine.mailbox("ann") == []
+            await world.advance(hours=1)
+            assert len(world.mine.mailbox("ann")) == 1, "the report is sent when there is room"
+            assert len(world.partner.mailbox("bob")) == 1, "and Bob has it once"
+            assert world.mine.queue == ()
+
+    run(story())
+
+
+def test_a_message_that_cannot_be_sent_leaves_no_session(network: str, run: Run) -> None:
+    async def story() -> None:
+        async with partners(network=network) as world:
+            with pytest.raises(ValueError, match="bare CR or LF"):
+                await world.laptop.send(BOB, message=Message((), b"", b"a\nb\r\n"))
+            for _ in range(10):
+                await asyncio.sleep(0.001)
+            assert world.mine.mta.intake.sessions == set()
+            assert (await world.laptop.send(BOB)).queue_id
+
+    run(story())
+
+
+# --- typing SMTP by hand ---
+
+
+async def typed(world: World, *lines: str) -> list[str]:
+    session = world.mine.open_session(world.laptop)
+    said = [exchange.text for exchange in await session.banner()]
+    for line in lines:
+        said += [exchange.text for exchange in await session.type(line) if exchange.speaker == "S"]
+    return said
+
+
+def test_typing_a_message(network: str, run: Run) -> None:
+    async def story() -> None:
+        async with partners(network=network) as world:
+            said = await typed(
+                world,
+                "EHLO laptop.st11.sne21.test",
+                f"MAIL FROM:<{ANN}>",
+                f"RCPT TO:<{BOB}>",
+                "DATA",
+                "Subject: by hand",
+                "",
+                ".hidden dot? no: one is eaten",
+                "..",
+                ".",
+                "QUIT",
+            )
+            assert said[0].startswith("220 mx2.st11.sne21.test ESMTP")
+            codes = [line[:3] for line in said if line[3] == " "]
+            assert codes == ["220", "250", "250", "250", "354", "250", "221"]
+            (letter,) = world.partner.mailbox("bob")
+            assert letter.body == b"hidden dot? no: one is eaten\r\n.\r\n"
+            assert letter.first("Subject") == "by hand"
+
+    run(story())
+
+
+def test_typing_what_is_wrong(run: Run) -> None:
+    async def story() -> None:
+        async with partners(network="memory") as world:
+            session = world.mine.open_session(world.laptop)
+            for line in ("NOOP\r\nQUIT", "NOOP\n", "a\rb"):
+                with pytest.raises(ValueError, match="one line at a time"):
+                    await session.type(line)
+            (client, server) = await session.type("HELLO?")
+            assert (client.speaker, client.text) == ("C", "HELLO?")
+            assert server.text == "500 unrecognized command"
+            assert (await session.type("MAIL FROM:<ä@b.test>"))[1].text[:3] in ("503", "501")
+            assert (await session.type("\x00"))[1].text.startswith("501 NUL")
+            last = await session.type("QUIT")
+            assert last[-1].text.startswith("221 ")
+            assert session.is_over
+            assert await session.type("NOOP") == ()
+
+    run(story())

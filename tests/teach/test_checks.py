@@ -1,0 +1,107 @@
+"""The exercise of the tour: the model answer passes, and each typical mistake gets its hint."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from labkit.lab.world import World, partners
+from labkit.teach.checks import Progress, check, done, exercises
+
+BOB, ANN = "bob@st2.sne21.test", "ann@st11.sne21.test"
+Act = Callable[[World], Awaitable[object]]
+
+
+async def _after(act: Act) -> tuple[Progress, str]:
+    async with partners(network="memory", alongside=True) as world:
+        await world.laptop.send(BOB, "Lunch?", "The tour's own message.\n")
+        await act(world)
+        view = check("blind copy", world)
+        return view.progress, view.verdict.words
+
+
+async def _nothing(world: World) -> None:
+    pass
+
+
+async def _two_messages(world: World) -> None:
+    await world.laptop.send(BOB, "Hello", "x\n")
+    await world.laptop.send(ANN, "Hello", "x\n", header_to=BOB)
+
+
+async def _refused(world: World) -> None:
+    await world.laptop.send([BOB, "anne@st11.sne21.test"], "Hello", "x\n", header_to=BOB)
+
+
+@pytest.mark.parametrize(
+    "act, progress, words, because",
+    [
+        (_nothing, Progress.NOT_ATTEMPTED, "Send one message", "the tour's own message does not count"),
+        (
+            lambda w: w.laptop.send([BOB, ANN], "Hello", "x\n", header_to=BOB),
+            Progress.DONE,
+            "The envelope named two",
+            "the model answer",
+        ),
+        (
+            lambda w: w.laptop.send([ANN, BOB], "Hello", "x\n", header_to="friends@example.test"),
+            Progress.DONE,
+            "The envelope named two",
+            "nobody is named at all: still blind",
+        ),
+        (
+            lambda w: w.laptop.send([BOB, ANN], "Hello", "x\n"),
+            Progress.NOT_YET,
+            "a carbon copy, not a blind one",
+            "both names in To:",
+        ),
+        (_two_messages, Progress.NOT_YET, "two messages", "two messages are not one with two recipients"),
+        (_refused, Progress.NOT_YET, "anne@st11.sne21.test", "a misspelt recipient"),
+    ],
+)
+def test_blind_copy(act: Act, progress: Progress, words: str, because: str) -> None:
+    found, said = asyncio.run(_after(act))
+    assert found is progress, because
+    assert words in said, because
+
+
+def test_a_bounce_in_anns_mailbox_is_no_copy() -> None:
+    async def bounced(world: World) -> None:
+        await world.laptop.send("nobody@st2.sne21.test", "Hello", "x\n")
+        assert world.mine.mailbox("ann"), "the report came back"
+
+    progress, words = asyncio.run(_after(bounced))
+    assert progress is Progress.NOT_YET
+    assert "nobody@st2.sne21.test" in words
+
+
+def test_done_needs_evidence() -> None:
+    with pytest.raises(ValueError, match="name the events"):
+        done("because I say so", [])
+
+
+def test_an_unknown_exercise_names_the_known() -> None:
+    with pytest.raises(KeyError, match="blind copy"):
+        check("no such", None)  # type: ignore[arg-type]
+    assert [each.name for each in exercises()] == ["blind copy"]
+
+
+def test_what_a_message_says_is_shown_inert() -> None:
+    async def hostile() -> str:
+        async with partners(network="memory", alongside=True) as world:
+            await world.laptop.send(
+                ["x<script>@st2.sne21.test".replace("<script>", "y"), ANN], "<script>alert(1)</script>", "x\n"
+            )
+            from labkit.teach.show import show
+
+            pages = [
+                show(world),
+                show(world.mine.mailbox("ann")[-1]),
+                show(world.journey(world.mine.mailbox("ann")[-1])),
+                check("blind copy", world),
+            ]
+            return "".join(str(page.html()) for page in pages)
+
+    assert "<script" not in asyncio.run(hostile())
