@@ -68,9 +68,10 @@ def main(folder: str | None = None, size: str = "1024", rounds: str = "5") -> No
     print(f"{len(content)} octets each, in {folder or tempfile.gettempdir()}")
     for case, some in rates.items():
         each = sorted(waits[case])
+        p50, p99 = (each[len(each) * part // 100] * 1000 for part in (50, 99))
         print(
             f"{case[0]:3} under way, {'writer thread' if case[1] else 'inline':13}: {median(some):6.0f} messages/s "
-            f"({min(some):.0f} to {max(some):.0f}), p50 {median(each) * 1e3:.2f} ms, p99 {each[len(each) * 99 // 100] * 1e3:.2f} ms"
+            f"({min(some):.0f} to {max(some):.0f}), p50 {p50:.2f} ms, p99 {p99:.2f} ms"
         )
 
 

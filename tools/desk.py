@@ -31,6 +31,7 @@ JUPYTERLAB = (
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = "00_tour.ipynb"
+LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 PORTS = range(8888, 8888 + 51)  # JupyterLab tries the first and then, at random, its neighbours
 
 
@@ -54,6 +55,25 @@ def replace(path: Path, content: bytes) -> None:
     fresh = path.with_name(f".{path.name}.new")
     fresh.write_bytes(content)
     os.replace(fresh, path)
+
+
+def drop_dead_views(path: Path) -> None:
+    """Take live views out of a saved notebook: without their kernel JupyterLab shows an error in their place.
+
+    Each has a static form beside it, which is shown then. What cannot be read as a notebook is left alone.
+    """
+    content = path.read_bytes()
+    if LIVE_VIEW.encode() not in content:
+        return
+    try:
+        notebook = json.loads(content)
+        outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", ())]
+        for output in outputs:
+            if len(output.get("data", ())) > 1:
+                output["data"].pop(LIVE_VIEW, None)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return
+    replace(path, (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 @dataclass(frozen=True)
@@ -111,6 +131,8 @@ class Desk:
                 news.append(f"{name} is no longer part of the course and was put away")
         if now != before:
             self.remember(now)
+        for mine in self.work.glob("*.ipynb"):
+            drop_dead_views(mine)
         return news
 
     def remember(self, laid_out: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from labkit.eximconf.configuration import Driver
-from labkit.eximconf.expand import Expansion
+from labkit.eximconf.expand import VARIABLES, Expansion
 from labkit.eximconf.reader import ConfigurationError
 from labkit.mail.address import Mailbox
 from labkit.mail.dates import header_date
@@ -65,12 +65,13 @@ def check_transport(transport: Driver) -> None:
     path = options.expansion(targets[0])
     assert path is not None
     if path.tainted:
+        vouched = "domain_data" if path.tainted[0] == "domain" else "local_part_data"
         raise ConfigurationError(
             path.place,
             f"Tainted name for a file: ${path.tainted[0]} is chosen by the sender",
-            f"a stranger must not name our files: use ${path.tainted[0]}_data, which a check vouches for",
+            f"a stranger must not name our files: use ${vouched}, which a check vouches for",
         )
-    if not path.text.startswith(("/", "$home")):
+    if not path.parts or not (path.parts[0] == VARIABLES["home"] or path.text.startswith("/")):
         raise ConfigurationError(
             path.place, f"the path {path.text!r} is not absolute", "begin it with / or $home"
         )

@@ -99,7 +99,7 @@ def defuse_bare_line_ends(content: bytes) -> bytes:
     """
     if is_canonical(content):
         return content
-    return _BARE.sub(lambda found: b" " if found[0] == b"\n" else CRLF, content)
+    return content.replace(CRLF, b"\r").replace(b"\n", b" ").replace(b"\r", CRLF)
 
 
 def with_crlf(text: bytes) -> bytes:

@@ -16,15 +16,14 @@ from labkit.net.network import Network
 from labkit.smtp.client import Client, Result
 from labkit.smtp.transcript import Listener
 
-PATIENCE = 300.0  # seconds for one answer, RFC 5321 §4.5.3.2
+PATIENCE = 30.0  # seconds for one answer: RFC 5321 §4.5.3.2 has 300, but here a whole lab waits meanwhile
 
 
 class SmtpConnection(asyncio.Protocol):
     """A client machine on a connection."""
 
-    def __init__(self, machine: Client, patience: float = PATIENCE) -> None:
+    def __init__(self, machine: Client) -> None:
         self.machine = machine
-        self._patience = patience
         self._transport: asyncio.Transport | None = None
         self._moved = asyncio.Event()
 
@@ -39,13 +38,12 @@ class SmtpConnection(asyncio.Protocol):
         *,
         pipelining: bool = True,
         on_line: Listener | None = None,
-        patience: float = PATIENCE,
     ) -> SmtpConnection:
         """Connect and greet; afterwards `machine.is_idle`, or `machine.refusal` or `.broken` says why not.
 
         Raises ConnectionRefusedError, HostSilent (see Network.connect).
         """
-        connection = cls(Client(helo_name, pipelining=pipelining, on_line=on_line), patience)
+        connection = cls(Client(helo_name, pipelining=pipelining, on_line=on_line))
         await network.connect(source, address, port, lambda: connection)
         try:
             await connection._until_settled()
@@ -106,12 +104,17 @@ class SmtpConnection(asyncio.Protocol):
 
     async def _until_settled(self, closed: bool = False) -> None:
         """Wait until the machine is idle again, or over."""
+        loop = asyncio.get_running_loop()
+        heard, deadline = -1, 0.0
         while not self.machine.is_closed and (closed or not self.machine.is_idle):
+            if heard != self.machine.replies_heard:  # octets alone do not count: a server may drip them for ever
+                heard, deadline = self.machine.replies_heard, loop.time() + PATIENCE
             self._moved.clear()
             try:
-                await asyncio.wait_for(self._moved.wait(), self._patience)
+                await asyncio.wait_for(self._moved.wait(), deadline - loop.time())
             except (TimeoutError, asyncio.TimeoutError):
                 self.machine.end("the server did not answer in time")
+                self.abort()  # nor will it read what is left
         if self.machine.is_closed and self._transport is not None:
             self._transport.close()
 

@@ -76,9 +76,12 @@ def encode(item: QueueItem) -> tuple[bytes, bytes]:
     lacks_line_end = bool(body) and not body.endswith(CRLF)
     if lacks_line_end:
         body += CRLF
-    unix_body = body.replace(CRLF, LF)
-    line_count = len(body) - len(unix_body)
-    is_unix = unix_body.count(LF) == line_count and b"\r" not in unix_body
+    unix_body = body.translate(None, b"\r")
+    body_lines = unix_body.split(LF)
+    line_count = len(body_lines) - 1
+    is_unix = len(body) - len(unix_body) == line_count == body.count(CRLF)  # so many CR, LF and pairs of them
+    header_lines = b"".join(field.raw for field in fields).split(CRLF)
+    longest = max(max(map(len, lines)) for lines in (header_lines, body_lines))
     seconds, microseconds = _since_epoch(item.received_at)
     origin, sender = item.origin, item.envelope.reverse_path
     if not 0 <= origin.client_port <= 65535 or (origin.client_port and not origin.client_address):
@@ -91,8 +94,8 @@ def encode(item: QueueItem) -> tuple[bytes, bytes]:
         "-ident": origin.login,
         "-received_protocol": origin.protocol,
         "-body_linecount": str(line_count) if is_unix else "",
-        "-max_received_linelength": str(max(map(len, item.content.split(CRLF)))),
-        "-body_zerocount": str(body.count(0) or ""),
+        "-max_received_linelength": str(longest),
+        "-body_zerocount": str(body.count(0)) if b"\0" in body else "",
         "-frozen": str(seconds if item.frozen else ""),  # since when, nobody noted: not before this
     }
     flags = {
@@ -143,8 +146,9 @@ def _cut(content: bytes) -> tuple[Sequence[HeaderField], bool, bytes]:
         return b"\0" not in field.raw and is_canonical(field.raw)
 
     fields = list(takewhile(can_be_kept, Message.parse(content).header_fields))
-    rest = content[sum(len(field.raw) for field in fields) :]
-    return fields, rest.startswith(CRLF), rest.removeprefix(CRLF)
+    end = sum(len(field.raw) for field in fields)
+    has_empty_line = content.startswith(CRLF, end)
+    return fields, has_empty_line, content[end + len(CRLF) * has_empty_line :]
 
 
 def _counted(field: HeaderField) -> bytes:

@@ -24,7 +24,9 @@ from labkit.smtp.transcript import Line, Listener, readable
 
 LONGEST_REPLY_LINE = 4096  # RFC 5321 §4.5.3.1.5 asks for 512
 MOST_REPLY_LINES = 128
+LONGEST_REPLY = 16384  # octets in all its lines
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?")
+_CONTROLS = re.compile("[\0-\x08\x0a-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Client:
         self.result: Result | None = None  # of the last message
         self.refusal: Reply | None = None  # the reply that kept us from sending anything
         self.broken = ""  # why the session ended without a proper end
+        self.replies_heard = 0
         self._waiting: deque[tuple[Step, Mailbox | None]] = deque([(Step.BANNER, None)])
         self._transaction: _Transaction | None = None
         self._in = bytearray()
@@ -160,13 +163,14 @@ class Client:
         if found is None:
             self._break(f"the server does not speak SMTP: {readable(line[:60])}")
             return
-        text = (found[3] or b"").decode("utf-8", "surrogateescape").replace("\0", "").replace("\r", "")
+        text = _CONTROLS.sub("", (found[3] or b"").decode("utf-8", "surrogateescape"))
         self._reply_lines.append(text)
-        if len(self._reply_lines) > MOST_REPLY_LINES:
+        if len(self._reply_lines) > MOST_REPLY_LINES or sum(map(len, self._reply_lines)) > LONGEST_REPLY:
             self._break("the server sent a reply without end")
         elif found[2] != b"-":
             reply = Reply(int(found[1]), tuple(self._reply_lines))
             self._reply_lines = []
+            self.replies_heard += 1
             self._hear(reply)
 
     def _hear(self, reply: Reply) -> None:

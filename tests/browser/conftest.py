@@ -145,7 +145,13 @@ def wait_until_up(process: subprocess.Popen[bytes], port: int, log: Path) -> Non
 
 
 @pytest.fixture(scope="session")
-def jupyter(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Jupyter]:
+def chromium_program(require: Callable[[str], str], require_module: Callable[[str], None]) -> str:
+    require_module("playwright")
+    return os.environ.get("CHROMIUM") or require("chromium")
+
+
+@pytest.fixture(scope="session")
+def jupyter(chromium_program: str, tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Jupyter]:
     home = tmp_path_factory.mktemp("jupyter")
     settings = home / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
@@ -193,14 +199,12 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Ju
 
 
 @pytest.fixture(scope="module")
-def chromium(require: Callable[[str], str], require_module: Callable[[str], None]) -> Iterator[Any]:
+def chromium(chromium_program: str) -> Iterator[Any]:
     """One for each module: while Playwright runs, asyncio.run() fails in this thread, which others need."""
-    require_module("playwright")
-    program = os.environ.get("CHROMIUM") or require("chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium_program, args=FLAGS)
         yield browser
         browser.close()
 

@@ -41,9 +41,10 @@ def decide(decision):
         case MessageReceived():
             return reply.received("1tFqXa-0000-01")
 
-client, server = Client("bigmail.test", pipelining=False), new_server()
-said = converse(client, server, decide)
-client.send(Envelope.of("ann@bigmail.test", "ivan@st11.sne21.test", "bob@elsewhere.test"), with_crlf(b'''\
+def talk():
+    client, server = Client("bigmail.test", pipelining=False), new_server()
+    said = converse(client, server, decide)
+    client.send(Envelope.of("ann@bigmail.test", "ivan@st11.sne21.test", "bob@elsewhere.test"), with_crlf(b'''\
 From: Ann <ann@bigmail.test>
 To: Ivan <ivan@st11.sne21.test>
 Subject: Hello
@@ -51,11 +52,18 @@ Subject: Hello
 Dear Ivan,
 ... and so on.
 '''))
-said += converse(client, server, decide)
+    said += converse(client, server, decide)
+    return client, server, said
+
+client, server, said = talk()
 client.quit()
 said += converse(client, server, decide)
 """
 PLAYER = 'show(Conversation("bigmail.test", MX, said, MachineSession(new_server(), decide)))'
+GOES_ON = """
+_, server, begun = talk()
+show(Conversation("bigmail.test", MX, begun, MachineSession(server, decide)), line=13)
+"""
 HOSTILE = r"""
 image, script = '<img src="x" onerror="window.hacked = 1">', "</script><script>window.hacked = 1</script>"
 class Broken:
@@ -109,14 +117,14 @@ class Player:
 
 @pytest.fixture(scope="module")
 def desk(open_notebook: Callable[..., Any]) -> Iterator[Any]:
-    desk = open_notebook("player.ipynb", [SETUP, PLAYER, HOSTILE, "len(said)"])
+    desk = open_notebook("player.ipynb", [SETUP, PLAYER, HOSTILE, GOES_ON, "len(said)"])
     desk.run_all()
     return desk
 
 
 @pytest.fixture
 def player(desk: Any) -> Player:
-    """The player of the recorded conversation, at its first line."""
+    """The player of the whole conversation, at its first line."""
     player = Player(desk, 0)
     player.root.scroll_into_view_if_needed()
     player.log.focus()
@@ -293,22 +301,19 @@ def test_hostile_mail_is_text(desk: Any) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_contrast(theme: str, desk: Any, shots: Callable[[str], Path]) -> None:
     desk.theme(theme)
-    player = Player(desk, 0)
-    if not player.input.is_visible():
-        player.root.get_by_role("button", name=re.compile("^Connect")).click()
-        player.type("EHLO bigmail.test")
-        player.why.get_by_text("The server greets back").wait_for()
-    assert desk.low_contrast("[data-labkit=dialogue]") == []
-    player.press("To the end")
-    player.log.get_by_text("550 relay not permitted").first.click()
-    assert desk.low_contrast("[data-labkit=dialogue]") == []
-    player.press("Back")
-    player.press("Next")
+    player = Player(desk, 2)  # opened at line 13, in the middle of a session
+    player.root.scroll_into_view_if_needed()
+    player.is_at(13, 18)
+    assert player.current() == "550 relay not permitted"
+    assert player.input.is_visible()
     desk.page.mouse.move(0, 0)
-    desk.page.evaluate("document.activeElement.blur()")
     player.root.screenshot(path=shots(f"dialogue-{theme}.png"))
+    player.press("To the end")
+    assert desk.low_contrast("[data-labkit=dialogue]") == []
     player.press("Start again")
     assert desk.low_contrast("[data-labkit=dialogue]") == []
+    player.root.get_by_role("slider").fill("13")
+    desk.page.evaluate("document.activeElement.blur()")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -228,8 +227,12 @@ def running(tmp_path: Path) -> Iterator[dict[str, Any]]:
             time.sleep(0.05)
         yield {**json.loads(known.read_text()), "home": home, "root": root}
     finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(20)
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:  # told to stop amid a request, it may wait for a thread for ever
+            server.kill()
+            server.wait()
 
 
 def test_jupyterlab_opens_quietly(running: dict[str, Any]) -> None:
@@ -252,3 +255,20 @@ def test_jupyterlab_opens_quietly(running: dict[str, Any]) -> None:
         False,
     )
     assert not (running["home"] / ".jupyter" / "lab").exists()
+
+
+def test_views_whose_kernel_is_gone_are_taken_out(course: desk.Desk) -> None:
+    mine = course.work / "03_queue.ipynb"
+    notebook = json.loads(mine.read_bytes())
+    data = {desk.LIVE_VIEW: {"model_id": "1"}, "text/html": "<p>café</p>", "text/plain": "cafe"}
+    shown = [{"output_type": "execute_result", "data": data, "metadata": {}, "execution_count": 1}]
+    notebook["cells"][0]["outputs"] = shown
+    mine.write_text(json.dumps(notebook))
+    said = desk.digest(mine)
+    course.lay_out()
+    (output,) = json.loads(mine.read_bytes())["cells"][0]["outputs"]
+    assert output["data"] == {"text/html": "<p>café</p>", "text/plain": "cafe"}
+    assert desk.digest(mine) == said, "that is no change of the student's"
+    mine.write_text(f"not a notebook {desk.LIVE_VIEW}")
+    course.lay_out()
+    assert mine.read_text() == f"not a notebook {desk.LIVE_VIEW}", "what cannot be read is left alone"

@@ -148,7 +148,9 @@ class Axe:
 class Client:
     """Keeps sending from one session until the host is dead."""
 
-    def __init__(self, place: tuple[str, int, str], ledger: dict[str, str], axe: Axe, dice: random.Random) -> None:
+    def __init__(
+        self, place: tuple[str, int, str], ledger: dict[str, str], axe: Axe, dice: random.Random
+    ) -> None:
         self.place, self.ledger, self.axe, self.dice = place, ledger, axe, dice
 
     async def send(self, name: str, *recipients: str) -> None:
@@ -191,7 +193,9 @@ async def live_and_die(
     ledger: dict[str, str] = {}
     axe = Axe(nursery, dice)
     clients = [
-        asyncio.create_task(Client(place, ledger, axe, dice).send(f"{nursery.life}.{n}@axe.test", *recipients))
+        asyncio.create_task(
+            Client(place, ledger, axe, dice).send(f"{nursery.life}.{n}@axe.test", *recipients)
+        )
         for n in range(SESSIONS)
     ]
     await asyncio.wait_for(axe.has_fallen.wait(), 30)
@@ -227,7 +231,9 @@ def test_a_receiver_keeps_what_it_promised(tmp_path: Path, nursery: Nursery, see
             kept = in_spool(tmp_path)
             assert {token: kept.get(token) for token in ledger} == ledger
             assert len(set(kept.values())) == len(kept)
-            with Spool(tmp_path, threaded=False) as spool:  # half of it is delivered, the rest must survive again
+            with Spool(
+                tmp_path, threaded=False
+            ) as spool:  # half of it is delivered, the rest must survive again
                 for token in dice.sample(sorted(kept), len(kept) // 2):
                     spool.remove(kept[token])
                     ledger.pop(token, None)
@@ -246,7 +252,10 @@ def test_two_hosts_lose_nothing_between_them(tmp_path: Path, nursery: Nursery, m
         assert nursery.wait() == 0
         for host in (MINE, PARTNER) if mailboxes == "Maildir" else ():
             conf = tmp_path / host / "etc/exim.conf"
-            old, new = "file   = /var/mail/$local_part_data", "directory = /var/mail/$local_part_data\n  maildir_format"
+            old, new = (
+                "file   = /var/mail/$local_part_data",
+                "directory = /var/mail/$local_part_data\n  maildir_format",
+            )
             text = conf.read_text()
             assert old in text
             conf.write_text(text.replace(old, new))

@@ -74,7 +74,7 @@ def test_smtplib_sends_as_to_any_server(run: Run) -> None:
             letters = world.partner.mailbox("bob")
             assert [letter.first("Subject") for letter in letters] == ["letter 0", "letter 1", "letter 2"]
             assert letters[0].body == "Привет\r\n.\r\n..dots\r\nFrom here\r\n".encode()
-            received = [event for event in world.journal.where(EventKind.RECEIVED, host=world.mine.name)]
+            received = world.journal.where(EventKind.RECEIVED, host=world.mine.name)
             assert {event.remote_address for event in received} == {world.laptop.address}
             assert all(event.remote_port for event in received)
 

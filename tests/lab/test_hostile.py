@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import mailbox
+import os
 import re
 import socket
 import time
@@ -21,11 +22,13 @@ from typing import Any
 import pytest
 
 from labkit import partners
+from labkit.lab.clock import FIRST_MORNING
 from labkit.lab.world import World
 from labkit.mail.event import EventKind
 from labkit.mail.message import is_canonical
 from labkit.mail.reply import Reply, received
 from labkit.net import smtp_server
+from labkit.net.mailboxes import append_to_mbox, deliver_to_maildir
 from labkit.net.network import Peer
 from labkit.smtp.server import Connected, Limits, MessageReceived, RcptTo, Server
 
@@ -73,8 +76,12 @@ def resident() -> int:
 # --- end-of-data smuggling: RFC 5321 §2.3.8, §4.1.1.4 ---
 
 ENDS = [b"\n", b"\r", b"\0", b"\r\n", b"\n\r", b"\r\r\n", b"\r\0\n", b"\0\r\n", b"\r\n\0", b"\n\n"]
-NEARLY = [b"%b.%b" % (one, other) for one, other in product(ENDS, ENDS) if b"\r\n.\r\n" not in one + b"." + other]
-SMUGGLED = b"MAIL FROM:<smuggler@evil.test>\r\nRCPT TO:<ann@st11.sne21.test>\r\nDATA\r\nSubject: smuggled\r\n\r\n"
+NEARLY = [
+    b"%b.%b" % (one, other) for one, other in product(ENDS, ENDS) if b"\r\n.\r\n" not in one + b"." + other
+]
+SMUGGLED = (
+    b"MAIL FROM:<smuggler@evil.test>\r\nRCPT TO:<ann@st11.sne21.test>\r\nDATA\r\nSubject: smuggled\r\n\r\n"
+)
 
 
 class Recorder(asyncio.Protocol):
@@ -182,38 +189,39 @@ def test_what_follows_the_end_at_once_is_the_next_command(run: Run, greeted: Cal
 # --- command injection ---
 
 
-@pytest.mark.parametrize(
-    "line, answer, because",
-    [
-        (b"MAIL FROM:<eve@x.test>\nRCPT TO:<ann@st11.sne21.test>", "500 a command ends in CR LF", "a bare LF"),
-        (b"MAIL FROM:<eve@x.test>\rRCPT TO:<ann@st11.sne21.test>", "500 a command ends in CR LF", "a bare CR"),
-        (b"MAIL FROM:<eve\0@x.test>", "501 NUL", "NUL in an address"),
-        (b"MAIL FROM:<eve@x.test>\0\r\nRCPT TO:<ann@st11.sne21.test>", "501 NUL", "NUL before the line end"),
-        (b"\0MAIL FROM:<eve@x.test>", "501 NUL", "NUL first"),
-        (b'MAIL FROM:<"eve\r"@x.test>', "500 a command ends in CR LF", "in a quoted string"),
-        (b'MAIL FROM:<"eve\\\n"@x.test>', "500 a command ends in CR LF", "escaped"),
-        (b"NOOP\nQUIT", "500 a command ends in CR LF", "nothing of the line is executed"),
-        (b"EHLO x\nMAIL FROM:<eve@x.test>", "500 a command ends in CR LF", "in a greeting"),
-        (b"EHLO x\ty", "501 Syntactically invalid EHLO", "no name"),
-        (b"EHLO (evil\tcomment)", "501 Syntactically invalid EHLO", "it would stand in the Received field"),
-        (b"EHLO a]\tby [b", "501 Syntactically invalid EHLO", "the same"),
-        (b"EHLO " + b"a" * 256, "501 Syntactically invalid EHLO", "longer than a name can be: 5321 4.5.3.1.2"),
-        (b"EHLO [" + b"1" * 9000 + b"]", "501 Syntactically invalid EHLO", "the same as a literal"),
-        (b"VRFY ann\nRSET", "500 a command ends in CR LF", "in an argument"),
-        (b"STARTTLS\nMAIL FROM:<eve@x.test>", "500 a command ends in CR LF", "RFC 3207 4.2"),
-    ],
-)
-def test_command_injection(run: Run, greeted: Calls, line: bytes, answer: str, because: str) -> None:
+INJECTIONS = [
+    (b"MAIL FROM:<eve@x.test>\nRCPT TO:<ann@st11.sne21.test>", "500 a command ends in CR LF", "a bare LF"),
+    (b"MAIL FROM:<eve@x.test>\rRCPT TO:<ann@st11.sne21.test>", "500 a command ends in CR LF", "a bare CR"),
+    (b"MAIL FROM:<eve\0@x.test>", "501 NUL", "NUL in an address"),
+    (b"MAIL FROM:<eve@x.test>\0\r\nRCPT TO:<ann@st11.sne21.test>", "501 NUL", "NUL before the line end"),
+    (b"\0MAIL FROM:<eve@x.test>", "501 NUL", "NUL first"),
+    (b'MAIL FROM:<"eve\r"@x.test>', "500 a command ends in CR LF", "in a quoted string"),
+    (b'MAIL FROM:<"eve\\\n"@x.test>', "500 a command ends in CR LF", "escaped"),
+    (b"NOOP\nQUIT", "500 a command ends in CR LF", "nothing of the line is executed"),
+    (b"EHLO x\nMAIL FROM:<eve@x.test>", "500 a command ends in CR LF", "in a greeting"),
+    (b"EHLO x\ty", "501 Syntactically invalid EHLO", "no name"),
+    (b"EHLO (evil\tcomment)", "501 Syntactically invalid EHLO", "it would stand in the Received field"),
+    (b"EHLO a]\tby [b", "501 Syntactically invalid EHLO", "the same"),
+    (b"EHLO " + b"a" * 256, "501 Syntactically invalid EHLO", "longer than a name can be: 5321 4.5.3.1.2"),
+    (b"EHLO [" + b"1" * 9000 + b"]", "501 Syntactically invalid EHLO", "the same as a literal"),
+    (b"VRFY ann\nRSET", "500 a command ends in CR LF", "in an argument"),
+    (b"STARTTLS\nMAIL FROM:<eve@x.test>", "500 a command ends in CR LF", "RFC 3207 4.2"),
+]
+
+
+def test_command_injection(run: Run, greeted: Calls) -> None:
     async def story() -> None:
         async with lab() as world:
-            caller = await greeted(world)
-            (said,) = await caller.ask(line)
-            assert said.startswith(answer), because
-            while b"RCPT" in line.partition(b"\r\n")[2]:  # the second command of a line that was cut there
-                assert (await caller.hear()).startswith("503 sender not yet given")
-                break
-            assert await caller.codes(f"RCPT TO:<{ANN}>", "MAIL FROM:<>") == [503, 250], "no sender was set"
-            assert await caller.codes("QUIT") == [221]
+            for line, answer, because in INJECTIONS:
+                caller = await greeted(world)
+                (said,) = await caller.ask(line)
+                assert said.startswith(answer), (line, because, said)
+                if b"\r\nRCPT" in line:
+                    assert (await caller.hear()).startswith("503 sender not yet given"), line
+                assert await caller.codes(f"RCPT TO:<{ANN}>", "MAIL FROM:<>") == [503, 250], (
+                    "no sender was set"
+                )
+                assert await caller.codes("QUIT") == [221]
 
     run(story())
 
@@ -385,7 +393,7 @@ def feed(machine: Server, octets: bytes, taken: list[MessageReceived], refuse: R
     return machine.bytes_to_send()
 
 
-@pytest.mark.parametrize("line", [b"\r\n", b"ab\r\n", b"..\r\n", b"\n"])
+@pytest.mark.parametrize("line", [b"\r\n", b"ab\r\n", b"..\r\n", b"\r", b"a\n\r"])
 def test_a_message_of_tiny_lines_takes_no_multiple_of_its_size(line: bytes) -> None:
     machine, taken = a_session(Limits())
     content = b"\r\n" + line * (4 * MEGABYTE // len(line))
@@ -398,8 +406,8 @@ def test_a_message_of_tiny_lines_takes_no_multiple_of_its_size(line: bytes) -> N
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 5 * len(content), f"{peak / len(content):.1f} times"
-    assert took < 5
+    assert peak < 6 * len(content), f"{peak / len(content):.1f} times"
+    assert took < 4
     (message,) = taken
     assert is_canonical(message.content)
 
@@ -542,7 +550,12 @@ def test_addresses_are_ascii(run: Run, greeted: Calls, address: bytes) -> None:
 
 
 TLS_HELLO = (
-    bytes.fromhex("16030100c8010000c40303") + bytes(range(256))[:32] + b"\x20" + b"\r\n" * 16 + b"\x00\x3e" + b"\n" * 120
+    bytes.fromhex("16030100c8010000c40303")
+    + bytes(range(256))[:32]
+    + b"\x20"
+    + b"\r\n" * 16
+    + b"\x00\x3e"
+    + b"\n" * 120
 )
 HTTP = (
     b"POST / HTTP/1.1\r\nHost: mx\r\n\r\nEHLO x\r\nMAIL FROM:<eve@x.test>\r\n"
@@ -550,31 +563,29 @@ HTTP = (
 )
 
 
-@pytest.mark.parametrize(
-    "octets",
-    [
-        TLS_HELLO,
-        HTTP,
-        HTTP.replace(b"EHLO x\r\n", b""),
-        b"GET / HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nUser-Agent: x\r\n\r\n",
-        b"\r\n" * 100,
-        b"\0" * 100_000 + b"\r\n",
-        b"SSH-2.0-OpenSSH_9.6\r\n" * 5,
-        bytes(range(256)) * 100,
-    ],
-    ids=["tls", "http-post", "http-post-2", "http-get", "empty", "nul", "ssh", "noise"],
-)
-@pytest.mark.parametrize("says_hello", [False, True])
-def test_other_protocols(run: Run, call: Calls, greeted: Calls, octets: bytes, says_hello: bool) -> None:
+OTHERS = {
+    "TLS": TLS_HELLO,
+    "HTTP POST": HTTP,
+    "HTTP POST to somebody greeted": HTTP.replace(b"EHLO x\r\n", b""),
+    "HTTP GET": b"GET / HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nUser-Agent: x\r\n\r\n",
+    "empty lines": b"\r\n" * 100,
+    "NUL": b"\0" * 100_000 + b"\r\n",
+    "SSH": b"SSH-2.0-OpenSSH_9.6\r\n" * 5,
+    "noise": bytes(range(256)) * 100,
+}
+
+
+def test_other_protocols(run: Run, call: Calls, greeted: Calls) -> None:
     """Nobody's request becomes a message, and the connection does not stay."""
 
     async def story() -> None:
         async with lab() as world:
-            caller = await (greeted if says_hello else call)(world)
-            caller.say(octets)
-            caller.writer.write_eof()
-            said = await caller.rest(5)
-            assert not re.search(r"^(354|250 OK id)", said, re.MULTILINE)
+            for (name, octets), how in product(OTHERS.items(), (call, greeted)):
+                caller = await how(world)
+                caller.say(octets)
+                caller.writer.write_eof()
+                said = await caller.rest(5)
+                assert not re.search(r"^(354|250 OK id)", said, re.MULTILINE), name
             await until(lambda: not world.mine.mta.intake.sessions)
             assert world.journal.where(EventKind.RECEIVED) == []
             await expect_service(world, greeted)
@@ -658,7 +669,9 @@ def test_one_octet_at_a_time(run: Run, call: Calls, greeted: Calls, monkeypatch:
             in_command, in_content = await call(world), await greeted(world)
             await in_content.begin(EVE, ANN)
             began = time.perf_counter()
-            dripping = [asyncio.create_task(drip(each, b"x" * 1000, 0.02)) for each in (in_command, in_content)]
+            dripping = [
+                asyncio.create_task(drip(each, b"x" * 1000, 0.02)) for each in (in_command, in_content)
+            ]
             await expect_service(world, greeted)
             assert (await in_command.rest(5)).startswith("421 ")
             assert (await in_content.rest(5)).startswith("421 ")
@@ -673,7 +686,14 @@ def test_one_octet_at_a_time(run: Run, call: Calls, greeted: Calls, monkeypatch:
 
 def test_hanging_up_at_every_step(run: Run, call: Calls, greeted: Calls) -> None:
     """Properly, abruptly, and with half a line: no session stays, nothing is received."""
-    steps = [b"", b"EHLO x\r\n", b"MAIL FROM:<eve@x.test>\r\n", b"RCPT TO:<ann@st11.sne21.test>\r\n", b"DATA\r\n", b"x\r\n"]
+    steps = [
+        b"",
+        b"EHLO x\r\n",
+        b"MAIL FROM:<eve@x.test>\r\n",
+        b"RCPT TO:<ann@st11.sne21.test>\r\n",
+        b"DATA\r\n",
+        b"x\r\n",
+    ]
 
     async def story() -> None:
         async with lab() as world:
@@ -734,8 +754,8 @@ async def deaf(world: World, stop: Callable[[], bool]) -> socket.socket:
     await asyncio.sleep(0.05)
     while not stop() and world.mine.mta.intake.sessions:
         with suppress(ConnectionError, asyncio.TimeoutError):
-            await asyncio.wait_for(loop.sock_sendall(client, b"RCPT TO:<nobody@elsewhere.test>\r\n" * 50), 0.5)
-        await asyncio.sleep(0.005)
+            await asyncio.wait_for(loop.sock_sendall(client, b"RCPT TO:<nobody@elsewhere.test>\r\n"), 0.5)
+        await asyncio.sleep(0.002)
     return client
 
 
@@ -746,7 +766,9 @@ def unsent(world: World) -> int:
 
 
 @pytest.mark.parametrize("stays", [False, True], ids=["goes on asking", "just stays"])
-def test_a_client_that_never_reads(run: Run, greeted: Calls, monkeypatch: pytest.MonkeyPatch, stays: bool) -> None:
+def test_a_client_that_never_reads(
+    run: Run, greeted: Calls, monkeypatch: pytest.MonkeyPatch, stays: bool
+) -> None:
     """It is cut off: by the limit on what it leaves unread, or some time after its session is over."""
     monkeypatch.setattr(smtp_server, "LINGER", 0.5)
     before = resident()
@@ -803,53 +825,53 @@ def test_a_hundred_and_twenty_hops_are_a_loop(run: Run, greeted: Calls, sender: 
 # --- relaying ---
 
 
-@pytest.mark.parametrize(
-    "address, code, because",
-    [
-        ("bob@st2.sne21.test", 550, "a domain that is not ours"),
-        ("bob@ST2.SNE21.TEST", 550, "in capitals"),
-        ("bob%st2.sne21.test@st11.sne21.test", 550, "the percent hack"),
-        ("bob%st2.sne21.test@mx2.st11.sne21.test", 550, "to the host's name"),
-        ("@st11.sne21.test:bob@st2.sne21.test", 550, "a source route through us"),
-        ("@st11.sne21.test,@st2.sne21.test:bob@st2.sne21.test", 550, "a longer one"),
-        ('"bob@st2.sne21.test"@st11.sne21.test', 550, "a quoted local part with a domain in it"),
-        ('"bob%st2.sne21.test"@st11.sne21.test', 550, "quoted percent"),
-        ('"@st2.sne21.test:bob"@st11.sne21.test', 550, "a quoted route"),
-        ("st2.sne21.test!bob@st11.sne21.test", 550, "a bang path"),
-        ("st2.sne21.test!bob", 501, "a bang path without a domain"),
-        ("bob@st2.sne21.test@st11.sne21.test", 501, "two at signs"),
-        ("bob@st11.sne21.test@st2.sne21.test", 501, "the other way round"),
-        ("bob@st11.sne21.test.st2.sne21.test", 550, "our name as a prefix"),
-        ("bob@notst11.sne21.test", 550, "our name as a suffix"),
-        ("bob@st11.sne21.test.", 501, "a final dot"),
-        ("bob@[203.0.113.2]", 501, "an address literal"),
-        ("bob@203.0.113.2", 550, "numbers as a name"),
-        ("bob@localhost", 550, "localhost is not us"),
-        ("bob@", 501, "no domain"),
-        ("bob", 501, "no domain"),
-        ("ann@mx2.st11.sne21.test", 550, "only the domains of the list are ours"),
-        ("eve@st11.sne21.test", 550, "unknown here"),
-        ("root@st11.sne21.test", 550, "unknown here too"),
-        ("ann@st11.sne21.test", 250, "really ours"),
-        ("ann@ST11.sne21.TEST", 250, "domains have no case"),
-        ('"ann"@st11.sne21.test', 250, "the quotes are not part of it"),
-        ("@a.test,@b.test:ann@st11.sne21.test", 250, "the route is ignored, the target is ours"),
-    ],
-)
-def test_no_open_relay(run: Run, greeted: Calls, address: str, code: int, because: str) -> None:
+RECIPIENTS = [
+    ("bob@st2.sne21.test", 550, "a domain that is not ours"),
+    ("bob@ST2.SNE21.TEST", 550, "in capitals"),
+    ("bob%st2.sne21.test@st11.sne21.test", 550, "the percent hack"),
+    ("bob%st2.sne21.test@mx2.st11.sne21.test", 550, "to the host's name"),
+    ("@st11.sne21.test:bob@st2.sne21.test", 550, "a source route through us"),
+    ("@st11.sne21.test,@st2.sne21.test:bob@st2.sne21.test", 550, "a longer one"),
+    ('"bob@st2.sne21.test"@st11.sne21.test', 550, "a quoted local part with a domain in it"),
+    ('"bob%st2.sne21.test"@st11.sne21.test', 550, "quoted percent"),
+    ('"@st2.sne21.test:bob"@st11.sne21.test', 550, "a quoted route"),
+    ("st2.sne21.test!bob@st11.sne21.test", 550, "a bang path"),
+    ("st2.sne21.test!bob", 501, "a bang path without a domain"),
+    ("bob@st2.sne21.test@st11.sne21.test", 501, "two at signs"),
+    ("bob@st11.sne21.test@st2.sne21.test", 501, "the other way round"),
+    ("bob@st11.sne21.test.st2.sne21.test", 550, "our name as a prefix"),
+    ("bob@notst11.sne21.test", 550, "our name as a suffix"),
+    ("bob@st11.sne21.test.", 501, "a final dot"),
+    ("bob@[203.0.113.2]", 501, "an address literal"),
+    ("bob@203.0.113.2", 550, "numbers as a name"),
+    ("bob@localhost", 550, "localhost is not us"),
+    ("bob@", 501, "no domain"),
+    ("bob", 501, "no domain"),
+    ("ann@mx2.st11.sne21.test", 550, "only the domains of the list are ours"),
+    ("eve@st11.sne21.test", 550, "unknown here"),
+    ("root@st11.sne21.test", 550, "unknown here too"),
+    ("ann@st11.sne21.test", 250, "really ours"),
+    ("ann@ST11.sne21.TEST", 250, "domains have no case"),
+    ('"ann"@st11.sne21.test', 250, "the quotes are not part of it"),
+    ("@a.test,@b.test:ann@st11.sne21.test", 250, "the route is ignored, the target is ours"),
+]
+
+
+def test_no_open_relay(run: Run, greeted: Calls) -> None:
     async def story() -> None:
         async with lab() as world:
-            for sender in (EVE, ANN, "", f"root@{world.mine.name}"):
+            for sender, (address, code, because) in product((EVE, ANN, "", "root@localhost"), RECIPIENTS):
                 caller = await greeted(world)
-                name = "localhost" if sender == "" else world.laptop.name
+                name = world.laptop.name if sender else "localhost"
                 assert await caller.codes(f"EHLO {name}", f"MAIL FROM:<{sender}>") == [250, 250]
-                assert await caller.codes(f"RCPT TO:<{address}>") == [code], because
+                assert await caller.codes(f"RCPT TO:<{address}>") == [code], (address, because)
                 assert await caller.codes("DATA") == [354 if code == 250 else 503]
                 if code == 250:
                     assert (await caller.finish(b"x")).startswith("250 ")
                 caller.hang_up()
             await world.settle()
-            assert len(world.mine.mailbox("ann")) == (4 if code == 250 else 0)
+            expected = 4 * [code for _, code, _ in RECIPIENTS].count(250)
+            assert len(world.mine.mailbox("ann")) == expected
             assert world.journal.where(host=world.partner.name, kind=EventKind.RECEIVED) == []
 
     run(story())
@@ -931,8 +953,8 @@ def test_addresses_never_choose_a_file_outside(run: Run, greeted: Calls, tmp_pat
 
     async def story() -> None:
         async with lab(folder=folder) as world:
-            configuration = world.mine.configuration.replace("check_local_user", "local_parts = *")
-            world.mine.write_configuration(configuration)
+            configuration = world.mine.configuration
+            world.mine.write_configuration(configuration.replace("check_local_user", "local_parts = *"))
             world.mine.reload()
             mail.mkdir(parents=True, exist_ok=True)
             (tmp_path / "x").write_bytes(b"precious")
@@ -948,15 +970,39 @@ def test_addresses_never_choose_a_file_outside(run: Run, greeted: Calls, tmp_pat
             await world.advance(hours=1)
             assert tree() == before
             assert (tmp_path / "x").read_bytes() == b"precious"
+            world.mine.write_configuration(configuration)
+            world.mine.reload()
             await expect_service(world, greeted)
 
     run(story())
 
 
+@pytest.mark.parametrize("local_part", [*TRAVERSALS, "x\0y", "link/x", "link", "fifo", ""])
+def test_mailboxes_stay_below_the_host(tmp_path: Path, local_part: str) -> None:
+    """Even if everything before them had failed."""
+    (tmp_path / "x").write_bytes(b"precious")
+    root = tmp_path / "host"
+    mail = root / "var/mail"
+    mail.mkdir(parents=True)
+    (mail / "link").symlink_to(tmp_path)
+    os.mkfifo(mail / "fifo")
+    path, content = mail / local_part, b"Subject: x\r\n\r\nx\r\n"
+    with suppress(OSError, ValueError):
+        append_to_mbox(path, content, EVE, FIRST_MORNING, root=root, delivery="1xTEST-000001-00 x")
+    with suppress(OSError, ValueError):
+        deliver_to_maildir(path, content, root=root, queue_id="1xTEST-000001-00", recipient_index=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["host", "x"]
+    assert (tmp_path / "x").read_bytes() == b"precious"
+    assert {path.name for path in root.iterdir()} == {"var"}
+    assert {path.name for path in (root / "var").iterdir()} == {"mail"}
+
+
 # --- injection through our own interface ---
 
 
-@pytest.mark.parametrize("evil", ["x\r\nBcc: eve@x.test", "x\nBcc: eve@x.test", "x\rBcc: eve@x.test", "x\0y", "ä\r\nBcc: eve"])
+@pytest.mark.parametrize(
+    "evil", ["x\r\nBcc: eve@x.test", "x\nBcc: eve@x.test", "x\rBcc: eve@x.test", "x\0y", "ä\r\nBcc: eve"]
+)
 def test_header_injection(run: Run, evil: str) -> None:
     async def story() -> None:
         async with partners(network="memory") as world:

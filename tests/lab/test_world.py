@@ -114,7 +114,9 @@ def test_eight_bits_in_subject_and_text(network: str, run: Run) -> None:
             sent = await world.laptop.send(BOB, "Grüße aus Иннополис", "Привет\n")
             assert sent.queue_id
             (letter,) = world.partner.mailbox("bob")
-            assert letter.first("Subject", ) == sent.mail_object.message.first("Subject")
+            assert letter.first(
+                "Subject",
+            ) == sent.mail_object.message.first("Subject")
             assert "Привет".encode() in letter.body
 
     run(story())
@@ -386,7 +388,11 @@ def test_a_broken_configuration_is_refused(network: str, run: Run) -> None:
                 ("driver    = dnslookup", "driver    = dnslooku", "dnslookup"),
                 ("check_local_user", "check_locl_user", "check_local_user"),
                 ("domainlist local_domains", "domainlst local_domains", "option"),
-                ("file   = /var/mail/$local_part_data", "file   = /var/mail/$local_part", r"\$local_part_data"),
+                (
+                    "file   = /var/mail/$local_part_data",
+                    "file   = /var/mail/$local_part",
+                    r"\$local_part_data",
+                ),
                 ("begin retry", "begin retries", "retry"),
                 ("F,2h,15m", "F,2h,15x", "15m"),
                 ("acl_smtp_rcpt = check_rcpt", "acl_smtp_rcpt = check_rctp", "check_r"),

@@ -558,9 +558,10 @@ def test_fork(spool: Spool) -> None:
         spool.folder,
         """
         import signal, subprocess
+        take = "import sys; from pathlib import Path; from labkit.net.spool import Spool;"
+        take += "Spool(Path(sys.argv[1]), threaded=False)"
         def try_to_take():
-            code = f"from pathlib import Path; from labkit.net.spool import Spool; Spool({folder!r}, threaded=False)"
-            return subprocess.run([sys.executable, "-c", code.replace("Posix", "")], capture_output=True).returncode
+            return subprocess.run([sys.executable, "-c", take, folder], capture_output=True).returncode
         spool = Spool(folder, threaded=False)
         child = os.fork()
         if not child:

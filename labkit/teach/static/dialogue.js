@@ -169,8 +169,8 @@ function render({ model, el }) {
 
   function startPlaying() {
     const tick = () => {
-      if (current >= state.entries.length - 1) return stopPlaying();
       move(current + 1);
+      if (current >= state.entries.length - 1) return stopPlaying();
       timer = setTimeout(tick, clamp(state.entries[current].words.length * READING, 1500, 9000));
     };
     play.replaceChildren("Pause");
@@ -383,8 +383,8 @@ function render({ model, el }) {
   }
 
   function complain(text) {
+    problem.hidden = !text; // first, so that it is read out
     problem.textContent = text;
-    problem.hidden = !text;
   }
 
   function inputKey(event) {
@@ -432,7 +432,10 @@ function render({ model, el }) {
   }
   model.on("change:turn", heard);
   draw();
+  const sizes = new ResizeObserver(() => options.length && follow(options[current])); // there is no size yet
+  sizes.observe(log);
   return () => {
+    sizes.disconnect();
     stopPlaying();
     clearTimeout(patience);
     model.off("change:turn", heard);

@@ -1,0 +1,155 @@
+"""Transports: what is appended where, what is said to other hosts, and what is refused when the file is read."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labkit.delivery.transports import AppendPlan, SmtpPlan, check_transport, plan
+from labkit.eximconf.configuration import Driver, read
+from labkit.eximconf.reader import ConfigurationError
+from labkit.mail.address import Mailbox
+from labkit.mail.message import Message, is_canonical
+
+NOON = datetime(2026, 11, 22, 23, 6, 37, tzinfo=timezone.utc)
+ANN, BOB, EVE = (Mailbox(name, "st11.test") for name in ("ann", "bob", "eve"))
+MESSAGE = Message.parse(b"Subject: x\r\n\r\nhi\r\n")
+VALUES = {
+    "local_part_data": "bob",
+    "home": "/home/bob",
+    "domain": "st11.test",
+    "primary_hostname": "mx2.st11.test",
+}
+
+
+def transport(options: str) -> Driver:
+    return read(f"begin transports\nt:\n {options}\n").transports["t"]
+
+
+def append(options: str, *recipients: Mailbox, sender: Mailbox | None = ANN) -> AppendPlan:
+    made = plan(
+        transport("driver = appendfile\n " + options), MESSAGE, sender, recipients or (BOB,), VALUES, NOON
+    )
+    assert isinstance(made, AppendPlan)
+    return made
+
+
+@pytest.mark.parametrize(
+    "options, path, is_maildir, mode, because",
+    [
+        ("file = /var/mail/$local_part_data", "/var/mail/bob", False, 0o600, "mbox"),
+        ("file = /var/mail/$local_part_data\n mode = 0660", "/var/mail/bob", False, 0o660, "with a mode"),
+        ("directory = $home/Maildir\n maildir_format", "/home/bob/Maildir", True, 0o600, "Maildir"),
+        ("directory = ${home}/Maildir\n maildir_format", "/home/bob/Maildir", True, 0o600, "in braces"),
+    ],
+)
+def test_where(options: str, path: str, is_maildir: bool, mode: int, because: str) -> None:
+    check_transport(transport("driver = appendfile\n " + options))
+    made = append(options)
+    assert (made.path, made.is_maildir, made.mode) == (path, is_maildir, mode), because
+    assert made.content == bytes(MESSAGE), "nothing is added unasked"
+    assert made.sender == "ann@st11.test"
+
+
+ADDED = "file = /x\n return_path_add\n envelope_to_add\n delivery_date_add"
+
+
+def test_fields_added_at_final_delivery() -> None:
+    assert append(ADDED).content == (
+        b"Return-path: <ann@st11.test>\r\n"  # RFC 5321 §4.4
+        b"Envelope-to: bob@st11.test\r\n"
+        b"Delivery-date: Sun, 22 Nov 2026 23:06:37 +0000\r\n"
+        b"Subject: x\r\n\r\nhi\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "sender, recipients, line, because",
+    [
+        (None, (BOB,), b"Return-path: <>\r\n", "a report"),
+        (Mailbox("a b", "c.test"), (BOB,), b'Return-path: <"a b"@c.test>\r\n', "a sender in quotes"),
+        (ANN, (BOB, EVE), b"Envelope-to: bob@st11.test,\r\n eve@st11.test\r\n", "folded as Exim folds it"),
+        (ANN, (Mailbox("Bob", "ST11.test"),), b"Envelope-to: Bob@ST11.test\r\n", "as the envelope had it"),
+    ],
+)
+def test_envelope_in_the_header(
+    sender: Mailbox | None, recipients: tuple[Mailbox, ...], line: bytes, because: str
+) -> None:
+    assert line in append(ADDED, *recipients, sender=sender).content, because
+
+
+def test_a_message_without_header_keeps_its_body() -> None:
+    made = plan(
+        transport(f"driver = appendfile\n {ADDED}"),
+        Message.parse(b"just text\r\n"),
+        ANN,
+        (BOB,),
+        VALUES,
+        NOON,
+    )
+    assert isinstance(made, AppendPlan)
+    assert made.content.endswith(b"+0000\r\n\r\njust text\r\n")
+
+
+@pytest.mark.parametrize(
+    "options, helo_name, port, because",
+    [
+        ("", "mx2.st11.test", 25, "Exim's defaults"),
+        ("helo_data = relay.$domain", "relay.st11.test", 25, "another name"),
+        ("port = 2525", "mx2.st11.test", 2525, "another port"),
+        ("port = submission", "mx2.st11.test", 587, "by name"),
+    ],
+)
+def test_to_another_host(options: str, helo_name: str, port: int, because: str) -> None:
+    chosen = transport("driver = smtp\n " + options)
+    check_transport(chosen)
+    assert plan(chosen, MESSAGE, ANN, (BOB,), VALUES, NOON) == SmtpPlan(helo_name, port), because
+
+
+@pytest.mark.parametrize(
+    "options, problem, because",
+    [
+        ("", "needs either file or directory", "nowhere"),
+        ("file = /a\n directory = /b\n maildir_format", "needs either file or directory", "two places"),
+        ("directory = /b", "directory goes with maildir_format", "which format?"),
+        ("file = /b\n maildir_format", "directory goes with maildir_format", "which format?"),
+        ("file = /m/$local_part", "Tainted name for a file: $local_part is chosen", "a stranger's choice"),
+        ("file = /m/${local_part}.mbox", "Tainted name for a file: $local_part", "in braces"),
+        ("file = /m/$sender_address", "Tainted name for a file: $sender_address", "a stranger's choice"),
+        (
+            "directory = /m/$domain/x\n maildir_format",
+            "Tainted name for a file: $domain",
+            "a stranger's choice",
+        ),
+        ("file = mail/bob", "the path 'mail/bob' is not absolute", "relative to what?"),
+        ("file =", "the path '' is not absolute", "nothing"),
+        ("file = ~/mbox", "is not absolute", "no shell reads this"),
+    ],
+)
+def test_what_is_refused(options: str, problem: str, because: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        check_transport(transport("driver = appendfile\n " + options))
+    assert problem in caught.value.problem, because
+    assert caught.value.remedy
+    assert caught.value.place.line in (2, 4), "the transport, or the very option"
+
+
+addresses = st.builds(Mailbox, st.text(st.characters(min_codepoint=32, max_codepoint=126)), st.just("b.test"))
+
+
+@settings(deadline=None)
+@given(st.lists(addresses, min_size=1, max_size=5), st.none() | addresses)
+def test_no_address_breaks_the_header(recipients: list[Mailbox], sender: Mailbox | None) -> None:
+    made = Message.parse(append(ADDED, *recipients, sender=sender).content)
+    assert [field.name for field in made.header_fields] == [
+        "Return-path",
+        "Envelope-to",
+        "Delivery-date",
+        "Subject",
+    ]
+    assert made.first("Envelope-to") == ", ".join(map(str, recipients))
+    assert made.body == MESSAGE.body
+    assert is_canonical(bytes(made))
