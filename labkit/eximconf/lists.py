@@ -67,6 +67,7 @@ class PatternList:
     kind: ListKind
     text: str
     items: tuple[Item, ...]
+    depth: int = 1  # how many lists stand one inside the other
 
     def look(self, subject: str, here: Here) -> Match:
         """Find the item that decides about `subject` (compared without case)."""
@@ -83,6 +84,7 @@ class PatternList:
 NamedLists = Mapping[tuple[ListKind, str], PatternList]
 
 
+DEEPEST = 50  # lists one inside the other
 _BLANKS = " \t\n\v\f\r"  # what C calls space
 _CHANGE = re.compile(r"<([!-/:-@\[-`{-~])")
 
@@ -106,12 +108,16 @@ def split_list(text: str) -> list[str]:
 
 def compile_list(kind: ListKind, text: str, place: Place, named: NamedLists) -> PatternList:
     """Compile a list. Raises ConfigurationError for an item that labkit does not read."""
-    items = []
+    items, depth = [], 1
     for written in split_list(text):
         negated = written.startswith("!")
         pattern = written[1:].strip() if negated else written
         items.append(Item(written, negated, _matcher(kind, pattern, place, named)))
-    return PatternList(kind, text, tuple(items))
+        if pattern.startswith("+"):
+            depth = max(depth, named[kind, pattern[1:]].depth + 1)
+    if depth > DEEPEST:
+        raise ConfigurationError(place, f"{depth} lists one inside the other", "write some of them out")
+    return PatternList(kind, text, tuple(items), depth)
 
 
 _SPECIAL = ("+caseful", "+include_unknown", "+ignore_unknown", "+include_defer", "+ignore_defer")

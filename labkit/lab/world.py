@@ -83,6 +83,7 @@ class World:
         self.hosts: dict[str, Host] = {}
         self.laptops: dict[str, Laptop] = {}
         self.is_running = False
+        self._is_over = False
         self.why_memory = ""
         self._background: list[asyncio.Task[None]] = []
         self._doorplate: Path | None = None
@@ -116,9 +117,16 @@ class World:
     # --- starting and stopping ----------------------------------------------------------------
 
     async def start(self) -> World:
-        """Start the nameserver and every host. Raises ConfigurationError, LoopbackUnavailable."""
+        """Start the nameserver and every host. Raises ConfigurationError, LoopbackUnavailable.
+
+        Raises RuntimeError for a world that was stopped: its journal is closed, and its private folder gone.
+        """
         if self.is_running:
             return self
+        if self._is_over:
+            raise RuntimeError(
+                "this world is over: make a new one, with the same folder=… to go on where it stopped"
+            )
         if _in_notebook() and not self.alongside:
             if World._former is not None and World._former is not self:
                 await World._former.stop()
@@ -175,7 +183,7 @@ class World:
 
     async def stop(self) -> None:
         """Stop everything and let go of all ports; may be called again. The journal stays readable."""
-        self.is_running = False
+        self.is_running, self._is_over = False, True
         if World._former is self:
             World._former = None
         if self._doorplate is not None:

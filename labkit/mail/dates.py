@@ -19,8 +19,8 @@ def header_date(at: datetime) -> str:
 
 
 def mbox_date(at: datetime) -> str:
-    """As in the From_ line of an mbox: `Sun Nov 22 23:06:37 2026`."""
-    return f"{_DAYS[at.weekday()]} {_MONTHS[at.month - 1]} {at.day:2d} {at:%H:%M:%S} {at.year}"
+    """As in the From_ line of an mbox: `Sun Nov 22 23:06:37 2026`; a small day has a zero, as Exim writes it."""
+    return f"{_DAYS[at.weekday()]} {_MONTHS[at.month - 1]} {at.day:02d} {at:%H:%M:%S} {at.year}"
 
 
 def log_date(at: datetime) -> str:

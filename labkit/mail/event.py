@@ -82,7 +82,7 @@ class MailEvent:
             details["at"] = datetime.fromisoformat(details["at"])
             details["kind"] = EventKind(details["kind"])
             return cls(**{name: value for name, value in details.items() if name in _FIELDS})
-        except (KeyError, TypeError, AttributeError) as problem:
+        except (KeyError, TypeError, AttributeError, RecursionError) as problem:
             raise ValueError(f"not an event: {line[:60]!r} ({problem})") from problem
 
 

@@ -139,11 +139,7 @@ def last_straw(reply: Reply) -> Reply:
 def all_recipients_refused(errors: Iterable[Reply]) -> Reply:
     """What DATA gets when every RCPT was refused: with the one reason, if it was the same each time."""
     texts = {error.lines for error in errors}
-    why = (
-        ("All RCPT commands were rejected with this error:", *texts.pop())
-        if len(texts) == 1
-        else ("All RCPT commands were rejected",)
-    )
+    why = ("All RCPT commands were rejected with this error:", *texts.pop()) if len(texts) == 1 else ()
     return Reply(503, (*why, "Valid RCPT command must precede DATA"))
 
 

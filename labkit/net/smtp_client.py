@@ -107,7 +107,7 @@ class SmtpConnection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         heard, deadline = -1, 0.0
         while not self.machine.is_closed and (closed or not self.machine.is_idle):
-            if heard != self.machine.replies_heard:  # octets alone do not count: a server may drip them for ever
+            if heard != self.machine.replies_heard:  # octets alone do not count: they may drip for ever
                 heard, deadline = self.machine.replies_heard, loop.time() + PATIENCE
             self._moved.clear()
             try:

@@ -58,7 +58,7 @@ def failure_report(
     boundary = f"{int(now.timestamp())}-eximdsn-{queue_id}"
     original_id = _MESSAGE_ID.match(Message.parse(item.content).first("Message-ID") or "")
     fields = [
-        HeaderField.make("X-Failed-Recipients", *_listed(failures), fold="\r\n "),
+        HeaderField.make("X-Failed-Recipients", *_listed(failures), fold="\r\n  "),
         HeaderField.make("Auto-Submitted", "auto-replied"),
         HeaderField.make("From", f"Mail Delivery System <Mailer-Daemon@{qualify_domain}>"),
         HeaderField.make("To", item.envelope.sender),
@@ -89,13 +89,25 @@ def _listed(failures: Sequence[FailedRecipient]) -> list[str]:
 
 
 def _human_part(failures: Sequence[FailedRecipient]) -> str:
-    blocks = [_OPENING]
+    lines = [_OPENING]
     for each in failures:
-        lines = [f"  {each.recipient}"]
+        lines.append(f"  {each.recipient}")
         for line in each.reason.splitlines():
-            lines += (f"    {line[i : i + LONGEST_LINE]}" for i in range(0, len(line), LONGEST_LINE))
-        blocks.append("\n".join(lines) + "\n")
-    return "\n".join(blocks)
+            lines += (f"    {part}" for part in _folded(line))
+    return "\n".join(lines) + "\n"
+
+
+def _folded(line: str) -> list[str]:
+    """As Exim folds it: behind a colon, once there are 45 octets."""
+    first, *others = line.split(": ")
+    parts = [first]
+    for piece in others:
+        if len(parts[-1]) >= 45:
+            parts[-1] += ":"
+            parts.append(piece)
+        else:
+            parts[-1] += f": {piece}"
+    return [part[i : i + LONGEST_LINE] for part in parts for i in range(0, len(part), LONGEST_LINE)]
 
 
 def _status_part(failures: Sequence[FailedRecipient], host: str) -> str:

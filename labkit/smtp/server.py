@@ -35,9 +35,7 @@ from labkit.smtp.transcript import Line, Listener, readable
 
 END_OF_DATA = b"\r\n.\r\n"  # RFC 5321 §4.1.1.4, and nothing else ends a message (§2.3.8)
 LONGEST_HELO_NAME = 255  # RFC 5321 §4.5.3.1.2; it goes into the Received field
-BLOCK = (
-    256 * 1024
-)  # octets of a message whose lines are looked at together: its lines cost more than its octets
+BLOCK = 256 * 1024  # octets whose lines are looked at together: as objects they take a multiple of that
 _HELO_DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Za-z:.-]+\]")
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")
 

@@ -181,6 +181,15 @@ def test_what_is_refused(kind: ListKind, text: str, problem: str, because: str) 
     assert caught.value.remedy
 
 
+def test_lists_within_lists_have_an_end() -> None:
+    named: dict[tuple[ListKind, str], PatternList] = {(D, "d1"): made(D, "a.test")}
+    for i in range(2, 51):
+        named[D, f"d{i}"] = made(D, f"b.test : +d{i - 1}", named)
+    assert named[D, "d50"].matches("a.test", HERE)
+    with pytest.raises(ConfigurationError, match="51 lists one inside the other"):
+        made(D, "+d50", named)
+
+
 items = st.text(st.sampled_from("ab.*!+:;<@^/$ 1"), max_size=12)
 
 

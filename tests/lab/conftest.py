@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,13 +106,17 @@ async def greeted(world: World, **where: Any) -> Caller:
     return caller
 
 
-def listening_ports() -> set[tuple[str, int]]:
-    """All places at which this machine listens with IPv4 and TCP, or is connected: (address, port)."""
+def listening_ports(ours: bool = False) -> set[tuple[str, int]]:
+    """All places at which this machine listens with IPv4 and TCP: (address, port). `ours`: this process alone."""
+    held = set()
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the one that was listing the others
+            held.add(os.readlink(f"/proc/self/fd/{number}"))
     found = set()
     for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]:
         columns = line.split()
         address, _, port = columns[1].partition(":")
-        if columns[3] == LISTENING:
+        if columns[3] == LISTENING and (not ours or f"socket:[{columns[9]}]" in held):
             numbers = int(address, 16).to_bytes(4, sys.byteorder)
             found.add((".".join(map(str, numbers)), int(port, 16)))
     return found
@@ -128,7 +133,7 @@ def _greeted() -> Callable[..., Coroutine[Any, Any, Caller]]:
 
 
 @pytest.fixture(name="listening_ports")
-def _listening_ports() -> Callable[[], set[tuple[str, int]]]:
+def _listening_ports() -> Callable[..., set[tuple[str, int]]]:
     return listening_ports
 
 

@@ -276,6 +276,9 @@ def test_a_world_can_be_stopped_at_any_time(network: str, run: Run) -> None:
         assert "stopped" in repr(world)
         with pytest.raises(KeyError, match="is it started"):
             world.host("mx2.st11.sne21.test")
+        for over in (world, never_started):
+            with pytest.raises(RuntimeError, match="make a new one"):
+                await over.start()
 
     run(story())
 

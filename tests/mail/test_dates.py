@@ -24,8 +24,8 @@ EARLY = datetime(2024, 2, 29, 1, 2, 3, tzinfo=timezone(timedelta(hours=3, minute
         (mbox_date(LATE), "Sun Nov 22 23:06:37 2026", "RFC 4155, appendix A"),
         (
             mbox_date(datetime(2026, 11, 2, tzinfo=timezone.utc)),
-            "Mon Nov  2 00:00:00 2026",
-            "as asctime pads",
+            "Mon Nov 02 00:00:00 2026",
+            "Exim writes a zero where ctime has a blank",
         ),
         (log_date(LATE), "2026-11-22 23:06:37", "Exim's main log"),
     ],

@@ -64,6 +64,7 @@ def test_details_of_a_later_version_are_passed_over() -> None:
         ("{", "cut off"),
         ("[]", "no object"),
         ("null", "no object"),
+        ("[" * 100_000, "deeper than anybody would write"),
         ("{}", "no instant"),
         ('{"at": "yesterday", "kind": "delivered"}', "no instant"),
         ('{"at": 5, "kind": "delivered"}', "no instant"),

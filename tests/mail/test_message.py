@@ -185,7 +185,7 @@ def test_the_standard_library_finds_the_same_fields(pairs: list[tuple[str, str]]
     [
         b"a" * 1_000_000,
         b"a" * 500_000 + b" " * 500_000,
-        b"A: 1\r\n" * 160_000,
+        b"A: 1\r\n" * 60_000,
         b"A: 1\r\n" + b" \r\n" * 330_000,
         b"A" + b" " * 1_000_000 + b": 1\r\n",
         b"\r" * 1_000_000,

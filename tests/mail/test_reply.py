@@ -91,10 +91,8 @@ def test_all_recipients_refused() -> None:
         "Unrouteable address",
         "Valid RCPT command must precede DATA",
     )
-    assert all_recipients_refused([*same, Reply(550, ("relay not permitted",))]).lines == (
-        "All RCPT commands were rejected",
-        "Valid RCPT command must precede DATA",
-    )
+    other = [*same, Reply(550, ("relay not permitted",))]
+    assert all_recipients_refused(other).lines == ("Valid RCPT command must precede DATA",)
 
 
 LONG = "rejected because 203.0.113.66 is in a black list at bl.test: see https://bl.test/why?203.0.113.66"

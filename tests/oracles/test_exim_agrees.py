@@ -31,10 +31,10 @@ from labkit.eximconf.options import find
 from labkit.eximconf.reader import ConfigurationError, LogicalLine, Place, sections, setting
 from labkit.mail import reply
 from labkit.mail.address import Mailbox
-from labkit.mail.asking import answer_by
+from labkit.mail.asking import Question, answer_by
 from labkit.mail.envelope import Envelope
 from labkit.mail.message import Message
-from labkit.mail.questions import Question, VerifyRecipient
+from labkit.mail.questions import VerifyRecipient
 from labkit.mail.reply import Reply
 from labkit.mta.compiled import compile_configuration
 from labkit.mta.state import verification
@@ -255,8 +255,8 @@ DIALOGUES: dict[str, list[str]] = {
     "small letters": ["ehlo x", "mail from:<a@b.test>", "rcpt to:<bob@here.test>", "data", ".", "quit"],
     "blanks": ["EHLO x ", "MAIL FROM: <a@b.test> ", "RCPT TO: <bob@here.test>  ", "RSET ", "QUIT "],
     "names": ["EHLO", "HELO", "EHLO a_b", "EHLO [203.0.113.9]", "QUIT"],
-    "more names": ["HELO a b", "HELO x.test", "EHLO -x", "HELO x!", "QUIT"],
-    "order": [MAIL, "EHLO x", RCPT, "DATA", "QUIT"],
+    "more names": ["HELO a b", "HELO x.test", "HELO x!", "QUIT"],
+    "order": [MAIL, "EHLO x", "DATA", RCPT, "QUIT"],
     "more order": ["EHLO x", MAIL, MAIL, "DATA", RCPT, MAIL, "QUIT"],
     "RSET and EHLO forget": ["EHLO x", MAIL, RCPT, "RSET", RCPT, MAIL, RCPT, "EHLO y", RCPT, "QUIT"],
     "recipients": [
@@ -299,9 +299,9 @@ DIALOGUES: dict[str, list[str]] = {
     "unknown commands": ["EHLO x", "FOO", "GET / HTTP/1.1", "MAIL", "HELLO y"],
     "syntax errors": ["EHLO x", "MAIL FROM:<a", "MAIL FROM:", "MAIL FROM:<a@b..c>", "MAIL FROM:<a@>"],
     "not offered": ["EHLO x", "STARTTLS", "AUTH PLAIN x", "BDAT 3 LAST", "QUIT"],
-    "NOOP, VRFY, EXPN": ["EHLO x", "NOOP", "NOOP x", "VRFY bob", "EXPN bob", "QUIT"],
+    "NOOP, VRFY, EXPN": ["EHLO x", "NOOP", "NOOP x", "VRFY bob@here.test", "EXPN bob", "QUIT"],
     "eleven NOOPs": ["EHLO x", *["NOOP"] * 11],
-    "arguments": ["EHLO x", "RSET x", "DATA x", "QUIT x"],
+    "arguments": ["EHLO x", "RSET x", "DATA x", "QUIT x", "QUIT"],
     "size": ["EHLO x", "MAIL FROM:<a@b.test> SIZE=99999999999", "MAIL FROM:<a@b.test> SIZE=100", "QUIT"],
     "body": [
         "EHLO x",
@@ -342,7 +342,7 @@ OPERANDS = [
 
 def test_senders(exim: Exim) -> None:
     lines = [line for operand in OPERANDS for line in (f"MAIL FROM:{operand}", "RSET")]
-    stdin = "".join(f"{line}\r\n" for line in ("EHLO x", *lines))
+    stdin = "".join(f"{line}\r\n" for line in ("EHLO x", *lines, "QUIT"))
     theirs, ours = dialogue(exim, LENIENT + USUAL, stdin), Ours(LENIENT + USUAL)
     found = normal([*ours.said(""), *ours.said(stdin)])
     assert dict(zip(["", *["EHLO"] * 5, *lines], found)) == dict(zip(["", *["EHLO"] * 5, *lines], theirs))
@@ -361,10 +361,10 @@ def test_senders(exim: Exim) -> None:
     ],
 )
 def test_where_we_are_stricter(exim: Exim, operand: str, theirs: int, ours: int, because: str) -> None:
-    stdin = f"EHLO x\r\nMAIL FROM:{operand}\r\n"
+    stdin = f"EHLO x\r\nMAIL FROM:{operand}\r\nQUIT\r\n"
     said = Ours(USUAL)
     assert said.said("")
-    assert (int(dialogue(exim, USUAL, stdin)[-1][:3]), int(said.said(stdin)[-1][:3])) == (theirs, ours), (
+    assert (int(dialogue(exim, USUAL, stdin)[-2][:3]), int(said.said(stdin)[-2][:3])) == (theirs, ours), (
         because
     )
 
@@ -381,8 +381,7 @@ good:
 later:
   driver = redirect
   local_parts = later
-  allow_defer
-  data = :defer: try again
+  data = ${lookup{x}lsearch{/folder/missing}}
 moved:
   driver = accept
   local_parts = nobody-is-called-so
@@ -474,6 +473,7 @@ def test_acl(exim: Exim, acl: str) -> None:
     stdin = f"EHLO x\r\n{MAIL}\r\n" + "".join(
         f"RCPT TO:<{name}@here.test>\r\n" for name in ("bob", "gone", "later", "moved")
     )
+    stdin += "QUIT\r\n"
     begin = f"{MAIN}begin acl\ncheck_rcpt:\n {acl}\n"
     ours = Ours(begin, their_verdict)
     assert normal([*ours.said(""), *ours.said(stdin)]) == dialogue(exim, begin + THEIR_ROUTERS, stdin)
@@ -485,6 +485,7 @@ def test_acl(exim: Exim, acl: str) -> None:
 def test_lists_are_cut_alike(exim: Exim) -> None:
     rng = random.Random(1)
     texts = ["".join(rng.choice("ab :;<,!*") for _ in range(rng.randrange(9))) for _ in range(300)]
+    texts = [text for text in texts if text.strip() != "<"]  # there Exim takes the end of the string for one
     texts += [":", "::", " : : ", "a:::b", "<;a;;b;c", "<a a:b", "< a:b", "<_a_b", "<,", "<;", "a::"]
     theirs = exim.expanded(["${reduce{" + text + "}{}{$value<$item>}}" for text in texts])
     ours = ["".join(f"<{item}>" for item in split_list(text)) for text in texts]
@@ -863,27 +864,34 @@ def test_what_a_match_vouches_for(exim: Exim) -> None:
         assert exim.mailbox(name).startswith(b"From ann@a.test ")
 
 
+WORDS = "host mx.c.test said after a long time of thinking about it: 550 no such user: sorry"
+
+
 def test_a_delivery_report(exim: Exim) -> None:
     (exim.folder / "mail" / "ann").unlink(missing_ok=True)
+    failing = f"begin routers\nfails:\n driver = redirect\n local_parts = eve\n allow_fail\n data = :fail: {WORDS}\n"
     message = "Message-ID: <1@a.test>\nSubject: x\n\nhello\n"
+    recipients = ["nobody@here.test", "eve@here.test", "gone@else.test"]
     exim.run(
-        USUAL,
+        USUAL.replace("begin routers\n", failing),
         "-odi",
         "-f",
         "ann@here.test",
-        "nobody@here.test",
-        "gone@else.test",
-        stdin=f"From: ann@here.test\n{message}",
+        *recipients,
+        stdin=f"From: ann\n{message}",
     )
     theirs = Message.parse(exim.mailbox("ann").partition(b"\n")[2].replace(b"\n", b"\r\n"))
+    order = sorted(recipients, key=(theirs.first("X-Failed-Recipients") or "").index)  # that of its queue
     ours = Message.parse(
         failure_report(
             QueueItem(
                 "1xTEST-000001-00", Envelope.of("ann@here.test"), message.replace("\n", "\r\n").encode(), AT
             ),
             [
-                FailedRecipient(Mailbox("gone", "else.test"), "Unrouteable address"),
-                FailedRecipient(Mailbox("nobody", "here.test"), "Unrouteable address"),
+                FailedRecipient(
+                    Mailbox.parse(each), WORDS if each.startswith("eve") else "Unrouteable address"
+                )
+                for each in order
             ],
             queue_id="1xTEST-000002-00",
             host="mx.here.test",
@@ -895,8 +903,10 @@ def test_a_delivery_report(exim: Exim) -> None:
     kept = [field for field in theirs.header_fields if field.name not in added]
     assert [field.name for field in ours.header_fields] == [field.name for field in kept]
     for mine, other in zip(ours.header_fields, kept):
-        if mine.name != "X-Failed-Recipients":  # Exim folds it as it likes; the order is that of the queue
-            assert timeless(mine.raw).replace('"', "") == timeless(other.raw), mine.name
-    original = "Content-type: message/rfc822"
-    mine, other = timeless(ours.body).partition(original)[0], timeless(theirs.body).partition(original)[0]
-    assert sorted(mine.split("\n\n")) == sorted(other.split("\n\n"))
+        assert timeless(mine.raw).replace('"', "") == timeless(other.raw)
+    blocks = r"\n\n|\n(?=  \S)"  # Exim's order in the body is its own
+    ours_in_body, theirs_in_body = (
+        sorted(re.split(blocks, timeless(each.body).partition("Content-type: message/rfc822")[0]))
+        for each in (ours, theirs)
+    )
+    assert ours_in_body == theirs_in_body

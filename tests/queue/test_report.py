@@ -5,7 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 from datetime import datetime, timezone
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 
 import pytest
 from hypothesis import given, settings
@@ -49,10 +49,16 @@ def parsed(made: bytes) -> EmailMessage:
     return found
 
 
+def status_blocks(made: bytes) -> list[Message[str, str]]:
+    blocks = list(parsed(made).iter_parts())[1].get_payload()
+    assert isinstance(blocks, list)
+    return blocks
+
+
 def test_the_header() -> None:
     report = parsed(octets(UNROUTEABLE, REFUSED))
     assert report.items()[:4] == [
-        ("X-Failed-Recipients", "bob@b.test, eve@c.test"),
+        ("X-Failed-Recipients", "bob@b.test,  eve@c.test"),
         ("Auto-Submitted", "auto-replied"),  # RFC 3834 §5
         ("From", "Mail Delivery System <Mailer-Daemon@a.test>"),
         ("To", "ann@a.test"),
@@ -87,16 +93,16 @@ def test_what_people_read() -> None:
         "This message was created automatically by mail delivery software.\r\n\r\n"
         "A message that you sent could not be delivered to one or more of its\r\n"
         "recipients. This is a permanent error. The following address(es) failed:\r\n\r\n"
-        "  bob@b.test\r\n    Unrouteable address\r\n\r\n"
+        "  bob@b.test\r\n    Unrouteable address\r\n"
         "  eve@c.test\r\n    host mx.c.test [192.0.2.3]\r\n"
-        "    SMTP error from remote mail server after RCPT TO:<eve@c.test>: 550 no such user\r\n"
+        "    SMTP error from remote mail server after RCPT TO:<eve@c.test>:\r\n"
+        "    550 no such user\r\n"
     )
 
 
 def test_what_machines_read() -> None:
     """RFC 3464 §2.1: one block for the message, then one for each recipient."""
-    status = list(parsed(octets(UNROUTEABLE, REFUSED)).iter_parts())[1].get_payload()
-    assert [block.items() for block in status] == [
+    assert [block.items() for block in status_blocks(octets(UNROUTEABLE, REFUSED))] == [
         [("Reporting-MTA", "dns; mx2.a.test")],
         [("Action", "failed"), ("Final-Recipient", "rfc822;bob@b.test"), ("Status", "5.0.0")],
         [
@@ -153,7 +159,7 @@ def test_what_another_host_says_cannot_hurt(words: str) -> None:
     assert max(len(line) for line in report.split(b"\r\n")) <= 998, "else the report itself is refused"
     parts = list(parsed(report).iter_parts())
     assert len(parts) == 3
-    status = parts[1].get_payload()
+    status = status_blocks(report)
     assert [block["Action"] for block in status] == [None, "failed"]
     assert status[1]["Diagnostic-Code"].startswith("smtp; 550 ")
     assert all(part.as_bytes().isascii() for part in parts[:2])
@@ -182,4 +188,4 @@ def test_the_structure_always_holds(failed: list[FailedRecipient]) -> None:
         "message/delivery-status",
         "message/rfc822",
     ]
-    assert len(parts[1].get_payload()) == len(failed) + 1
+    assert len(status_blocks(report)) == len(failed) + 1

@@ -508,9 +508,10 @@ def test_no_bare_line_end_goes_out(content: bytes) -> None:
 
 def test_misuse() -> None:
     talk = Talk(None)
-    for do in (lambda: talk.machine.send(ONE, MESSAGE), talk.machine.quit):
-        with pytest.raises(RuntimeError, match="not idle: waiting for the banner"):
-            do()
+    with pytest.raises(RuntimeError, match="not idle: waiting for the banner"):
+        talk.machine.send(ONE, MESSAGE)
+    with pytest.raises(RuntimeError, match="not idle: waiting for the banner"):
+        talk.machine.quit()
     talk = Talk()
     with pytest.raises(ValueError, match="without recipients"):
         talk.machine.send(Envelope.of("ann@a.test"), MESSAGE)
