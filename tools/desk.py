@@ -31,6 +31,7 @@ JUPYTERLAB = (
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = "00_tour.ipynb"
+GLOSSARY = "glossary.md"
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 PORTS = range(8888, 8888 + 51)  # JupyterLab tries the first and then, at random, its neighbours
 
@@ -50,11 +51,31 @@ def digest(path: Path) -> str:
     return hashlib.sha256(said).hexdigest()
 
 
+def same(one: Path, other: Path) -> bool:
+    return other.exists() and one.read_bytes() == other.read_bytes()
+
+
 def replace(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a crash, sees all of it or nothing."""
     fresh = path.with_name(f".{path.name}.new")
     fresh.write_bytes(content)
     os.replace(fresh, path)
+
+
+def unrun(path: Path) -> bytes:
+    """A notebook of the course as a student should first see it: no results yet, since they answer the questions.
+
+    What cannot be read as a notebook is laid out as it is.
+    """
+    content = path.read_bytes()
+    try:
+        notebook = json.loads(content)
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code":
+                cell.update(outputs=[], execution_count=None)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return content
+    return (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def drop_dead_views(path: Path) -> None:
@@ -111,7 +132,7 @@ class Desk:
         for course in sorted(self.source.glob("*.ipynb")):
             name, mine, fresh = course.name, self.work / course.name, digest(course)
             if not mine.exists():
-                replace(mine, course.read_bytes())
+                replace(mine, unrun(course))
             elif before.get(name) != fresh and (own := digest(mine)) != fresh:
                 if own != before.get(name):
                     now[name] = before.get(name, "")
@@ -121,7 +142,7 @@ class Desk:
                     )
                     continue
                 self.put_away(mine)
-                replace(mine, course.read_bytes())
+                replace(mine, unrun(course))
                 news.append(f"{name} was brought up to date")
             now[name] = fresh
         for name in sorted(before.keys() - now.keys()):
@@ -133,6 +154,9 @@ class Desk:
             self.remember(now)
         for mine in self.work.glob("*.ipynb"):
             drop_dead_views(mine)
+        glossary = self.root / "docs" / GLOSSARY  # the notebooks point to it
+        if glossary.exists() and not same(glossary, self.work / GLOSSARY):
+            replace(self.work / GLOSSARY, glossary.read_bytes())
         return news
 
     def remember(self, laid_out: Mapping[str, str]) -> None:
@@ -148,13 +172,13 @@ class Desk:
         course = self.find(wanted)
         self.lay_out()
         mine = self.work / course.name
-        if mine.read_bytes() == course.read_bytes():
+        if mine.read_bytes() == unrun(course):
             return f"{course.name} is as the course has it"
         number = 1
         while (aside := self.work / f"{mine.stem}.mine-{number}.ipynb").exists():
             number += 1
         os.replace(mine, aside)
-        replace(mine, course.read_bytes())
+        replace(mine, unrun(course))
         self.remember({**self.laid_out(), course.name: digest(course)})
         return f"{course.name} is fresh again; yours is kept as {aside.name}"
 

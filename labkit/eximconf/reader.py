@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from labkit.mail.plainly import SaidPlainly
+
 SECTIONS = ("acl", "routers", "transports", "retry", "rewrite", "authenticators", "local_scan")
 _SETTING = re.compile(r"(hide\s+)?([a-z][a-z0-9_]*)\s*(?:=\s*(.*))?", re.DOTALL)
 _MACRO = re.compile(r"[A-Z][A-Za-z0-9_]*\s*=")
@@ -36,7 +38,7 @@ class Place:
         return f"{self.file}, line {self.line}"
 
 
-class ConfigurationError(ValueError):
+class ConfigurationError(SaidPlainly, ValueError):
     """What is wrong, where, and what to do about it."""
 
     def __init__(self, place: Place, problem: str, remedy: str) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from labkit.lab.clock import Clock
+from labkit.mta.surroundings import FROM_OUTSIDE
 
 Action = Callable[[], Awaitable[None]]
 
@@ -73,7 +74,7 @@ class Agenda:
         Outside of any work (a foreign client waits in real time) it returns at once: lab time cannot pass for it.
         """
         activity = self._current
-        if activity is None:
+        if activity is None or FROM_OUTSIDE.get():
             return
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

@@ -18,7 +18,7 @@ def queue_listing(items: Iterable[QueueItem], now: datetime) -> str:
     for item in items:
         frozen = " *** frozen ***" if item.frozen else ""
         lines = [
-            f"{_age(now - item.received_at)} {_size(len(item.content)):>5} "
+            f"{_age(now - item.received_at)} {_size(item.size):>5} "
             f"{item.queue_id} <{item.envelope.sender}>{frozen}"
         ]
         for recipient in dict.fromkeys(item.envelope.forward_paths):

@@ -21,6 +21,7 @@ from labkit.lab.typing_session import LiveSession
 from labkit.mail.address import Mailbox
 from labkit.mail.envelope import Envelope
 from labkit.mail.message import Message, with_crlf
+from labkit.mail.plainly import SaidPlainly
 from labkit.mail.questions import Account
 from labkit.mta.compiled import Compiled, compile_configuration
 from labkit.mta.mta import Mta
@@ -35,6 +36,18 @@ if TYPE_CHECKING:
     from labkit.lab.world import World
 
 CONFIGURATION = "etc/exim.conf"
+
+
+class NoSuchMessage(SaidPlainly, KeyError):
+    """A queue id that this host does not have in its queue."""
+
+
+class NoSuchAccount(SaidPlainly, KeyError):
+    """A login name that this host does not have."""
+
+
+class NoConversation(SaidPlainly, LookupError):
+    """A host to which nobody has talked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +139,10 @@ class Host:
         """
         self.reload()
         await self.mta.start(queue_only=queue_only)
+        if self.world.is_running:
+            await (
+                self.world.settle()
+            )  # a daemon begins with a queue run: let it end before anything new comes in
 
     async def stop(self) -> None:
         """Stop the daemon: `kill -TERM`. What is queued stays in the spool."""
@@ -160,7 +177,7 @@ class Host:
     async def force(self, queue_id: str) -> None:
         """Deliver one message now: `exim -M ID`. Raises KeyError if it is not in the queue."""
         if queue_id not in self.mta.state.queue:
-            raise KeyError(f"no message {queue_id} in the queue of {self.name}")
+            raise NoSuchMessage(f"no message {queue_id} in the queue of {self.name}; see queue_listing()")
         await self.world.do(lambda: self.mta.force(queue_id), f"{self.name} delivers {queue_id}")
 
     def spool_files(self, queue_id: str) -> tuple[Path, Path] | None:
@@ -171,7 +188,10 @@ class Host:
         """What stands in these files: `exim -Mvh ID` and `exim -Mvb ID`. Raises KeyError if it does not wait."""
         files = self.spool_files(queue_id)
         if files is None:
-            raise KeyError(f"no message {queue_id} in the spool of {self.name}")
+            raise NoSuchMessage(
+                f"no message {queue_id} waits at {self.name}: it has left already (see log()). "
+                "Run the cells of steps 1 to 3 again to see it wait."
+            )
         header, body = (file.read_text(encoding="utf-8", errors="replace") for file in files)
         return SpoolEntry(queue_id, header, body)
 
@@ -191,7 +211,12 @@ class Host:
         return self.folder / "var/mail" / account
 
     def mailbox(self, account: str) -> list[Message]:
-        """The messages in an account's mailbox /var/mail/ACCOUNT, a file (mbox) or a folder (Maildir)."""
+        """The messages in an account's mailbox /var/mail/ACCOUNT, a file (mbox) or a folder (Maildir).
+
+        Raises NoSuchAccount.
+        """
+        if account not in self.accounts:
+            raise NoSuchAccount(f"no account {account} at {self.name}; there is: {', '.join(self.accounts)}")
         path = self.mailbox_file(account)
         if not path.exists():
             return []
@@ -208,6 +233,13 @@ class Host:
     def conversations(self) -> list[Conversation]:
         """The SMTP sessions this host had, oldest first."""
         return conversations(self.world.journal, self.name)
+
+    def last_conversation(self) -> Conversation:
+        """The newest of them. Raises NoConversation."""
+        found = self.conversations()
+        if not found:
+            raise NoConversation(f"nobody has talked to {self.name} yet: send it a message first")
+        return found[-1]
 
     def open_session(self, client: Laptop) -> LiveSession:
         """An SMTP session to type in by hand, as if from that laptop: `nc mx2.… 25`."""

@@ -26,6 +26,8 @@ from labkit.smtp.transcript import Line
 if TYPE_CHECKING:
     from labkit.lab.world import World
 
+LONGEST_LINE = 78  # of a header field, RFC 5322 §2.1.1
+
 
 @dataclass(frozen=True, slots=True)
 class MailObject:
@@ -106,7 +108,7 @@ class Laptop:
             "Message-ID": f"<{self.world.seed}.{self._messages}@{self.name}>",
         }
         if all(part.isascii() for part in (*fields.values(), text)):  # plain text needs no MIME
-            header = tuple(HeaderField.make(name, value) for name, value in fields.items())
+            header = tuple(_field(name, value) for name, value in fields.items())
             return Message(header, b"\r\n", with_crlf(text.encode("ascii")))
         draft = EmailMessage(policy=SMTP)
         for name, value in fields.items():
@@ -174,3 +176,17 @@ class Laptop:
             if event.speaker is not None:
                 states[event.speaker].append(event.state or "")
         return states
+
+
+def _field(name: str, value: str) -> HeaderField:
+    """A header field, folded at its blanks where a line would be longer than 78 characters (RFC 5322 §2.2.3)."""
+    first, *words = value.split(" ")
+    lines = [first]
+    room = LONGEST_LINE - len(f"{name}: ")
+    for word in words:
+        if word and len(lines[-1]) + 1 + len(word) > room:
+            lines.append(word)
+            room = LONGEST_LINE - 1
+        else:
+            lines[-1] += f" {word}"
+    return HeaderField.make(name, *lines, fold="\r\n ")

@@ -29,6 +29,7 @@ from labkit.lab.scenarios import Scenario, partners_scenario
 from labkit.mail.dates import in_words
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
+from labkit.mail.plainly import SaidPlainly
 from labkit.net.dns_server import DnsServer
 from labkit.net.dns_zones import Zones, read_zone
 from labkit.net.loopback import Loopback
@@ -38,6 +39,10 @@ from labkit.net.network import LoopbackUnavailable, Network, PortTaken
 KEPT = Path(".lab")  # in the student's working copy: what outlives a world
 HEARTBEAT = 0.1  # seconds: how soon the stop button of a notebook takes effect while a cell waits
 _PROCESSES = 62 * 62  # queue ids of different students begin in different places
+
+
+class LabStopped(SaidPlainly, RuntimeError):
+    """There are no hosts: the world was not started, or it was stopped."""
 
 
 class World:
@@ -286,6 +291,7 @@ class World:
         return self.hosts[name]
 
     def _by_role(self, role: str) -> Host:
+        self._expect_running()
         return next(host for host in self.hosts.values() if host.role == role)
 
     @property
@@ -308,8 +314,13 @@ class World:
         return self._laptop_of("partner")
 
     def _laptop_of(self, role: str) -> Laptop:
+        self._expect_running()
         name = next(plan.name for plan in self.scenario.laptops if plan.role == role)
         return self.laptops[name]
+
+    def _expect_running(self) -> None:
+        if not self.hosts:
+            raise LabStopped("the lab is not running: run the cell of step 1 again (await world.start())")
 
     def journey(self, message: Message | str) -> Journey:
         """What became of a message, on all hosts: given as the message, or by its Message-ID.

@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from labkit.mail.plainly import SaidPlainly
+
 LONGEST_ADDRESS = 256  # RFC 5321 §4.5.3.1.3: a path is at most 256 octets
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]"
 _ATOMS = re.compile(rf"{_ATEXT}+")
@@ -23,7 +25,7 @@ _DOMAIN_CHARACTERS = re.compile(r"[A-Za-z0-9.-]*")
 _ROUTE = re.compile(r"@[A-Za-z0-9.-]+(?:,@[A-Za-z0-9.-]+)*:")
 
 
-class AddressSyntaxError(ValueError):
+class AddressSyntaxError(SaidPlainly, ValueError):
     """An address that cannot be read; the text says what Exim would say."""
 
 
@@ -55,13 +57,17 @@ class Mailbox:
 
         Raises AddressSyntaxError.
         """
-        mailbox, rest = read_path(text)
+        try:
+            mailbox, rest = read_path(text)
+        except AddressSyntaxError as problem:
+            several = '; for several addresses give a list: ["a@b.test", "c@d.test"]' if "," in text else ""
+            raise AddressSyntaxError(f"{text!r} is no address: {problem}{several}") from None
         if mailbox is None:
             raise AddressSyntaxError("empty address")
         if rest.strip():
-            raise AddressSyntaxError(f"malformed address: {rest.strip()} may not follow {mailbox}")
+            raise AddressSyntaxError(f"{text!r} is more than one address: {rest.strip()} follows {mailbox}")
         if not mailbox.domain:
-            raise AddressSyntaxError("the address must contain a domain")
+            raise AddressSyntaxError(f"{text!r} has no domain: write it like ann@st11.sne21.test")
         return mailbox
 
 

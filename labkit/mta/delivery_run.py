@@ -50,6 +50,7 @@ class DeliveryRun:
         self.item = item
         self.forced = forced
         self.message = Message.parse(item.content)
+        self.left = set(item.remaining)  # who does not have it yet
         self.failures: list[FailedRecipient] = []
 
     async def carry_out(self) -> None:
@@ -254,12 +255,13 @@ class DeliveryRun:
 
     def _write_down(self, recipient: Mailbox) -> None:
         """On disk: this recipient has the message. A crash from here on does not deliver it again."""
-        if self.item.remaining == (recipient,):  # nobody else waits for it: one step instead of two
+        if self.left == {recipient}:  # nobody else waits for it: one step instead of two
             self.state.spool.remove(self.item.queue_id)
         else:
             self.state.spool.finished(self.item.queue_id, (recipient,))
 
     def _delivered(self, route: Route, hop: NextHop | None, reply: Reply | None) -> None:
+        self.left.discard(route.address)
         self.item = self.item.with_finished(route.address)
         self.state.queue[self.item.queue_id] = self.item  # now: the rest of this run may go wrong
         self.state.hints.forget(address_key(route.address))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from weakref import WeakSet
 
 from labkit.mail import reply
 from labkit.mail.asking import answer_later
@@ -17,6 +18,7 @@ from labkit.mail.event import EventKind
 from labkit.mail.message import Message
 from labkit.mail.reply import Reply
 from labkit.mta.state import SOFTWARE, MtaState
+from labkit.mta.surroundings import FROM_OUTSIDE
 from labkit.net.network import Peer
 from labkit.net.smtp_server import Decide, SmtpServerShell
 from labkit.queue.item import Origin, QueueItem
@@ -32,12 +34,15 @@ class Intake:
     def __init__(self, state: MtaState, on_received: Callable[[str], None]) -> None:
         self.state = state
         self.sessions: set[SmtpServerShell] = set()
+        self.typed: WeakSet[Server] = WeakSet()  # the machines of sessions without a connection
         self._on_received = on_received
         self._session_count = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def accept(self, peer: Peer) -> SmtpServerShell:
         """The server's side of a new connection (what Network.listen wants)."""
+        if peer.is_foreign:
+            FROM_OUTSIDE.set(True)  # in the context of this connection
         session = Session(self, peer)
         shell = SmtpServerShell(
             session.machine,
@@ -51,6 +56,8 @@ class Intake:
 
     def close(self) -> None:
         """End all sessions, as a daemon that stops does."""
+        for machine in tuple(self.typed):
+            machine.end(Reply(421, (f"{self.state.primary_hostname}: SMTP service closing",)))
         for shell in tuple(self.sessions):
             shell.close(Reply(421, (f"{self.state.primary_hostname}: SMTP service closing",)))
         for task in tuple(self._tasks):
@@ -71,7 +78,7 @@ class Intake:
             remote_address=item.origin.client_address or None,
             remote_port=item.origin.client_port or None,
             protocol=item.origin.protocol,
-            size=len(item.content),
+            size=item.size,
             message_id=Message.parse(item.content).first("Message-ID"),
         )
         self._on_received(item.queue_id)

@@ -164,4 +164,6 @@ class Mta:
 
     def open_session(self, peer: Peer) -> Session:
         """A session without a connection, for whoever wants to type SMTP by hand."""
-        return Session(self.intake, peer)
+        session = Session(self.intake, peer)
+        self.intake.typed.add(session.machine)
+        return session

@@ -8,10 +8,15 @@ READ NEXT  compiled.py
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from labkit.mail.event import EventKind
+
+FROM_OUTSIDE: ContextVar[bool] = ContextVar(
+    "FROM_OUTSIDE", default=False
+)  # a foreign client's: its time is real
 
 
 class Appointment(Protocol):
@@ -30,7 +35,7 @@ class Surroundings(Protocol):
         """Carry out `action` at `instant` (at once, if that is now); `what` names it for people."""
 
     async def sleep(self, span: timedelta) -> None:
-        """Let time pass, while the world goes on with other things."""
+        """Let time pass, while the world goes on with other things. Not FROM_OUTSIDE: there it returns at once."""
 
     def next_process(self) -> int:
         """A number nobody had before, as a new process has a new id."""

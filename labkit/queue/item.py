@@ -43,6 +43,11 @@ class QueueItem:
         return self.envelope.reverse_path is None
 
     @property
+    def size(self) -> int:
+        """The size in octets as Exim's log and listing give it: line ends count once, as they do on its disk."""
+        return len(self.content) - self.content.count(b"\r\n")
+
+    @property
     def remaining(self) -> tuple[Mailbox, ...]:
         """The recipients for whom something is left to do, each once, in the order of the envelope."""
         seen = {recipient.key for recipient in self.finished}

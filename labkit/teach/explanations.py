@@ -113,7 +113,7 @@ UNKNOWN_COMMAND = _E("This is none of the commands of SMTP.", "RFC 5321 §4.1.1"
 
 # What may stand after the address of MAIL: added to the explanation, with its source.
 PARAMETERS: dict[str, Explanation] = {
-    "SIZE": _E("SIZE={value} says how many bytes the message has.", "RFC 1870 §6"),
+    "SIZE": _E("SIZE={value} says about how big the message is, in bytes.", "RFC 1870 §6"),
     "BODY": _E("BODY={value} says which bytes occur in it.", "RFC 6152 §2"),
 }
 
@@ -123,8 +123,9 @@ CONTENT = _E(
     "RFC 5321 §2.3.1",
 )
 DOTTED = _E(
-    "A line that begins with a dot gets one more dot for the journey, so that it cannot be taken for the end "
-    "of the message. The server takes it off again.",
+    "The server takes the dot at the beginning of this line away. A mail program therefore puts one more dot "
+    "before every line that begins with one, so that it cannot be taken for the end of the message. "
+    "Who types by hand has to do that, too.",
     "RFC 5321 §4.5.2",
 )
 DOT = _E(
@@ -288,6 +289,10 @@ REPLIES: dict[tuple[str, int], Explanation] = {
     ("RCPT", 250): _E(
         "Yes: the server would take a message for this recipient. None has been sent so far.", "RFC 5321 §3.3"
     ),
+    ("MAIL", 500): _E(
+        "The server expects MAIL FROM:<address>. The colon belongs to it.", "RFC 5321 §4.1.1.2"
+    ),
+    ("RCPT", 500): _E("The server expects RCPT TO:<address>. The colon belongs to it.", "RFC 5321 §4.1.1.3"),
     ("RCPT", 251): _E(
         "Yes. The mailbox is elsewhere, but the server will pass the message on.", "RFC 5321 §3.4"
     ),
@@ -425,7 +430,9 @@ EXTENSIONS: dict[str, Explanation] = {
         "RFC 1870 §3",
     ),
     "8BITMIME": _E(
-        "8BITMIME: letters such as é or ж may go over as they are. Without it, only ASCII may.", "RFC 6152 §3"
+        "8BITMIME: the text of the message (not its header, and not addresses) may hold letters such as é or ж as "
+        "they are. Without it, a program has to write them in ASCII.",
+        "RFC 6152 §3",
     ),
     "PIPELINING": _E(
         "PIPELINING: the client may send several commands in one go and read the answers afterwards. "

@@ -18,6 +18,7 @@ READ NEXT  view.py, views/dialogue.py
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -48,6 +49,11 @@ def show(x: object, **options: Any) -> View:
     """The view of x. Raises TypeError for what has none, and says what has."""
     if isinstance(x, View):
         return x
+    if inspect.iscoroutine(x):
+        x.close()  # else Python complains a second time
+        raise TypeError(
+            "this has not been done yet: write `await` before what stands in the brackets of show()"
+        )
     shower = _shower(x)
     if shower is None:
         _import_views()
@@ -93,6 +99,6 @@ def _described(x: object) -> str:
 
 
 def _known() -> str:
-    one = sorted(kind.__name__ for kind in _ONE)
+    one = sorted({kind.__name__ for kind in _ONE})
     many = sorted(f"several {kind.__name__}" for kind in _MANY)
     return ", ".join([*one, *many]) or "nothing yet"

@@ -6,7 +6,7 @@ READ NEXT  show.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from labkit.teach.markup import Markup, tag, visible
 
@@ -15,23 +15,29 @@ _CODE = f"{_CELL}; font-family:var(--jp-code-font-family, monospace)"
 
 
 def table(
-    head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "", code: Iterable[int] = ()
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    caption: str = "",
+    code: Iterable[int] = (),
+    whole: Iterable[int] = (),
 ) -> Markup:
-    """An HTML table. The columns numbered in `code` (from 0) are set as code."""
-    as_code = frozenset(code)
+    """An HTML table. The columns numbered in `code` (from 0) are set as code, those in `whole` are never broken."""
+    styles = dict.fromkeys(code, _CODE)
+    for i in whole:
+        styles[i] = styles.get(i, _CELL).replace("pre-wrap", "nowrap")
     return tag(
         "table",
         tag("caption", caption, style="text-align:left; font-weight:bold; padding:4px 0")
         if caption
         else None,
         tag("thead", tag("tr", *(tag("th", name, scope="col", style=_CELL) for name in head))),
-        tag("tbody", *(_row(row, as_code) for row in rows)),
+        tag("tbody", *(_row(row, styles) for row in rows)),
         style="border-collapse:collapse",
     )
 
 
-def _row(row: Sequence[str], as_code: frozenset[int]) -> Markup:
-    return tag("tr", *(tag("td", cell, style=_CODE if i in as_code else _CELL) for i, cell in enumerate(row)))
+def _row(row: Sequence[str], styles: Mapping[int, str]) -> Markup:
+    return tag("tr", *(tag("td", cell, style=styles.get(i, _CELL)) for i, cell in enumerate(row)))
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:

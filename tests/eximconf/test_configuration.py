@@ -264,7 +264,7 @@ texts = st.lists(
 ).map(lambda pairs: "".join(a + b for a, b in pairs))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(texts | st.text())
 def test_nothing_but_a_configuration_error(text: str) -> None:
     try:
@@ -275,7 +275,7 @@ def test_nothing_but_a_configuration_error(text: str) -> None:
     assert isinstance(found.configuration, Configuration)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.data())
 def test_a_damaged_file(data: st.DataObject) -> None:
     text = MAIN + REST

@@ -35,6 +35,10 @@ def write(path: Path, *sources: str, output: str = "") -> None:
     path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
 
 
+def as_laid_out(course: desk.Desk, name: str) -> bytes:
+    return desk.unrun(course.source / name)
+
+
 @pytest.fixture
 def course(tmp_path: Path) -> desk.Desk:
     here = desk.Desk(tmp_path / "the course")
@@ -47,7 +51,7 @@ def course(tmp_path: Path) -> desk.Desk:
 
 def test_first_day(course: desk.Desk) -> None:
     assert sorted(path.name for path in course.work.glob("*")) == [".lab", "00_tour.ipynb", "03_queue.ipynb"]
-    assert (course.work / "03_queue.ipynb").read_bytes() == (course.source / "03_queue.ipynb").read_bytes()
+    assert (course.work / "03_queue.ipynb").read_bytes() == as_laid_out(course, "03_queue.ipynb")
 
 
 def test_nothing_new_says_nothing_and_writes_nothing(course: desk.Desk) -> None:
@@ -60,7 +64,7 @@ def test_an_untouched_notebook_follows_the_course(course: desk.Desk) -> None:
     write(course.source / "03_queue.ipynb", "three")
     (news,) = course.lay_out()
     assert news == "03_queue.ipynb was brought up to date"
-    assert (course.work / "03_queue.ipynb").read_bytes() == (course.source / "03_queue.ipynb").read_bytes()
+    assert (course.work / "03_queue.ipynb").read_bytes() == as_laid_out(course, "03_queue.ipynb")
     assert course.lay_out() == []
 
 
@@ -129,9 +133,7 @@ def test_reset_keeps_every_version(course: desk.Desk) -> None:
         write(course.work / "03_queue.ipynb", words)
         said = course.reset("3")
         assert said.endswith(f"yours is kept as 03_queue.mine-{number}.ipynb")
-        assert (course.work / "03_queue.ipynb").read_bytes() == (
-            course.source / "03_queue.ipynb"
-        ).read_bytes()
+        assert (course.work / "03_queue.ipynb").read_bytes() == as_laid_out(course, "03_queue.ipynb")
     kept = sorted(course.work.glob("03_queue.mine-*.ipynb"))
     assert [json.loads(path.read_bytes())["cells"][0]["source"] for path in kept] == [["first"], ["second"]]
     assert course.reset("03") == "03_queue.ipynb is as the course has it"
@@ -272,3 +274,13 @@ def test_views_whose_kernel_is_gone_are_taken_out(course: desk.Desk) -> None:
     mine.write_text(f"not a notebook {desk.LIVE_VIEW}")
     course.lay_out()
     assert mine.read_text() == f"not a notebook {desk.LIVE_VIEW}", "what cannot be read is left alone"
+
+
+def test_results_are_not_laid_out_but_the_glossary_is(course: desk.Desk) -> None:
+    write(course.source / "05_virtual.ipynb", "1 + 1", output="the answer")
+    (course.root / "docs").mkdir()
+    (course.root / "docs" / "glossary.md").write_text("MTA")
+    course.lay_out()
+    (cell,) = json.loads((course.work / "05_virtual.ipynb").read_bytes())["cells"]
+    assert (cell["outputs"], cell["execution_count"]) == ([], None), "the answers are for the student to find"
+    assert (course.work / "glossary.md").read_text() == "MTA"

@@ -12,7 +12,9 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def names(root: Path, tmp_path_factory: pytest.TempPathFactory, require_module: Callable[[str], None]) -> set[str]:
+def names(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, require_module: Callable[[str], None]
+) -> set[str]:
     require_module("hatchling")
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]

@@ -15,6 +15,7 @@ from labkit import partners
 from labkit.lab.world import World
 from labkit.mail.event import EventKind
 from labkit.net.dns_zones import read_zone
+from labkit.net.network import Peer
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 Require = Callable[[str], str]
@@ -167,6 +168,36 @@ def test_lab_time_stands_still_while_a_program_is_connected(run: Run, greeted: A
             second.hang_up()
             await until(lambda: not world.network.foreign_connections())
             await world.advance(days=1)
+
+    run(story())
+
+
+def test_a_program_outside_never_waits_for_lab_time(run: Run, greeted: Any) -> None:
+    """Its RCPT needs the nameserver, which is silent, while a delivery is under way: that is not its business."""
+
+    async def story() -> None:
+        async with partners(network="loopback") as world:
+            conf = world.mine.configuration.replace(
+                "  accept  hosts", "  require verify = recipient\n  accept hosts"
+            )
+            world.mine.write_configuration(conf)
+            world.mine.reload()
+            await world.partner.stop()
+            connections: list[asyncio.BaseProtocol] = []
+
+            def accept(peer: Peer) -> asyncio.BaseProtocol:
+                connections.append(asyncio.Protocol())  # says nothing: the delivery takes real time
+                return connections[-1]
+
+            listener = await world.network.listen(world.partner.address, 25, accept)
+            await world.laptop.send(BOB, "under way", settle=False)
+            await until(lambda: bool(connections))
+            world.nameserver.silent()
+            world.mine.resolver.flush()
+            client = await greeted(world, source=world.laptop.address)
+            codes = await asyncio.wait_for(client.codes(f"MAIL FROM:<{ANN}>", f"RCPT TO:<{BOB}>"), 5)
+            assert codes == [250, 451]
+            listener.close()
 
     run(story())
 

@@ -734,7 +734,9 @@ def test_the_world_stops_in_the_middle_of_it_all(run: Run, greeted: Calls) -> No
                     await asyncio.sleep(0.002)
                     caller.say(b"x\r\n.\r\n" * (number % 5 > 3))
                 if how == "host":
-                    await asyncio.sleep(0.1)  # who still has something unread at the end gets a reset, no reply
+                    await asyncio.sleep(
+                        0.1
+                    )  # who still has something unread at the end gets a reset, no reply
                     await world.mine.stop()
                     said = [await caller.rest() for caller in callers]
                     assert all("421 mx2.st11.sne21.test: SMTP service closing" in each for each in said)

@@ -122,6 +122,27 @@ def test_eight_bits_in_subject_and_text(network: str, run: Run) -> None:
     run(story())
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 40, 1000])
+def test_a_header_with_many_addresses(run: Run, size: int) -> None:
+    """Folded where RFC 5322 §2.1.1 wants it: else no host would take the line."""
+
+    async def story() -> None:
+        async with partners(network="memory") as world:
+            everybody = [f"reader{number}@st2.sne21.test" for number in range(size)]
+            subject = "word " * size + "end  of subject"
+            letter = world.laptop.compose(", ".join(everybody), subject, "text\n")
+            assert letter.first("To") == ", ".join(everybody)
+            assert letter.first("Subject") == subject
+            assert max(map(len, bytes(letter).split(b"\r\n"))) <= 78
+            assert b"\r\n \r\n" not in bytes(letter)
+            if size == 40:
+                world.partner.add_account("reader39")
+                await world.laptop.send(everybody, subject, "text\n")
+                assert len(world.partner.mailbox("reader39")) == 1
+
+    run(story())
+
+
 # --- the clock ---
 
 
@@ -442,7 +463,9 @@ def test_accounts(run: Run) -> None:
             world.mine.add_account("ivan")
             await world.laptop.send("ivan@st11.sne21.test", "welcome")
             assert len(world.mine.mailbox("ivan")) == 1
-            assert world.mine.mailbox("nobody") == []
+            assert world.mine.mailbox("ann") == []
+            with pytest.raises(LookupError, match="nobody"):
+                world.mine.mailbox("nobody")
 
     run(story())
 

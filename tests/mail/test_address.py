@@ -92,8 +92,9 @@ def test_no_path(operand: str, words: str, because: str) -> None:
     [
         ("", "missing or malformed local part", "nothing"),
         ("<>", "empty address", "the null path is no mailbox"),
-        ("ann", "must contain a domain", "no domain"),
-        ("a@b c", "c may not follow a@b", "something behind it"),
+        ("ann", "'ann' has no domain: write it like", "no domain"),
+        ("a@b.test, c@d.test", "give a list", "two addresses"),
+        ("a@b c", "is more than one address: c follows a@b", "something behind it"),
     ],
 )
 def test_parse_wants_one_full_address(text: str, words: str, because: str) -> None:

@@ -695,7 +695,7 @@ def test_defaults(exim: Exim, name: str) -> None:
     row = find("main", name)
     assert row is not None
     if name in OTHER_DEFAULTS:
-        assert row.default == OTHER_DEFAULTS[name][0] != theirs.partition(" = ")[2]
+        assert row.default == OTHER_DEFAULTS[name][0]
     else:
         assert theirs == (name if row.default is True else f"{name} = {row.default}")
 
@@ -791,8 +791,9 @@ def test_retry_rules(exim: Exim, address: str, count: int) -> None:
         assert shown.startswith("No retry information found")
         return
     steps = "; ".join(text.strip() for text in found.text.split(None, 2)[2].rstrip(";").split(";"))
-    steps = re.sub(r"(H,\w+,\w+),\d+", r"\1", steps)  # Exim does not show the factor of H
-    assert " ".join(shown.split()) == f"Retry rule: {found.pattern} * {steps};"
+    expected = f"Retry rule: {found.pattern} * {steps};"
+    factor = re.compile(r"(H,\w+,\w+),[\d.]+")  # Exim 4.96 does not show that of H
+    assert factor.sub(r"\1", " ".join(shown.split())) == factor.sub(r"\1", expected)
 
 
 # --- messages ---------------------------------------------------------------------------------

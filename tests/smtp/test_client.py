@@ -564,7 +564,7 @@ def play(machine: Client, chunks: list[bytes]) -> bytes:
     return said
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(st.lists(st.sampled_from(WORDS), max_size=25), st.booleans())
 def test_every_recipient_gets_one_verdict_at_most(chunks: list[bytes], pipelining: bool) -> None:
     machine = Client("mx.a.test", pipelining=pipelining)

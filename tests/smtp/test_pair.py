@@ -65,7 +65,7 @@ MAILBOXES = st.builds(Mailbox, NAMES, st.sampled_from(["b.test", "C.test", "x1.y
 ENVELOPES = st.builds(Envelope, st.none() | MAILBOXES, st.lists(MAILBOXES, min_size=1, max_size=5).map(tuple))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(st.lists(st.tuples(ENVELOPES, CONTENTS), min_size=1, max_size=3), st.booleans())
 @example([(Envelope.of("", "a@b.test"), b"")], True)
 @example([(Envelope.of("", "a@b.test"), b".\r\n..\r\n.a\r\n\r\n.\r\n")], False)

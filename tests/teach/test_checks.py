@@ -35,10 +35,22 @@ async def _refused(world: World) -> None:
     await world.laptop.send([BOB, "anne@st11.sne21.test"], "Hello", "x\n", header_to=BOB)
 
 
+async def _typed_a_refusal(world: World) -> None:
+    session = world.partner.open_session(world.laptop)
+    for line in ("EHLO laptop", "MAIL FROM:<ann@st11.sne21.test>", "RCPT TO:<carol@elsewhere.test>"):
+        await session.type(line)
+
+
+async def _carbon_copy_then(world: World, *recipients: str) -> None:
+    await world.laptop.send([BOB, ANN], "Hello", "x\n")
+    await world.laptop.send(list(recipients), "Hello", "x\n", header_to=BOB)
+
+
 @pytest.mark.parametrize(
     "act, progress, words, because",
     [
         (_nothing, Progress.NOT_ATTEMPTED, "Send one message", "the tour's own message does not count"),
+        (_typed_a_refusal, Progress.NOT_ATTEMPTED, "Send one message", "nor does what was typed by hand"),
         (
             lambda w: w.laptop.send([BOB, ANN], "Hello", "x\n", header_to=BOB),
             Progress.DONE,
@@ -47,18 +59,42 @@ async def _refused(world: World) -> None:
         ),
         (
             lambda w: w.laptop.send([ANN, BOB], "Hello", "x\n", header_to="friends@example.test"),
-            Progress.DONE,
-            "The envelope named two",
-            "nobody is named at all: still blind",
+            Progress.NOT_YET,
+            "its To: says friends@example.test",
+            "Bob shall be named",
+        ),
+        (
+            lambda w: w.laptop.send([ANN, BOB], "Hello", "x\n", header_to=ANN),
+            Progress.NOT_YET,
+            f"its To: says {ANN}",
+            "the wrong one is named",
         ),
         (
             lambda w: w.laptop.send([BOB, ANN], "Hello", "x\n"),
             Progress.NOT_YET,
+            f"its To: says {BOB}, {ANN}",
             "a carbon copy, not a blind one",
-            "both names in To:",
         ),
-        (_two_messages, Progress.NOT_YET, "two messages", "two messages are not one with two recipients"),
-        (_refused, Progress.NOT_YET, "anne@st11.sne21.test", "a misspelt recipient"),
+        (
+            lambda w: w.laptop.send(BOB, "Hello", "x\n"),
+            Progress.NOT_YET,
+            f"reached only {BOB}. Give both",
+            "Ann is missing",
+        ),
+        (_two_messages, Progress.NOT_YET, "Two messages are not one", "two messages"),
+        (_refused, Progress.NOT_YET, "anne@st11.sne21.test, and that address failed", "a misspelt recipient"),
+        (
+            lambda w: _carbon_copy_then(w, BOB, "ann@st11.sne21.tset"),
+            Progress.NOT_YET,
+            "ann@st11.sne21.tset, and that address failed",
+            "the newest attempt counts, not the carbon copy before it",
+        ),
+        (
+            lambda w: _carbon_copy_then(w, BOB, ANN),
+            Progress.DONE,
+            "The envelope named two",
+            "an earlier mistake is forgiven",
+        ),
     ],
 )
 def test_blind_copy(act: Act, progress: Progress, words: str, because: str) -> None:
@@ -67,14 +103,25 @@ def test_blind_copy(act: Act, progress: Progress, words: str, because: str) -> N
     assert words in said, because
 
 
-def test_a_bounce_in_anns_mailbox_is_no_copy() -> None:
+def test_a_report_in_anns_mailbox_is_no_copy() -> None:
     async def bounced(world: World) -> None:
-        await world.laptop.send("nobody@st2.sne21.test", "Hello", "x\n")
+        await world.laptop.send("zoe@st2.sne21.test", "Hello", "x\n")
         assert world.mine.mailbox("ann"), "the report came back"
 
     progress, words = asyncio.run(_after(bounced))
     assert progress is Progress.NOT_YET
-    assert "nobody@st2.sne21.test" in words
+    assert "zoe@st2.sne21.test" in words
+
+
+def test_a_message_that_still_waits() -> None:
+    async def waits(world: World) -> None:
+        await world.mine.stop()
+        await world.mine.start(queue_only=True)
+        await world.laptop.send([BOB, ANN], "Hello", "x\n", header_to=BOB)
+
+    progress, words = asyncio.run(_after(waits))
+    assert progress is Progress.NOT_YET
+    assert "queue" in words
 
 
 def test_done_needs_evidence() -> None:

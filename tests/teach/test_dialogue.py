@@ -110,7 +110,7 @@ def test_text_explained() -> None:
     assert "soon full of spam. [RFC 5321 §3.6.2]" in text
     assert " 18  S: 250 OK id=1tFqXa-0000-01\n       The server has taken responsibility" in text
     assert "       server: ready for a mail transaction; client: between two messages\n 19" in text
-    assert "one more dot for the journey" in text, "the message has a line with a dot in front"
+    assert "one more dot before every line" in text, "the message has a line with a dot in front"
 
 
 def test_html_says_the_same() -> None:

@@ -6,6 +6,8 @@
             panel (another front end) the table alone is shown.
    SAFE     text reaches the page as text nodes only; nothing here parses HTML. */
 
+const WIDE = 900; // px from which the notebook's toolbar has room for the strip
+
 function make(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -31,6 +33,9 @@ function render({ model, el }) {
   el.append(root);
   const strip = make("div", { class: "labkit labkit-strip", role: "region", "aria-label": "The lab, always in sight" });
   let open = false;
+  const width = new ResizeObserver(([{ contentRect }]) => {
+    strip.classList.toggle("lk-below", contentRect.width < WIDE);
+  });
 
   const draw = () => {
     const state = model.get("state");
@@ -61,12 +66,14 @@ function render({ model, el }) {
     if (panel) {
       panel.querySelectorAll(":scope > .labkit-strip").forEach((old) => old.remove()); // of a former world
       panel.append(strip);
+      width.observe(panel);
     } else if (!el.isConnected) {
       waiting = requestAnimationFrame(hang);
     }
   });
   return () => {
     cancelAnimationFrame(waiting);
+    width.disconnect();
     model.off("change:state", draw);
     strip.remove();
   };

@@ -9,7 +9,7 @@
 const SPEAKER = { C: "client", S: "server" };
 const ICONS = { back: "M10 3 5 8l5 5", next: "M6 3l5 5-5 5" };
 const PATIENCE = 8000; // ms until we say that the kernel does not answer
-const READING = 55; // ms per letter of an explanation, when it plays by itself
+const READING = 30; // ms per letter of an explanation, when it plays by itself
 
 /* An element with attributes and children; strings become text nodes. */
 function make(name, attributes = {}, ...children) {
@@ -171,7 +171,7 @@ function render({ model, el }) {
     const tick = () => {
       move(current + 1);
       if (current >= state.entries.length - 1) return stopPlaying();
-      timer = setTimeout(tick, clamp(state.entries[current].words.length * READING, 1500, 9000));
+      timer = setTimeout(tick, clamp(state.entries[current].words.length * READING, 1500, 5000));
     };
     play.replaceChildren("Pause");
     timer = setTimeout(tick, 400);
@@ -198,6 +198,7 @@ function render({ model, el }) {
   }
 
   function keepFromJupyterLab(event) {
+    if (!event.target.closest("input, .lk-log")) logKey(event); // the arrows step from anywhere in the player
     const runs = event.key === "Enter" && event.shiftKey && event.target !== input;
     if (!event.ctrlKey && !event.metaKey && !event.altKey && !runs) event.stopPropagation();
   }

@@ -45,7 +45,7 @@ class CardView(LiveView):
             "title": self._title,
             "time": self._time,
             "short": f"{world.now():%a %d %b, %H:%M} lab time",
-            "you": f"{own.name}, {own.address}, port {self._ports(own.name)}",
+            "you": f"{own.name}, {own.address}, {self._port_words(own.name)}",
             "running": world.is_running,
             "head": list(_HEAD),
             "rows": [list(row) for row in self._rows()],
@@ -68,6 +68,10 @@ class CardView(LiveView):
     def _ports(self, name: str) -> str:
         host = self.world.hosts.get(name)
         return "stopped" if host is None or not host.is_running else ", ".join(map(str, host.mta.ports))
+
+    def _port_words(self, name: str) -> str:
+        ports = self._ports(name)
+        return ports if ports == "stopped" else f"port {ports}"
 
     @property
     def _title(self) -> str:

@@ -88,7 +88,7 @@ class JourneyView(View):
         return f"The journey of {self.journey.message_id}"
 
     def html(self) -> Markup:
-        return table(self.head, self.rows, self._title, code=[2])
+        return table(self.head, self.rows, self._title, code=[2], whole=[0, 1, 2])
 
     def text(self) -> str:
         return text_table(self.head, self.rows, self._title)
