@@ -18,12 +18,7 @@ import pytest
 from labkit.lab.world import World
 
 PATIENCE = 60  # seconds for one story, on a machine that does other things too
-LISTENING, GONE = (
-    "0A",
-    {"06", "08"},
-)  # /proc/net/tcp: states of a socket; TIME-WAIT and CLOSE-WAIT hold no port
-
-
+LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 CALLERS: list[Caller] = []  # of the test that runs
 
 

@@ -420,14 +420,14 @@ def test_a_header_without_end_is_refused(run: Run, greeted: Calls) -> None:
             caller = await greeted(world)
             await caller.begin(EVE, ANN)
             before, began = resident(), time.perf_counter()
-            answer = await caller.finish(b"a:\r\n" * (2 * MEGABYTE) + b"\r\nbody")
+            answer = await caller.finish(b"a:\r\n" * MEGABYTE + b"\r\nbody")
             assert answer.startswith("552 ")
             assert resident() - before < 60 * MEGABYTE
             assert time.perf_counter() - began < 3
             assert await caller.begin(EVE, ANN) == [250, 250, 354]
             assert (await caller.finish(b"a:\r\n" * 10_000 + b"\r\nbody")).startswith("250 OK id=")
             assert await caller.begin(EVE, ANN) == [250, 250, 354]
-            answer = await caller.finish(b"Subject: x\r\n\r\n" + b"a:\r\n" * MEGABYTE)
+            answer = await caller.finish(b"Subject: x\r\n\r\n" + b"a:\r\n" * (MEGABYTE // 2))
             assert answer.startswith("250 OK id="), "in the body anything may stand"
             await expect_service(world, greeted)
 

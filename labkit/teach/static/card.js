@@ -1,6 +1,6 @@
 /* The lab's card in the browser: the table where it was shown, and a strip that stays in sight while one scrolls.
 
-   READS    state = {title, time, running, you, head, rows} as views/card.py makes it.
+   READS    state = {title, time, running, you, short, head, rows} as views/card.py makes it.
    SENDS    nothing.
    WHERE    the strip hangs in the notebook's own panel, at its upper right, above the cells. Where there is no such
             panel (another front end) the table alone is shown.

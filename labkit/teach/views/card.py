@@ -44,8 +44,8 @@ class CardView(LiveView):
         return {
             "title": self._title,
             "time": self._time,
-            "short": f"{world.now():%a %d %b, %H:%M} lab time",
-            "you": f"{own.name}, {own.address}, {self._port_words(own.name)}",
+            "you": f"you: {own.name}",
+            "short": f"{own.address}, {self._port_words(own.name)}; {world.now():%a %d %b, %H:%M} lab time",
             "running": world.is_running,
             "head": list(_HEAD),
             "rows": [list(row) for row in self._rows()],
