@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 
 from labkit.mail.reply import Reply
 from labkit.mta.intake import Session
+from labkit.smtp.decisions import Decision
 from labkit.smtp.pair import Exchange
-from labkit.smtp.server import Decision
 from labkit.smtp.transcript import readable
 
 

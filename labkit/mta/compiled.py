@@ -13,7 +13,7 @@ from labkit.eximconf.configuration import Configuration
 from labkit.eximconf.lists import Here
 from labkit.queue.schedule import RetryRule, read_rules
 from labkit.smtp.acl import Acl, compile_acl
-from labkit.smtp.server import Limits
+from labkit.smtp.decisions import Limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,19 +21,18 @@ from labkit.mail.event import EventKind
 from labkit.mail.message import Message
 from labkit.mail.reply import Reply
 from labkit.mta.intake import Intake
-from labkit.mta.state import SOFTWARE, MtaState
+from labkit.mta.state import MtaState
 from labkit.net.mailboxes import append_to_mbox, deliver_to_maildir
 from labkit.net.network import HostSilent
 from labkit.net.smtp_client import hand_over
 from labkit.queue.hints import address_key, host_key
-from labkit.queue.item import Origin, QueueItem
+from labkit.queue.item import QueueItem
 from labkit.queue.report import FailedRecipient, failure_report
 from labkit.queue.schedule import rule_for
 from labkit.routing.mx import NextHop
 from labkit.routing.routers import Route, RouteOutcome
 from labkit.smtp.client import Client, Result, Verdict
 from labkit.smtp.states import Step
-from labkit.smtp.trace_fields import received_field
 from labkit.smtp.transcript import Line
 
 CONNECT_TIMEOUT = timedelta(minutes=5)  # lab time; Exim's connect_timeout of the smtp transport
@@ -101,7 +100,7 @@ class DeliveryRun:
     async def _deliver(self, routes: list[Route]) -> None:
         transport = self.state.compiled.configuration.transports[routes[0].transport or ""]
         recipients = [route.address for route in routes]
-        values = {**routes[0].values, "primary_hostname": self.state.primary_hostname}
+        values = {**routes[0].values, **self._values()}
         now = self.state.surroundings.now()
         made = plan(transport, self.message, self.item.envelope.reverse_path, recipients, values, now)
         if isinstance(made, SmtpPlan):
@@ -111,6 +110,17 @@ class DeliveryRun:
             await self._send(made, routes)
         else:
             self._append(made, routes[0])
+
+    def _values(self) -> dict[str, str]:
+        """The expansion variables that belong to the host and to the message."""
+        origin = self.item.origin
+        return {
+            "primary_hostname": self.state.primary_hostname,
+            "qualify_domain": self.state.compiled.qualify_domain,
+            "sender_address": self.item.envelope.sender,
+            "sender_helo_name": origin.helo_name,
+            "sender_host_address": origin.client_address,
+        }
 
     # --- into a mailbox -----------------------------------------------------------------------
 
@@ -367,19 +377,4 @@ class DeliveryRun:
             qualify_domain=state.compiled.qualify_domain,
             now=now,
         )
-        envelope = Envelope(None, (sender,))
-        trace = received_field(
-            client_address="",
-            helo_name="",
-            by=state.primary_hostname,
-            software=SOFTWARE,
-            protocol="local",
-            envelope=envelope,
-            queue_id=queue_id,
-            at=now,
-            login=LOGIN,
-        )
-        content = bytes(Message.parse(content).prepend(trace))
-        report = QueueItem(queue_id, envelope, content, now, Origin(protocol="local", login=LOGIN))
-        await state.make_durable(report)
-        self.intake.taken(report)
+        await self.intake.take_local(Envelope(None, (sender,)), content, LOGIN, queue_id)

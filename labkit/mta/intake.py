@@ -14,6 +14,7 @@ from weakref import WeakSet
 from labkit.mail import reply
 from labkit.mail.asking import answer_later
 from labkit.mail.dates import header_date
+from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
 from labkit.mail.reply import Reply
@@ -23,7 +24,8 @@ from labkit.net.network import Peer
 from labkit.net.smtp_server import Decide, SmtpServerShell
 from labkit.queue.item import Origin, QueueItem
 from labkit.smtp.acl import Subject
-from labkit.smtp.server import Connected, Decision, MessageReceived, RcptTo, Server
+from labkit.smtp.decisions import Connected, Decision, MessageReceived, RcptTo
+from labkit.smtp.server import Server
 from labkit.smtp.trace_fields import received_field
 from labkit.smtp.transcript import Line
 
@@ -82,6 +84,25 @@ class Intake:
             message_id=Message.parse(item.content).first("Message-ID"),
         )
         self._on_received(item.queue_id)
+
+    async def take_local(self, envelope: Envelope, content: bytes, login: str, queue_id: str) -> None:
+        """Take a message that this host makes itself, or that its account `login` hands in. Raises OSError."""
+        state, now = self.state, self.state.surroundings.now()
+        trace = received_field(
+            client_address="",
+            helo_name="",
+            by=state.primary_hostname,
+            software=SOFTWARE,
+            protocol="local",
+            envelope=envelope,
+            queue_id=queue_id,
+            at=now,
+            login=login,
+        )
+        whole = bytes(Message.parse(content).prepend(trace))
+        item = QueueItem(queue_id, envelope, whole, now, Origin(protocol="local", login=login))
+        await state.make_durable(item)
+        self.taken(item)
 
     def later(self, work: Awaitable[None], decide: Decide) -> None:
         """Do `work`, which decides at its end; whatever goes wrong in it is a temporary local problem."""

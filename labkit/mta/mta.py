@@ -13,19 +13,17 @@ from pathlib import Path
 from labkit.mail.address import Mailbox
 from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
-from labkit.mail.message import Message
 from labkit.mail.questions import Account
 from labkit.mta.compiled import Compiled
 from labkit.mta.intake import Intake, Session
 from labkit.mta.runner import Runner
-from labkit.mta.state import SOFTWARE, AnswersDns, MtaState
+from labkit.mta.state import AnswersDns, MtaState
 from labkit.mta.surroundings import Surroundings
 from labkit.net.network import Listener, Network, Peer
 from labkit.net.spool import Spool
 from labkit.queue.hints import Hints
-from labkit.queue.item import Origin, QueueItem
+from labkit.queue.item import QueueItem
 from labkit.routing.routers import Route
-from labkit.smtp.trace_fields import received_field
 
 
 class Mta:
@@ -143,23 +141,8 @@ class Mta:
 
     async def submit(self, envelope: Envelope, content: bytes, login: str) -> str:
         """A message from an account of this host, as the sendmail command hands it in. Returns its queue id."""
-        state = self.state
-        queue_id, now = state.new_queue_id(), state.surroundings.now()
-        trace = received_field(
-            client_address="",
-            helo_name="",
-            by=state.primary_hostname,
-            software=SOFTWARE,
-            protocol="local",
-            envelope=envelope,
-            queue_id=queue_id,
-            at=now,
-            login=login,
-        )
-        whole = bytes(Message.parse(content).prepend(trace))
-        item = QueueItem(queue_id, envelope, whole, now, Origin(protocol="local", login=login))
-        await state.make_durable(item)
-        self.intake.taken(item)
+        queue_id = self.state.new_queue_id()
+        await self.intake.take_local(envelope, content, login, queue_id)
         return queue_id
 
     def open_session(self, peer: Peer) -> Session:

@@ -16,7 +16,8 @@ from typing import TypeAlias, cast
 from labkit.mail import reply
 from labkit.mail.reply import Reply
 from labkit.net.network import Peer
-from labkit.smtp.server import Decision, Server
+from labkit.smtp.decisions import Decision
+from labkit.smtp.server import Server
 from labkit.smtp.states import State
 
 Decide: TypeAlias = Callable[[Reply | None], None]

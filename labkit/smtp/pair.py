@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from labkit.mail.reply import Reply
 from labkit.smtp.client import Client
-from labkit.smtp.server import Decision, Server
+from labkit.smtp.decisions import Decision
+from labkit.smtp.server import Server
 from labkit.smtp.transcript import readable
 
 

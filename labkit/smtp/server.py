@@ -12,16 +12,33 @@ READ NEXT  client.py
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 from labkit.mail import reply
 from labkit.mail.address import AddressSyntaxError, Mailbox, read_path
 from labkit.mail.envelope import Envelope
-from labkit.mail.message import Message, defuse_bare_line_ends
+from labkit.mail.message import defuse_bare_line_ends
 from labkit.mail.reply import Reply
+from labkit.smtp.commands import (
+    header_exceeds,
+    is_helo_name,
+    longest_line,
+    read_parameters,
+    split_command,
+    undo_dots,
+)
+from labkit.smtp.decisions import (
+    Connected,
+    DataBegins,
+    Decision,
+    Greeted,
+    Limits,
+    MailFrom,
+    MessageReceived,
+    RcptTo,
+    Verify,
+)
 from labkit.smtp.states import (
     MAIL_COMMANDS,
     SERVER_TABLE,
@@ -34,82 +51,6 @@ from labkit.smtp.states import (
 from labkit.smtp.transcript import Line, Listener, readable
 
 END_OF_DATA = b"\r\n.\r\n"  # RFC 5321 §4.1.1.4, and nothing else ends a message (§2.3.8)
-LONGEST_HELO_NAME = 255  # RFC 5321 §4.5.3.1.2; it goes into the Received field
-BLOCK = 256 * 1024  # octets whose lines are looked at together: as objects they take a multiple of that
-_HELO_DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Za-z:.-]+\]")
-_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much a client may send. Counts are per session, sizes in octets. Exim's defaults where it has one."""
-
-    message_size: int = 50 * 1024 * 1024  # message_size_limit
-    header_size: int = 1024 * 1024  # Exim: header_maxsize
-    text_line: int = 998  # RFC 5322 §2.1.1, without CR LF; Exim's example configuration refuses longer ones
-    command_line: int = 16384  # Exim's buffer; RFC 5321 §4.5.3.1.4 asks for 512, RFC 4954 for 12288
-    recipients: int = 1000  # recipients_max; RFC 5321 §4.5.3.1.8 asks for at least 100
-    unknown_commands: int = 3  # smtp_max_unknown_commands
-    errors: int = 3  # smtp_max_synprot_errors
-    nonmail_commands: int = 10  # smtp_accept_max_nonmail
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """May this client talk to us? The answer is the banner (220) or a refusal (554, 421)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Greeted:
-    """The client said who it is. None accepts."""
-
-    verb: Verb
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class MailFrom:
-    """A sender. None accepts."""
-
-    reverse_path: Mailbox | None
-    size: int | None  # what the client says the message will have, RFC 1870
-    body: str  # "7BIT" or "8BITMIME"
-
-
-@dataclass(frozen=True, slots=True)
-class RcptTo:
-    """A recipient. None accepts."""
-
-    reverse_path: Mailbox | None
-    forward_path: Mailbox
-
-
-@dataclass(frozen=True, slots=True)
-class DataBegins:
-    """The client wants to send the message. None accepts."""
-
-    envelope: Envelope
-
-
-@dataclass(frozen=True, slots=True)
-class MessageReceived:
-    """The message is here. The answer takes responsibility (250) or refuses; there is no default."""
-
-    envelope: Envelope
-    content: bytes  # dots undone, line ends canonical
-    longest_line: int
-    helo_name: str
-    protocol: str  # "smtp" or "esmtp"
-
-
-@dataclass(frozen=True, slots=True)
-class Verify:
-    """VRFY with its argument. None gives the non-committal answer, RFC 5321 §3.5.3."""
-
-    text: str
-
-
-Decision: TypeAlias = Connected | Greeted | MailFrom | RcptTo | DataBegins | MessageReceived | Verify
 
 
 class Server:
@@ -259,7 +200,7 @@ class Server:
             self._refuse_error(reply.BARE_LINE_END)
             return
         text = line.decode("ascii", "replace").rstrip(" \t")
-        word, argument = _split_command(text)
+        word, argument = split_command(text)
         try:
             verb = Verb(word)
         except ValueError:
@@ -274,15 +215,13 @@ class Server:
         following = SERVER_TABLE[verb][self.state]
         if verb in TAKES_NO_ARGUMENT and argument:
             self._refuse_error(reply.UNEXPECTED_ARGUMENT)
+        elif verb is Verb.DATA and self._refusals and isinstance(following, Reply):
+            # no mistake of the client's: with PIPELINING, DATA is under way before it hears of the refusals
+            self._say(reply.all_recipients_refused(self._refusals), self.state)
         elif isinstance(following, Reply):
-            self._refuse_error(self._explain_refusal(verb, following))
+            self._refuse_error(following)
         else:
             self._COMMANDS[verb](self, verb, argument, following or self.state)
-
-    def _explain_refusal(self, verb: Verb, refusal: Reply) -> Reply:
-        if verb is Verb.DATA and self._refusals:
-            return reply.all_recipients_refused(self._refusals)
-        return refusal
 
     # --- the commands -------------------------------------------------------------------------
 
@@ -296,8 +235,7 @@ class Server:
             self._say(answer, State.GREETED)
 
     def _helo(self, verb: Verb, argument: str, following: State) -> None:
-        is_name = _HELO_DOMAIN.fullmatch(argument) and ".." not in argument
-        if not is_name or len(argument) > LONGEST_HELO_NAME:
+        if not is_helo_name(argument):
             self._refuse_error(reply.bad_greeting(verb.value))
             return
 
@@ -332,7 +270,7 @@ class Server:
             return
         size: int | None = None
         body = "7BIT"
-        for name, value in _parameters(rest, self.is_esmtp):
+        for name, value in read_parameters(rest, self.is_esmtp):
             if name == "SIZE" and value.isdigit():
                 size = int(value[:20])
             elif name == "BODY" and value.upper() in ("7BIT", "8BITMIME"):
@@ -464,11 +402,11 @@ class Server:
         if self._too_big or len(content) > self.limits.message_size:
             self._end_of_message(reply.MESSAGE_TOO_BIG)
             return True
-        if _header_exceeds(content, self.limits.header_size):
+        if header_exceeds(content, self.limits.header_size):
             self._end_of_message(reply.HEADER_TOO_LONG)
             return True
-        content = defuse_bare_line_ends(_undo_dots(content))
-        longest = _longest_line(content)
+        content = defuse_bare_line_ends(undo_dots(content))
+        longest = longest_line(content)
         if longest > self.limits.text_line:
             self._end_of_message(reply.line_too_long(self.limits.text_line))
             return True
@@ -537,55 +475,6 @@ class Server:
             self._in.clear()
 
 
-def _split_command(text: str) -> tuple[str, str]:
-    """The verb in capitals and its argument; MAIL FROM: and RCPT TO: lose these words (blanks as Exim takes them)."""
-    word, _, argument = text.partition(" ")
-    word, argument = word.upper(), argument.strip(" \t")
-    for verb, preposition in (("MAIL", "FROM"), ("RCPT", "TO")):
-        if word == verb:
-            found = re.match(rf"{preposition}\s*:", argument, re.IGNORECASE)
-            return (verb, argument[found.end() :].strip(" \t")) if found else ("", text)
-    return word, argument
-
-
-def _parameters(rest: str, is_esmtp: bool) -> list[tuple[str, str]]:
-    """ESMTP parameters as (NAME, value), RFC 5321 §4.1.2; what cannot be read comes back as a name."""
-    found: list[tuple[str, str]] = []
-    if not is_esmtp and rest.strip():
-        return [(rest.strip(), "")]
-    for word in rest.split():
-        match = _PARAMETER.fullmatch(word)
-        found.append((match[1].upper(), match[2] or "") if match else (word, ""))
-    return found
-
-
 def _may_not_follow(argument: str, name: str, rest: str) -> Reply:
     path = argument[: len(argument) - len(rest.rstrip(" \t"))] if rest.strip() else argument
     return reply.bad_address(argument, f"malformed address: {name} may not follow {path.strip()}")
-
-
-def _undo_dots(content: bytes) -> bytes:
-    """Remove the dot that the client put before a line that starts with one, RFC 5321 §4.5.2."""
-    if content.startswith(b"."):
-        content = content[1:]
-    return content.replace(b"\r\n.", b"\r\n")
-
-
-def _header_exceeds(content: bytes, limit: int) -> bool:
-    """Whether the header fields alone are longer than `limit`."""
-    if len(content) <= limit:
-        return False
-    beginning = Message.parse(content[:limit])
-    return not beginning.separator and b"\n" not in beginning.body  # at most a field cut in two is left
-
-
-def _longest_line(content: bytes) -> int:
-    """The length of the longest line of canonical content, without its line end."""
-    longest = begun = 0  # octets of a line that the blocks before have begun
-    for start in range(0, len(content), BLOCK):
-        *lines, last = content[start : start + BLOCK].split(b"\n")
-        if lines:
-            longest = max(longest, begun + len(lines[0]) - 1, max(map(len, lines)) - 1)
-            begun = 0
-        begun += len(last)
-    return max(longest, begun)

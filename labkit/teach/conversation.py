@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from labkit.mail.reply import Reply
+from labkit.smtp.decisions import Decision
 from labkit.smtp.pair import Exchange
-from labkit.smtp.server import Decision, Server
+from labkit.smtp.server import Server
 from labkit.smtp.states import State, Step
 from labkit.smtp.transcript import readable
 

@@ -21,7 +21,8 @@ from labkit.mail.message import with_crlf
 from labkit.mail.reply import Reply
 from labkit.smtp.client import Client
 from labkit.smtp.pair import Exchange, converse
-from labkit.smtp.server import Connected, MessageReceived, RcptTo, Server
+from labkit.smtp.decisions import Connected, MessageReceived, RcptTo
+from labkit.smtp.server import Server
 from labkit.teach.conversation import Conversation, MachineSession
 from labkit.teach.show import show
 from labkit.teach.views import dialogue

@@ -30,7 +30,8 @@ from labkit.mail.reply import Reply, received
 from labkit.net import smtp_server
 from labkit.net.mailboxes import append_to_mbox, deliver_to_maildir
 from labkit.net.network import Peer
-from labkit.smtp.server import Connected, Limits, MessageReceived, RcptTo, Server
+from labkit.smtp.decisions import Connected, Limits, MessageReceived, RcptTo
+from labkit.smtp.server import Server
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 Calls = Callable[..., Coroutine[Any, Any, Any]]  # the fixtures `call` and `greeted`: see conftest.py

@@ -43,7 +43,8 @@ from labkit.queue.report import FailedRecipient, failure_report
 from labkit.queue.schedule import read_rules, rule_for
 from labkit.routing.routers import Route, RouteOutcome, route
 from labkit.smtp.acl import Subject
-from labkit.smtp.server import Connected, Decision, MessageReceived, RcptTo, Server
+from labkit.smtp.decisions import Connected, Decision, MessageReceived, RcptTo
+from labkit.smtp.server import Server
 from labkit.smtp.trace_fields import received_field
 
 PLACE = Place("exim.conf", 1)

@@ -11,17 +11,9 @@ from labkit.mail.envelope import Envelope
 from labkit.mail.message import defuse_bare_line_ends
 from labkit.mail.reply import UNROUTEABLE, Reply, received
 from labkit.smtp.client import Client
+from labkit.smtp.decisions import Connected, DataBegins, Decision, Limits, MailFrom, MessageReceived, RcptTo
 from labkit.smtp.pair import Exchange, converse
-from labkit.smtp.server import (
-    Connected,
-    DataBegins,
-    Decision,
-    Limits,
-    MailFrom,
-    MessageReceived,
-    RcptTo,
-    Server,
-)
+from labkit.smtp.server import Server
 from labkit.smtp.states import State, Step
 
 BANNER = Reply(220, ("mx.b.test ESMTP",))

@@ -8,14 +8,8 @@ from collections.abc import Iterable
 import pytest
 
 from labkit.mail.reply import Reply, received
-from labkit.smtp.server import (
-    Connected,
-    Decision,
-    Limits,
-    MessageReceived,
-    RcptTo,
-    Server,
-)
+from labkit.smtp.decisions import Connected, Decision, Limits, MessageReceived, RcptTo
+from labkit.smtp.server import Server
 from labkit.smtp.states import SERVER_TABLE, State, Verb
 
 EHLO = b"EHLO client.test\r\n"

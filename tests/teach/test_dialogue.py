@@ -13,8 +13,9 @@ from labkit.mail import reply
 from labkit.mail.envelope import Envelope
 from labkit.mail.reply import Reply
 from labkit.smtp.client import Client
+from labkit.smtp.decisions import Connected, Decision, Limits, MessageReceived, RcptTo
 from labkit.smtp.pair import Exchange, converse
-from labkit.smtp.server import Connected, Decision, Limits, MessageReceived, RcptTo, Server
+from labkit.smtp.server import Server
 from labkit.smtp.states import State, Step
 from labkit.teach.conversation import HEARD_BANNER, Conversation, MachineSession, in_step
 from labkit.teach.views import dialogue

@@ -1,0 +1,87 @@
+"""What a server machine stops for: the decisions it leaves to others, and the limits it keeps by itself.
+
+WHAT       one frozen value for each decision; whoever runs the machine answers it with a reply, or None to accept.
+STANDARDS  RFC 5321 §4.5.3.1 (sizes), Exim specification, chapter "Main configuration" (limits)
+READ NEXT  server.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from labkit.mail.address import Mailbox
+from labkit.mail.envelope import Envelope
+from labkit.smtp.states import Verb
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a client may send. Counts are per session, sizes in octets. Exim's defaults where it has one."""
+
+    message_size: int = 50 * 1024 * 1024  # message_size_limit
+    header_size: int = 1024 * 1024  # Exim: header_maxsize
+    text_line: int = 998  # RFC 5322 §2.1.1, without CR LF; Exim's example configuration refuses longer ones
+    command_line: int = 16384  # Exim's buffer; RFC 5321 §4.5.3.1.4 asks for 512, RFC 4954 for 12288
+    recipients: int = 1000  # recipients_max; RFC 5321 §4.5.3.1.8 asks for at least 100
+    unknown_commands: int = 3  # smtp_max_unknown_commands
+    errors: int = 3  # smtp_max_synprot_errors
+    nonmail_commands: int = 10  # smtp_accept_max_nonmail
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """May this client talk to us? The answer is the banner (220) or a refusal (554, 421)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Greeted:
+    """The client said who it is. None accepts."""
+
+    verb: Verb
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailFrom:
+    """A sender. None accepts."""
+
+    reverse_path: Mailbox | None
+    size: int | None  # what the client says the message will have, RFC 1870
+    body: str  # "7BIT" or "8BITMIME"
+
+
+@dataclass(frozen=True, slots=True)
+class RcptTo:
+    """A recipient. None accepts."""
+
+    reverse_path: Mailbox | None
+    forward_path: Mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class DataBegins:
+    """The client wants to send the message. None accepts."""
+
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """The message is here. The answer takes responsibility (250) or refuses; there is no default."""
+
+    envelope: Envelope
+    content: bytes  # dots undone, line ends canonical
+    longest_line: int
+    helo_name: str
+    protocol: str  # "smtp" or "esmtp"
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """VRFY with its argument. None gives the non-committal answer, RFC 5321 §3.5.3."""
+
+    text: str
+
+
+Decision: TypeAlias = Connected | Greeted | MailFrom | RcptTo | DataBegins | MessageReceived | Verify
