@@ -113,8 +113,14 @@ class Host:
         self.configuration_file.write_text(text, encoding="utf-8")
 
     def reload(self) -> None:
-        """Read the configuration again: `kill -HUP`. Raises ConfigurationError, and the old one stays."""
+        """Read the configuration again: `kill -HUP`. Raises ConfigurationError, and the old one stays.
+
+        New ports are listened on as soon as the lab moves.
+        """
+        before = self.mta.ports
         self.mta.reconfigure(self._compile())
+        if self.is_running and self.mta.ports != before:
+            self.world.at(self.world.now(), self.mta.listen_again, f"{self.name} listens again")
 
     def _compile(self) -> Compiled:
         configuration = read(self.configuration, str(self.configuration_file.name))

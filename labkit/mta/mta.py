@@ -82,6 +82,21 @@ class Mta:
         """
         if self.state.is_running:
             return
+        await self._listen()
+        self.state.is_running = True
+        self.runner.queue_only = queue_only
+        self.state.note(EventKind.STARTED, text=f"listening on {', '.join(map(str, self.ports))}")
+        self.runner.start()
+
+    async def listen_again(self) -> None:
+        """Close the doors and open those that the configuration names now. Raises what Network.listen raises."""
+        if not self.state.is_running:
+            return
+        self._close_listeners()
+        await self._listen()
+        self.state.note(EventKind.STARTED, text=f"listening on {', '.join(map(str, self.ports))}")
+
+    async def _listen(self) -> None:
         try:
             for address in self.state.addresses:
                 for port in self.ports:
@@ -89,10 +104,6 @@ class Mta:
         except OSError:
             self._close_listeners()
             raise
-        self.state.is_running = True
-        self.runner.queue_only = queue_only
-        self.state.note(EventKind.STARTED, text=f"listening on {', '.join(map(str, self.ports))}")
-        self.runner.start()
 
     def stop(self) -> None:
         """Stop listening and end all sessions. What is queued stays in the spool."""

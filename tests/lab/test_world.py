@@ -623,3 +623,21 @@ def test_typing_what_is_wrong(run: Run) -> None:
             assert await session.type("NOOP") == ()
 
     run(story())
+
+
+def test_a_reload_listens_on_the_new_ports(network: str, run: Run) -> None:
+    async def story() -> None:
+        async with partners(network=network) as world:
+            text = world.partner.configuration.replace(
+                "acl_smtp_rcpt", "daemon_smtp_ports = 587\nacl_smtp_rcpt"
+            )
+            world.partner.write_configuration(text)
+            world.partner.reload()
+            await world.settle()
+            with pytest.raises(ConnectionRefusedError):
+                await world.laptop.send("bob@st2.sne21.test", host=world.partner.name)
+            sent = await world.laptop.send("bob@st2.sne21.test", host=world.partner.name, port=587)
+            assert sent.queue_id
+            assert len(world.partner.mailbox("bob")) == 1
+
+    run(story())
