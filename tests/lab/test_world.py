@@ -641,3 +641,23 @@ def test_a_reload_listens_on_the_new_ports(network: str, run: Run) -> None:
             assert len(world.partner.mailbox("bob")) == 1
 
     run(story())
+
+
+def test_what_a_stopped_lab_says(network: str, run: Run) -> None:
+    async def story() -> None:
+        world = partners(network=network)
+        with pytest.raises(RuntimeError, match="run the cell of step 1"):
+            world.laptop  # noqa: B018
+        await world.start()
+        session = world.partner.open_session(world.laptop)
+        await session.type("EHLO laptop")
+        await world.stop()
+        assert session.is_over, "a session typed by hand ends with its host"
+        with pytest.raises(ConnectionRefusedError, match="start it first"):
+            session.again()
+        with pytest.raises(RuntimeError, match="the lab is not running") as caught:
+            world.mine  # noqa: B018
+        (shown,) = caught.value._render_traceback_()
+        assert shown.startswith("LabStopped: the lab is not running"), "one sentence, no traceback"
+
+    run(story())
