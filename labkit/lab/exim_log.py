@@ -63,8 +63,6 @@ def _failed(event: MailEvent) -> str:
 
 
 def _rejected(event: MailEvent) -> str:
-    if event.recipient is None:
-        return event.text or ""
     verb = "temporarily rejected" if event.code is not None and event.code < 500 else "rejected"
     return f"H={_client(event)} F=<{event.sender}> {verb} RCPT <{event.recipient}>: {event.text}"
 
@@ -88,6 +86,7 @@ _LINES: dict[EventKind, Callable[[MailEvent], str]] = {
     EventKind.DEFERRED: _deferred,
     EventKind.FAILED: _failed,
     EventKind.REJECTED: _rejected,
+    EventKind.PROBLEM: lambda event: f"internal problem: {event.text}",
     EventKind.FROZEN: lambda event: event.text or "Frozen",
     EventKind.COMPLETED: lambda event: "Completed",
 }

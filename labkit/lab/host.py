@@ -146,9 +146,8 @@ class Host:
         self.reload()
         await self.mta.start(queue_only=queue_only)
         if self.world.is_running:
-            await (
-                self.world.settle()
-            )  # a daemon begins with a queue run: let it end before anything new comes in
+            # a daemon begins with a queue run: let it end before anything new comes in
+            await self.world.settle()
 
     async def stop(self) -> None:
         """Stop the daemon: `kill -TERM`. What is queued stays in the spool."""
@@ -196,7 +195,7 @@ class Host:
         if files is None:
             raise NoSuchMessage(
                 f"no message {queue_id} waits at {self.name}: it has left already (see log()). "
-                "Run the cells of steps 1 to 3 again to see it wait."
+                "To see one wait, start the host with queue_only=True and send it another."
             )
         header, body = (file.read_text(encoding="utf-8", errors="replace") for file in files)
         return SpoolEntry(queue_id, header, body)

@@ -117,26 +117,30 @@ class World:
         self.journal.note(host, kind, **details)
 
     def _note_problem(self, what: str, problem: Exception) -> None:
-        self.journal.note("lab", EventKind.REJECTED, text=f"internal problem: {what}: {problem!r}")
+        self.journal.note("lab", EventKind.PROBLEM, text=f"{what}: {problem!r}")
 
     # --- starting and stopping ----------------------------------------------------------------
 
     async def start(self) -> World:
         """Start the nameserver and every host. Raises ConfigurationError, LoopbackUnavailable.
 
-        Raises RuntimeError for a world that was stopped: its journal is closed, and its private folder gone.
+        Raises LabStopped for a world that was stopped: its journal is closed, and its private folder gone.
         """
         if self.is_running:
             return self
         if self._is_over:
-            raise RuntimeError(
+            raise LabStopped(
                 "this world is over: make a new one, with the same folder=… to go on where it stopped"
             )
         if _in_notebook() and not self.alongside:
             if World._former is not None and World._former is not self:
                 await World._former.stop()
             World._former = self
-        await self._open_network()
+        try:
+            await self._open_network()
+        except BaseException:
+            await self.stop()  # nothing may stay behind
+            raise
         self.is_running = True
         self._hang_out_doorplate()
         loop = asyncio.get_running_loop()
@@ -320,7 +324,8 @@ class World:
 
     def _expect_running(self) -> None:
         if not self.hosts:
-            raise LabStopped("the lab is not running: run the cell of step 1 again (await world.start())")
+            cure = "make a new one (run its cell again)" if self._is_over else "start it: await world.start()"
+            raise LabStopped(f"the lab is not running: {cure}")
 
     def journey(self, message: Message | str) -> Journey:
         """What became of a message, on all hosts: given as the message, or by its Message-ID.

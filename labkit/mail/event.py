@@ -31,6 +31,7 @@ class EventKind(str, Enum):
     ACL_STEP = "acl step"
     ROUTED = "routed"
     CLOCK = "clock"  # lab time moved
+    PROBLEM = "problem"  # something went wrong in labkit itself; no statement about mail, so no fact
 
     @property
     def is_fact(self) -> bool:
@@ -38,7 +39,14 @@ class EventKind(str, Enum):
 
 
 INSIGHTS = frozenset(
-    {EventKind.DIALOGUE, EventKind.QUESTION, EventKind.ACL_STEP, EventKind.ROUTED, EventKind.CLOCK}
+    {
+        EventKind.DIALOGUE,
+        EventKind.QUESTION,
+        EventKind.ACL_STEP,
+        EventKind.ROUTED,
+        EventKind.CLOCK,
+        EventKind.PROBLEM,
+    }
 )
 
 

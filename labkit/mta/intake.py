@@ -111,7 +111,7 @@ class Intake:
             try:
                 await work
             except Exception as problem:  # a fault of ours must not leave the client waiting
-                self.state.note(EventKind.REJECTED, text=f"internal problem: {problem!r}")
+                self.state.note(EventKind.PROBLEM, text=repr(problem))
                 decide(reply.LOCAL_PROBLEM)
 
         task = asyncio.get_running_loop().create_task(guarded())
@@ -208,7 +208,7 @@ class Session:
 
         def on_durable(problem: OSError | None) -> None:
             if problem is not None:
-                state.note(EventKind.REJECTED, queue_id=queue_id, text=f"cannot write the spool: {problem}")
+                state.note(EventKind.PROBLEM, queue_id=queue_id, text=f"cannot write the spool: {problem}")
                 decide(reply.LOCAL_PROBLEM)
                 return
             self.intake.taken(item)

@@ -75,7 +75,7 @@ class Runner:
         try:
             await self.deliver(queue_id, forced=forced)
         except Exception as problem:
-            self.state.note(EventKind.REJECTED, queue_id=queue_id, text=f"internal problem: {problem!r}")
+            self.state.note(EventKind.PROBLEM, queue_id=queue_id, text=repr(problem))
 
     def _appoint_next(self) -> None:
         """Appoint the next run at its fixed time, if there is something to wait for."""

@@ -14,9 +14,8 @@ from typing import Any, Protocol
 
 from labkit.mail.event import EventKind
 
-FROM_OUTSIDE: ContextVar[bool] = ContextVar(
-    "FROM_OUTSIDE", default=False
-)  # a foreign client's: its time is real
+# True in what is done for a client outside the lab: its time is real, and lab time cannot pass for it
+FROM_OUTSIDE: ContextVar[bool] = ContextVar("FROM_OUTSIDE", default=False)
 
 
 class Appointment(Protocol):

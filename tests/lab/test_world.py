@@ -19,7 +19,10 @@ from labkit.lab.journal import read_journal
 from labkit.lab.world import World
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
+from labkit.net.loopback import Loopback
+from labkit.net.network import LoopbackUnavailable
 from labkit.routing.routers import RouteOutcome
+from labkit.teach.show import show
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 ANN, BOB = "ann@st11.sne21.test", "bob@st2.sne21.test"
@@ -516,9 +519,10 @@ def test_a_mistake_in_one_delivery_stops_no_other(
             subjects = [letter.first("Subject") for letter in world.partner.mailbox("bob")]
             assert subjects == ["good 1", "good 2"]
             assert len(world.mine.queue) == 2
-            troubles = [event for event in world.journal if "internal problem" in (event.text or "")]
-            assert {event.text for event in troubles} != set()
-            assert any("ZeroDivisionError" in (event.text or "") for event in troubles)
+            troubles = world.journal.where(EventKind.PROBLEM, host=world.mine.name)
+            assert {event.text for event in troubles} == {"ZeroDivisionError('a mistake of ours')"}
+            assert {event.queue_id for event in troubles} <= {item.queue_id for item in world.mine.queue}
+            assert "internal problem: ZeroDivisionError" in world.mine.log()
             monkeypatch.undo()
             await world.advance(hours=1)
             assert len(world.partner.mailbox("bob")) == 4
@@ -646,7 +650,7 @@ def test_a_reload_listens_on_the_new_ports(network: str, run: Run) -> None:
 def test_what_a_stopped_lab_says(network: str, run: Run) -> None:
     async def story() -> None:
         world = partners(network=network)
-        with pytest.raises(RuntimeError, match="run the cell of step 1"):
+        with pytest.raises(RuntimeError, match=r"await world\.start"):
             world.laptop  # noqa: B018
         await world.start()
         session = world.partner.open_session(world.laptop)
@@ -655,9 +659,45 @@ def test_what_a_stopped_lab_says(network: str, run: Run) -> None:
         assert session.is_over, "a session typed by hand ends with its host"
         with pytest.raises(ConnectionRefusedError, match="start it first"):
             session.again()
-        with pytest.raises(RuntimeError, match="the lab is not running") as caught:
+        with pytest.raises(RuntimeError, match="not running: make a new one") as caught:
             world.mine  # noqa: B018
         (shown,) = caught.value._render_traceback_()
         assert shown.startswith("LabStopped: the lab is not running"), "one sentence, no traceback"
+
+    run(story())
+
+
+def test_without_loopback_the_lab_is_in_memory_and_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(*_: object) -> int:
+        raise LoopbackUnavailable("This machine has no loopback address 127.0.113.11.")
+
+    monkeypatch.setattr(Loopback, "claim", nowhere)
+
+    async def story() -> None:
+        async with partners() as world:
+            assert world.network.name == "memory"
+            assert "no loopback address" in world.why_memory
+            assert (await world.laptop.send(BOB)).queue_id
+            assert "in memory, so other programs cannot take part" in str(show(world))
+            with pytest.raises(RuntimeError, match="no sockets"):
+                world.partner.endpoint()
+        with pytest.raises(LoopbackUnavailable):
+            await partners(network="loopback").start()
+
+    run(story())
+
+
+def test_the_queue_listing_is_exims(run: Run) -> None:
+    async def story() -> None:
+        async with partners(network="memory") as world:
+            await world.partner.stop()
+            sent = await world.laptop.send([BOB, "ann@st11.sne21.test"], "waits", "x" * 70 + "\n")
+            (item,) = world.mine.queue
+            assert world.mine.queue_listing() == (
+                f" 0m   {item.size} {sent.queue_id} <ann@st11.sne21.test>\n"
+                f"          {BOB}\n        D ann@st11.sne21.test\n"
+            )
+            await world.advance(hours=30)
+            assert world.mine.queue_listing().startswith("30h ")
 
     run(story())
