@@ -1,0 +1,1 @@
+"""Other people's programs in the lab: the shim they live under, and who looks after them."""
