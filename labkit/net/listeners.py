@@ -1,7 +1,7 @@
 """The sockets of the lab: what listens on loopback, and the one place that keeps everything on loopback.
 
-WHAT       `open_socket` (bound, inside 127/8 or not at all), `TcpListener`, `UdpListener`, and `SilentPort`,
-           a place that swallows connection attempts as a firewall does.
+WHAT       `open_socket` (bound, inside 127/8 or not at all), `TcpListener`, `UdpListener`, `RecordedSocket`,
+           and `SilentPort`, a place that swallows connection attempts as a firewall does.
 DOES       runs in the current asyncio loop, without threads. A listener that cannot accept (no descriptor is
            left) tries again later.
 STANDARDS  RFC 1122 §3.2.1.3 (g); listen(2), ip(7)
@@ -14,6 +14,9 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
+from typing import Any
+
+from labkit.net.wire import ACCEPTED, CLOSED, CONNECTED, ENDED, RECEIVED, SENT, Wire
 
 Place = tuple[str, int]  # a real address and port
 
@@ -45,6 +48,74 @@ def open_socket(kind: socket.SocketKind, place: Place, reuse: bool = False) -> s
         opened.close()
         raise
     return opened
+
+
+class RecordedSocket(socket.socket):
+    """A connection whose octets are recorded as they are on the wire, below TLS. It replaces a plain socket.
+
+    What it sends is always recorded; what it receives if it `hears`: unless the other end is one of these, too.
+    """
+
+    def __init__(self, plain: socket.socket, wire: Wire, here: Place, there: Place) -> None:
+        super().__init__(plain.family, plain.type, plain.proto, fileno=plain.detach())
+        self.setblocking(False)
+        self._wire, self._ends = wire, (here, there)
+        self._began = wire.stamp()  # before the call
+        self._is_open = self._hears = False
+
+    def connected(self, hears: bool) -> None:
+        self._is_open, self._hears = True, hears
+        self._wire.record(CONNECTED, *self._ends, real_ns=self._began)
+
+    def accepted(self, hears: bool) -> None:
+        self._is_open, self._hears = True, hears
+        if hears:  # else the caller notes it
+            self._wire.record(ACCEPTED, *self._ends, real_ns=self._began)
+
+    def send(self, data: Any, *flags: int) -> int:
+        began = self._wire.stamp()
+        sent = super().send(data, *flags)
+        self._wire.record(SENT, *self._ends, data, octets=sent, real_ns=began)
+        return sent
+
+    def sendmsg(self, buffers: Any, *rest: Any) -> int:  # asyncio's way from Python 3.12 on
+        buffers, began = list(buffers), self._wire.stamp()
+        sent = super().sendmsg(buffers, *rest)
+        unrecorded = sent
+        for buffer in buffers:
+            octets = min(len(buffer), unrecorded)
+            unrecorded -= octets
+            if octets:
+                self._wire.record(SENT, *self._ends, buffer, octets=octets, real_ns=began)
+        return sent
+
+    def recv(self, *size_and_flags: int) -> bytes:
+        data = super().recv(*size_and_flags)
+        if self._hears:
+            self._wire.record(RECEIVED if data else ENDED, *self._ends, data)
+        return data
+
+    def recv_into(self, buffer: Any, *size_and_flags: int) -> int:
+        octets = super().recv_into(buffer, *size_and_flags)
+        if self._hears:
+            self._wire.record(RECEIVED if octets else ENDED, *self._ends, buffer, octets=octets)
+        return octets
+
+    def shutdown(self, how: int) -> None:
+        self._record_end()
+        super().shutdown(how)
+
+    def close(self) -> None:
+        self._record_end()
+        if self._hears:  # whatever the other end goes on to say, it is not heard any more
+            self._hears = False
+            self._wire.record(ENDED, *self._ends)
+        super().close()
+
+    def _record_end(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._wire.record(CLOSED, *self._ends)
 
 
 class TcpListener:
@@ -146,15 +217,16 @@ class SilentPort:
     """A port at which other programs' connection attempts time out.
 
     A listener that never accepts, whose one waiting place is taken: Linux drops further SYNs (listen(2)),
-    so callers see what a firewall that drops makes them see. Raises OSError if the port is in use.
+    so callers see what a firewall that drops makes them see. Raises OSError if the port is in use; port 0 takes any.
     """
 
     def __init__(self, place: Place) -> None:
         self._listener = open_socket(socket.SOCK_STREAM, place, reuse=True)
+        self.place: Place = self._listener.getsockname()
         self._plug = open_socket(socket.SOCK_STREAM, (place[0], 0))
         try:
             self._listener.listen(0)
-            self._plug.connect_ex(on_loopback(place))
+            self._plug.connect_ex(on_loopback(self.place))
         except OSError:
             self.close()
             raise

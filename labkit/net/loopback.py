@@ -16,8 +16,18 @@ from collections.abc import Callable, Collection, Iterable
 from weakref import WeakKeyDictionary
 
 from labkit.net.callers import may_call
-from labkit.net.listeners import Place, SilentPort, TcpListener, UdpListener, on_loopback, open_socket
+from labkit.net.listeners import (
+    Place,
+    RecordedSocket,
+    SilentPort,
+    TcpListener,
+    UdpListener,
+    on_loopback,
+    open_socket,
+)
 from labkit.net.network import (
+    DATAGRAM_PORT,
+    LARGEST_DATAGRAM,
     Accept,
     Answer,
     HostSilent,
@@ -31,7 +41,9 @@ from labkit.net.network import (
     report,
 )
 from labkit.net.port_base import FIRST_BASE, PortBase, claim_base
+from labkit.net.talk import UDP
 from labkit.net.translation import LAB_PORTS, LOCALHOST, AddressTable, real_address, real_port
+from labkit.net.wire import RECEIVED, SENT
 
 PATIENCE = 10.0  # seconds of real time for another program's listener, and for a datagram the kernel lost
 
@@ -100,10 +112,16 @@ class Loopback(Network):
         loop = asyncio.get_running_loop()
         outgoing = open_socket(socket.SOCK_STREAM, self.real_place(source, 0))
         here: Place = outgoing.getsockname()
-        if (address, port) in self._doors:
+        is_ours = (address, port) in self._doors
+        if is_ours:
             self._calls[here] = self._next_port()  # before the call, so that the door knows whose it is
+        if self.wire is not None:
+            ends = (source, self._calls.get(here, here[1])), (address, port)
+            outgoing = RecordedSocket(outgoing, self.wire, *ends)
         try:
             await asyncio.wait_for(loop.sock_connect(outgoing, place), PATIENCE)
+            if isinstance(outgoing, RecordedSocket):
+                outgoing.connected(hears=not is_ours)
             transport, _ = await loop.create_connection(make, sock=outgoing)
         except BaseException as problem:
             self._calls.pop(here, None)
@@ -127,6 +145,10 @@ class Loopback(Network):
             caller.close()
             return
         peer = self.peer((place[0], lab_port or place[1]), is_foreign)
+        if self.wire is not None:
+            ends = door.place, (peer.address, peer.port)
+            caller = RecordedSocket(caller, self.wire, *ends)
+            caller.accepted(hears=is_foreign)
         arrival = asyncio.get_running_loop().create_task(self._arrive(door, caller, peer))
         self._arrivals.add(arrival)
         arrival.add_done_callback(self._arrivals.discard)
@@ -159,12 +181,16 @@ class Loopback(Network):
         self._expect_datagram(source, payload)
         mailslot = self._mailslots.get((address, port))
         if mailslot is None or self.is_silent(address, port):
+            if self.wire is not None:  # it left, and nothing came back
+                self.wire.record(SENT, (source, DATAGRAM_PORT), (address, port), payload, protocol=UDP)
             return None
         listener = mailslot.listener
         with open_socket(socket.SOCK_DGRAM, self.real_place(source, 0)) as outgoing:
             outgoing.connect(listener.place)  # so that nobody else's datagram comes in
             here: Place = outgoing.getsockname()
             is_answered = listener.expect(here)
+            if self.wire is not None:
+                self.wire.record(SENT, (source, DATAGRAM_PORT), (address, port), payload, protocol=UDP)
             try:
                 outgoing.send(payload)
                 if not await asyncio.wait_for(is_answered, PATIENCE):
@@ -275,7 +301,14 @@ class _Mailslot:
     def _answered(self, payload: bytes, sender: Place, is_foreign: bool) -> bytes | None:
         if self._network.is_silent(*self.place):
             return None
-        return answered(self.answer, payload, self._network.peer(sender, is_foreign))
+        peer, wire = self._network.peer(sender, is_foreign), self._network.wire
+        ends = self.place, (peer.address, peer.port if is_foreign else DATAGRAM_PORT)
+        if wire is not None and is_foreign:
+            wire.record(RECEIVED, *ends, payload, protocol=UDP)
+        reply = answered(self.answer, payload, peer)
+        if wire is not None and reply is not None and len(reply) <= LARGEST_DATAGRAM:
+            wire.record(SENT, *ends, reply, protocol=UDP)
+        return reply
 
     def close(self) -> None:
         self.listener.close()

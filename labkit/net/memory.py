@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from labkit.net.memory_transport import MemoryTransport, joined
 from labkit.net.network import (
-    EPHEMERAL,
+    DATAGRAM_PORT,
     LARGEST_DATAGRAM,
     Accept,
     Answer,
@@ -26,7 +26,9 @@ from labkit.net.network import (
     refused,
     report,
 )
+from labkit.net.talk import UDP
 from labkit.net.translation import AddressTable
+from labkit.net.wire import SENT
 
 Place = tuple[str, int]
 T = TypeVar("T")
@@ -55,7 +57,7 @@ class Memory(Network):
             raise refused(address, port)
         loop = asyncio.get_running_loop()
         protocol = make()
-        here, there = joined(loop, (source, self._next_port()), (address, port))
+        here, there = joined(loop, (source, self._next_port()), (address, port), self.wire)
         self._connections.update({here: None, there: None})
         here.open(protocol)
         loop.call_soon(self._welcome, (address, port), there)
@@ -83,13 +85,20 @@ class Memory(Network):
 
     async def exchange_datagram(self, source: str, address: str, port: int, payload: bytes) -> bytes | None:
         self._expect_datagram(source, payload)
-        sender = Peer(source, EPHEMERAL[0])
+        sender = Peer(source, DATAGRAM_PORT)
+        here, there = (source, sender.port), (address, port)
+        if self.wire is not None:
+            self.wire.record(SENT, here, there, payload, protocol=UDP)
         await asyncio.sleep(0)  # as with sockets, others may run before the answer comes
         answer = self._mailslots.get((address, port))
         if answer is None or self.is_silent(address, port):
             return None
         reply = answered(answer, payload, sender)
-        return reply if reply is None or len(reply) <= LARGEST_DATAGRAM else None
+        if reply is None or len(reply) > LARGEST_DATAGRAM:
+            return None
+        if self.wire is not None:
+            self.wire.record(SENT, there, here, reply, protocol=UDP)
+        return reply
 
     def foreign_connections(self) -> list[Peer]:
         return []

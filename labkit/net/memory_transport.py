@@ -14,6 +14,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from labkit.net.wire import CLOSED, CONNECTED, SENT, Wire
+
 Place = tuple[str, int]  # address and port
 
 HIGH_WATER, LOW_WATER = 64 * 1024, 16 * 1024  # octets unread at which a writer is told to pause, and to go on
@@ -25,8 +27,12 @@ class MemoryTransport(asyncio.Transport):
 
     _start_tls_compatible = True  # asyncio asks before it puts TLS on top
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, here: Place, there: Place) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, here: Place, there: Place, wire: Wire | None = None
+    ) -> None:
         super().__init__({"sockname": here, "peername": there})
+        self._ends = here, there
+        self._wire = wire
         self._loop = loop
         self._far: MemoryTransport
         self._protocol: asyncio.BaseProtocol | None = None
@@ -97,8 +103,11 @@ class MemoryTransport(asyncio.Transport):
         if self._is_closing or not data:
             return
         if self._far._is_closing:
+            self.write_eof()
             self._lose_soon(ConnectionResetError("the other end has closed the connection"))
             return
+        if self._wire is not None:
+            self._wire.record(SENT, *self._ends, data)
         self._far._inbox += data
         self._far._wake()
         if self.get_write_buffer_size() > self._high and not self._writer_waits:
@@ -114,6 +123,8 @@ class MemoryTransport(asyncio.Transport):
     def write_eof(self) -> None:
         if not self._is_done:
             self._is_done = True
+            if self._wire is not None:
+                self._wire.record(CLOSED, *self._ends)
             self._far._far_is_done = True
             self._far._wake()
 
@@ -214,9 +225,11 @@ def _give(protocol: asyncio.Protocol | asyncio.BufferedProtocol, chunk: bytes) -
 
 
 def joined(
-    loop: asyncio.AbstractEventLoop, one: Place, other: Place
+    loop: asyncio.AbstractEventLoop, one: Place, other: Place, wire: Wire | None = None
 ) -> tuple[MemoryTransport, MemoryTransport]:
-    """Two transports that are the two ends of one connection, at these addresses and ports."""
-    here, there = MemoryTransport(loop, one, other), MemoryTransport(loop, other, one)
+    """Two transports that are the two ends of one connection from `one` to `other`; `wire` records it."""
+    if wire is not None:
+        wire.record(CONNECTED, one, other)
+    here, there = MemoryTransport(loop, one, other, wire), MemoryTransport(loop, other, one, wire)
     here._far, there._far = there, here
     return here, there

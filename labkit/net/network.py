@@ -12,13 +12,17 @@ from __future__ import annotations
 import asyncio
 import errno
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from labkit.net.translation import AddressTable
+from labkit.net.wire import Wire
 
 EPHEMERAL = range(49152, 65536)  # the ports of callers: RFC 6335 §6, they belong to nobody
+DATAGRAM_PORT = EPHEMERAL[
+    0
+]  # where our own datagrams come from, in memory and in a capture: so two runs agree
 LARGEST_DATAGRAM = 65507  # what UDP can carry over IPv4: 65535 octets less both headers
 
 
@@ -65,15 +69,21 @@ class Listener(Protocol):
 
 
 class Network(ABC):
-    """The lab's network. Made without a socket; the first need of one makes the first one."""
+    """The lab's network. Made without a socket; the first need of one makes the first one.
+
+    `wire` records what is sent from now on, in connections that begin from now on; None records nothing.
+    `on_silence` hears of the silent places whenever they change: programs outside have to be told.
+    """
 
     name: ClassVar[str]
+    wire: Wire | None = None
 
     def __init__(self, addresses: AddressTable | Iterable[str]) -> None:
         """`addresses` are those of all hosts. A table may be given, and grow later. Raises ValueError."""
         self.addresses = addresses if isinstance(addresses, AddressTable) else AddressTable(addresses)
         self.is_closed = False
         self._silent: set[tuple[str, int | None]] = set()
+        self.on_silence: Callable[[Collection[tuple[str, int | None]]], None] = lambda places: None
         self._connects = 0
 
     @abstractmethod
@@ -124,6 +134,7 @@ class Network(ABC):
             self._silent.add((address, port))
         else:
             self._silent.discard((address, port))
+        self.on_silence(frozenset(self._silent))
 
     def is_silent(self, address: str, port: int) -> bool:
         return (address, None) in self._silent or (address, port) in self._silent
