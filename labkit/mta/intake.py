@@ -135,6 +135,7 @@ class Session:
             qualify_domain=compiled.qualify_domain,
             enforce_sync=compiled.configuration.main.flag("smtp_enforce_sync"),
             on_line=self._heard,
+            on_refused=lambda envelope, refusal: self._note_refusal(envelope.sender, None, refusal),
         )
 
     def answer(self, decision: Decision, decide: Decide) -> None:
@@ -176,7 +177,7 @@ class Session:
             self._note_refusal(sender, str(decision.forward_path), refusal)
         decide(refusal or acceptance)
 
-    def _note_refusal(self, sender: str, recipient: str, refusal: Reply) -> None:
+    def _note_refusal(self, sender: str, recipient: str | None, refusal: Reply) -> None:
         self.state.note(
             EventKind.REJECTED,
             sender=sender,

@@ -140,9 +140,9 @@ class Mta:
         """What waits here, oldest first: `exim -bp`."""
         return tuple(self.state.queue[queue_id] for queue_id in sorted(self.state.queue))
 
-    async def run_queue(self, *, forced: bool = False) -> None:
-        """`exim -q`, or `exim -qff`."""
-        await self.runner.run_queue(forced=forced)
+    async def run_queue(self, *, forced: bool = False, thaws: bool = False, part: str | None = None) -> None:
+        """`exim -q`, -qf, -qff (`thaws`) or -R TEXT (`part`)."""
+        await self.runner.run_queue(forced=forced, thaws=thaws, part=part)
 
     async def force(self, queue_id: str) -> None:
         """`exim -M ID`. Raises KeyError if there is no such message."""

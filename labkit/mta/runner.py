@@ -65,10 +65,24 @@ class Runner:
         finally:
             state.busy.discard(queue_id)
 
-    async def run_queue(self, *, forced: bool = False) -> None:
-        """Try everything in the queue, oldest first: `exim -q`, or `exim -qff` if forced."""
-        for queue_id in sorted(self.state.queue):
-            await self._deliver_safely(queue_id, forced=forced)
+    async def run_queue(self, *, forced: bool = False, thaws: bool = False, part: str | None = None) -> None:
+        """Try what is in the queue, oldest first: `exim -q`; `forced` -qf, and `thaws` -qff.
+
+        `part`: only messages with a recipient that contains this text; the first is forced (`exim -R TEXT`).
+        """
+        selected = [
+            queue_id
+            for queue_id in sorted(self.state.queue)
+            if part is None or self._has_recipient(queue_id, part.lower())
+        ]
+        for place, queue_id in enumerate(selected):
+            if (item := self.state.queue.get(queue_id)) is None or (item.frozen and not thaws):
+                continue
+            is_first = part is not None and place == 0
+            await self._deliver_safely(queue_id, forced=forced or is_first)
+
+    def _has_recipient(self, queue_id: str, text: str) -> bool:
+        return any(text in str(recipient).lower() for recipient in self.state.queue[queue_id].remaining)
 
     async def _deliver_safely(self, queue_id: str, *, forced: bool = False) -> None:
         """A mistake of ours in one message, or a disk that fails, must not keep the others from being served."""

@@ -58,7 +58,8 @@ class Server:
 
     Arguments: `host_name` for replies; `client_address` for the greeting; `limits`; `qualify_domain` for
     `<postmaster>` without a domain (default: the host's name); `enforce_sync` (Exim: smtp_enforce_sync);
-    `on_line` hears every line with the state it led to.
+    `on_line` hears every line with the state it led to, `on_refused` of a message that is refused for its size or
+    form, which asks nobody.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Server:
         qualify_domain: str = "",
         enforce_sync: bool = True,
         on_line: Listener | None = None,
+        on_refused: Callable[[Envelope, Reply], None] | None = None,
     ) -> None:
         self.host_name = host_name
         self.qualify_domain = qualify_domain or host_name
@@ -77,6 +79,7 @@ class Server:
         self.limits = limits or Limits()
         self.enforce_sync = enforce_sync
         self.on_line = on_line
+        self.on_refused = on_refused
         self.state = State.CONNECTED
         self.pending: Decision | None = Connected()
         self.helo_name = ""
@@ -218,6 +221,8 @@ class Server:
         elif verb is Verb.DATA and self._refusals and isinstance(following, Reply):
             # no mistake of the client's: with PIPELINING, DATA is under way before it hears of the refusals
             self._say(reply.all_recipients_refused(self._refusals), self.state)
+        elif following == reply.HELO_REQUIRED:  # no syntax or protocol error to Exim, however often
+            self._say(reply.HELO_REQUIRED, self.state)
         elif isinstance(following, Reply):
             self._refuse_error(following)
         else:
@@ -266,7 +271,7 @@ class Server:
                 self._refuse_error(reply.NO_ADDRESS)
             return
         if mailbox is not None and not mailbox.domain:
-            self._refuse_error(reply.bad_address(argument, "sender address must contain a domain"))
+            self._say(reply.bad_address(argument, "sender address must contain a domain"), self.state)
             return
         size: int | None = None
         body = "7BIT"
@@ -282,6 +287,7 @@ class Server:
                 self._refuse_error(_may_not_follow(argument, name, rest))
                 return
         if size is not None and size > self.limits.message_size:
+            self._refused(Envelope(mailbox, ()), reply.MESSAGE_TOO_BIG)
             self._say(reply.MESSAGE_TOO_BIG, self.state)
             return
 
@@ -400,20 +406,27 @@ class Server:
         envelope = Envelope(self._reverse_path, tuple(self._forward_paths))
         self._hear(f"({self._content_octets + len(content)} octets of message, then a dot)")
         if self._too_big or len(content) > self.limits.message_size:
-            self._end_of_message(reply.MESSAGE_TOO_BIG)
-            return True
+            return self._refuse_message(envelope, reply.MESSAGE_TOO_BIG)
         if header_exceeds(content, self.limits.header_size):
-            self._end_of_message(reply.HEADER_TOO_LONG)
-            return True
+            return self._refuse_message(envelope, reply.HEADER_TOO_LONG)
         content = defuse_bare_line_ends(undo_dots(content))
         longest = longest_line(content)
         if longest > self.limits.text_line:
-            self._end_of_message(reply.line_too_long(self.limits.text_line))
-            return True
+            return self._refuse_message(envelope, reply.line_too_long(self.limits.text_line))
         protocol = "esmtp" if self.is_esmtp else "smtp"
         received = MessageReceived(envelope, content, longest, self.helo_name, protocol)
         self._stop_at(received, self._end_of_message)
         return True
+
+    def _refuse_message(self, envelope: Envelope, refusal: Reply) -> bool:
+        self._refused(envelope, refusal)
+        self._end_of_message(refusal)
+        return True
+
+    def _refused(self, envelope: Envelope, refusal: Reply) -> None:
+        """Tell the owner of a message that this machine refuses by itself, asking nobody."""
+        if self.on_refused is not None:
+            self.on_refused(envelope, refusal)
 
     def _end_of_message(self, answer: Reply | None) -> None:
         assert answer is not None
