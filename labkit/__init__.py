@@ -26,15 +26,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labkit.lab.world import World, partners
+    from labkit.lab.world import World, neighbours, partners
     from labkit.teach.checks import check
     from labkit.teach.show import show
 
 __version__ = "0.1.0"
-__all__ = ["World", "check", "partners", "show"]
+__all__ = ["World", "check", "neighbours", "partners", "show"]
 
 _WHERE = {
     "World": "labkit.lab.world",
+    "neighbours": "labkit.lab.world",
     "partners": "labkit.lab.world",
     "check": "labkit.teach.checks",
     "show": "labkit.teach.show",

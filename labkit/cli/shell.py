@@ -1,8 +1,10 @@
-"""`labkit shell`: a terminal beside the lab.
+"""`labkit shell`: a terminal inside the lab.
 
-WHAT       says which world runs and where its hosts really are, puts labkit's environment first on PATH, and starts
-           the user's shell.
-NOT YET    programs in it use the real addresses and ports; the lab's own come with the preload shim
+WHAT       a shell on the student's laptop (or `--at NAME`): swaks, dig, openssl, nc and scripts that are started in it
+           call from that machine's address, find the lab's names, and use ports 25, 53, 465, 587 as on the internet.
+WITHOUT    a C compiler the small library that makes this possible cannot be built; then the shell only says where
+           everything really is.
+READ NEXT  labkit/net/programs/labshim.c
 """
 
 from __future__ import annotations
@@ -10,19 +12,37 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from labkit.lab.doorplate import Doorplate, read_doorplates
+from labkit.cli.run import NO_WORLD, CannotRun, choose, life_on
+from labkit.lab.doorplate import Doorplate, Machine, plate_folders, read_doorplates
+from labkit.net.programs.shim import ShimUnavailable
 
 
-def shell() -> int:
+def shell(arguments: Sequence[str] = ()) -> int:
     """Run a shell until it ends; returns its exit status."""
-    plates = read_doorplates(Path.cwd() / ".lab")
-    print(describe(plates[0]) if plates else NO_WORLD)
+    if list(arguments[:1]) not in ([], ["--at"]) or len(arguments) not in (0, 2):
+        print("usage: labkit shell [--at MACHINE]", file=sys.stderr)
+        return 2
     environment = dict(os.environ)
     environment["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
     )
+    plates = read_doorplates(*plate_folders())
+    if not plates:
+        print(NO_WORLD)
+    else:
+        try:
+            machine = choose(plates, arguments[1] if arguments else None)
+            environment = life_on(machine)
+            print(inside(plates[0], machine))
+        except ShimUnavailable as problem:
+            print(f"{problem}\n\n{outside(plates[0])}")
+        except CannotRun as problem:
+            print(f"labkit shell: {problem}", file=sys.stderr)
+            return 1
+    sys.stdout.flush()
     program = environment.get("SHELL") or "/bin/sh"
     try:
         return subprocess.run([program], env=environment, check=False).returncode
@@ -34,24 +54,38 @@ def shell() -> int:
         return 1
 
 
-NO_WORLD = "No world runs in this folder: open a notebook, run its first cell, and start the shell again."
+def inside(plate: Doorplate, machine: Machine) -> str:
+    """Who is there, seen from within the lab."""
+    lines = [f"The lab runs: {plate.title}", "", f"You are on {machine.name} [{machine.address}]. There are:"]
+    ports: dict[tuple[str, str], list[str]] = {}
+    for door in plate.doors:
+        ports.setdefault((door.name, door.address), []).append(str(door.port))
+    lines += (f"  {name} [{address}] port {', '.join(found)}" for (name, address), found in ports.items())
+    mail = next((door for door in plate.doors if door.port == 25), None)
+    if mail is not None:
+        lines += [
+            "",
+            "Try:",
+            f"  dig {mail.name}",
+            f"  nc -C {mail.name} 25",
+            f"  swaks --server {mail.name} --to somebody",
+        ]
+    return "\n".join([*lines, "", "Leave with exit."])
 
 
-def describe(plate: Doorplate) -> str:
-    """Where everything is, and how to call it."""
+def outside(plate: Doorplate) -> str:
+    """Where everything really is, and how to call it from a shell that is not in the lab."""
     lines = [f"The lab runs: {plate.title}", ""]
     lines += (
         f"  {door.name} [{door.address}] port {door.port:<4} is really {door.real_address} port {door.real_port}"
         for door in plate.doors
     )
     lines += ["", "Call from an address of the lab, or the servers take you for themselves and refuse:"]
-    lines += (f"  {name} is really {address}" for name, address in plate.callers.items())
+    lines += (f"  {machine.name} is really {machine.real_address}" for machine in plate.machines)
     mail = next((door for door in plate.doors if door.port == 25), None)
     names = next((door for door in plate.doors if door.port == 53), None)
-    caller = next(iter(plate.callers.values()), "")
     if mail is not None:
-        lines += ["", f"  nc -C -s {caller} {mail.real_address} {mail.real_port}"]
+        lines += ["", f"  nc -C -s {plate.machines[0].real_address} {mail.real_address} {mail.real_port}"]
     if names is not None:
         lines.append(f"  dig @{names.real_address} -p {names.real_port} {mail.name if mail else ''}")
-    lines += ["", "Leave with exit."]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", "Leave with exit."])

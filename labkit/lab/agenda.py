@@ -46,11 +46,21 @@ class _Activity:
 
 
 class Agenda:
-    """The agenda of a world. `on_problem(what, exception)` hears of work that failed."""
+    """The agenda of a world.
 
-    def __init__(self, clock: Clock, on_problem: Callable[[str, Exception], None]) -> None:
+    `on_problem(what, exception)` hears of work that failed. `others_are_done()` returns when those who work for the lab
+    beside this agenda (a real Exim's processes) have ended; time does not go on before.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        on_problem: Callable[[str, Exception], None],
+        others_are_done: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self.clock = clock
         self._on_problem = on_problem
+        self._others_are_done = others_are_done
         self._entries: list[Entry] = []
         self._count = 0
         self._current: _Activity | None = None
@@ -123,8 +133,13 @@ class Agenda:
     async def carry_out_due(self) -> None:
         """Do everything that is due now, in order, and what comes to be due by it."""
         async with self._busy:
-            while (instant := self.next_instant()) is not None and instant <= self.clock.now:
-                await self._carry_out(heapq.heappop(self._entries))
+            while True:
+                while (instant := self.next_instant()) is not None and instant <= self.clock.now:
+                    await self._carry_out(heapq.heappop(self._entries))
+                if self._others_are_done is not None:
+                    await self._others_are_done()
+                if (instant := self.next_instant()) is None or instant > self.clock.now:
+                    return
 
     async def run_until(self, end: datetime) -> None:
         """Do everything up to `end`, jumping from instant to instant; then it is `end`."""

@@ -64,6 +64,8 @@ def _failed(event: MailEvent) -> str:
 
 def _rejected(event: MailEvent) -> str:
     verb = "temporarily rejected" if event.code is not None and event.code < 500 else "rejected"
+    if event.recipient is None:
+        return f"{verb} from <{event.sender}> H={_client(event)}: {event.text}"
     return f"H={_client(event)} F=<{event.sender}> {verb} RCPT <{event.recipient}>: {event.text}"
 
 

@@ -1,4 +1,4 @@
-"""The queue listing, as `exim -bp` prints it.
+"""The queue listing, as `exim -bp` prints it, and its summary, as `exiqsumm` does.
 
 STANDARDS  Exim specification, chapter "The Exim command line" (-bp)
 READ NEXT  conversations.py
@@ -6,10 +6,14 @@ READ NEXT  conversations.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from labkit.queue.item import QueueItem
+
+_MESSAGE = re.compile(r"(?P<age>[\d\s]{2,3}[mhd])\s+(?P<size>\S+)\s\S+\s<\S*>")
+_RECIPIENT = re.compile(r"(?!\s*D\s)\s+[^@]*@(?P<domain>[\w.-]+|\[[\d.]+\])")
 
 
 def queue_listing(items: Iterable[QueueItem], now: datetime) -> str:
@@ -24,8 +28,52 @@ def queue_listing(items: Iterable[QueueItem], now: datetime) -> str:
         for recipient in dict.fromkeys(item.envelope.forward_paths):
             mark = "D" if recipient in item.finished else " "
             lines.append(f"        {mark} {recipient}")
-        blocks.append("\n".join(lines) + "\n")
-    return "\n".join(blocks)
+        blocks.append("\n".join([*lines, "", ""]))
+    return "".join(blocks)
+
+
+def queue_summary(listing: str) -> str:
+    """What `exiqsumm` makes of a listing: messages, octets, and the oldest and newest, by domain of the recipient."""
+    domains: dict[str, list[tuple[int, str]]] = {}
+    messages: list[tuple[int, str]] = []
+    size, age = 0, "0m"
+    for line in listing.split("\n"):
+        if message := _MESSAGE.match(line):
+            age, size = message["age"].strip(), _octets(message["size"])
+            messages.append((size, age))
+        elif recipient := _RECIPIENT.match(line):
+            domains.setdefault(recipient["domain"].lower(), []).append((size, age))
+    lines = ["", "Count  Volume  Oldest  Newest  Domain", "-----  ------  ------  ------  ------", ""]
+    lines += (_summary_line(found, domain) for domain, found in sorted(domains.items()))
+    everything = [entry for found in domains.values() for entry in found]
+    lines += ["-" * 63, _summary_line(everything, "TOTAL"), ""]
+    return "\n".join(lines) + "\n"
+
+
+def _summary_line(found: Sequence[tuple[int, str]], domain: str) -> str:
+    ages = [age for _, age in found]
+    oldest = max(ages, key=_seconds) if ages else "0m"
+    newest = min(ages, key=_seconds) if ages else "0000d"
+    volume = _volume(sum(size for size, _ in found))
+    return f"{len(found):5d}  {volume:.6}  {oldest:>6}  {newest:>6}  {domain:.80}"
+
+
+def _seconds(age: str) -> int:
+    return int(age[:-1]) * {"m": 60, "h": 3600, "d": 86400}[age[-1]]
+
+
+def _octets(size: str) -> int:
+    if size[-1] in "KM":
+        return int(float(size[:-1]) * (1024 if size[-1] == "K" else 1024 * 1024))
+    return int(size)
+
+
+def _volume(octets: int) -> str:
+    if octets < 10000:
+        return f"{octets:6d}"
+    if octets < 10_000_000:
+        return f"{(octets + 512) // 1024:4d}KB"
+    return f"{(octets + 512 * 1024) // (1024 * 1024):4d}MB"
 
 
 def _age(span: timedelta) -> str:

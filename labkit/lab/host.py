@@ -1,33 +1,32 @@
 """A host of the lab: a name, an address, a folder that is its disk, accounts, and an MTA.
 
 WHAT       what its administrator does there; each method says which of Exim's commands it stands for.
-READ NEXT  laptop.py
+ENGINE     the MTA is labkit's own or the real Exim; the host's methods are the same on both.
+READ NEXT  engine.py, laptop.py
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.eximconf.configuration import read
+from labkit.lab.capture import smtp_sessions
 from labkit.lab.conversations import Conversation, conversations
-from labkit.lab.exim_log import main_log
-from labkit.lab.exim_queue import queue_listing
+from labkit.lab.engine import ENGINES, Engine, NoSuchMessage, NotThisEngine, Output, QueueRun
+from labkit.lab.exim_configuration import Change
+from labkit.lab.exim_engine import EximEngine
+from labkit.lab.labkit_engine import LabkitEngine
 from labkit.lab.scenarios import HostPlan
 from labkit.lab.typing_session import LiveSession
-from labkit.mail.address import Mailbox
 from labkit.mail.envelope import Envelope
 from labkit.mail.message import Message, with_crlf
 from labkit.mail.plainly import SaidPlainly
 from labkit.mail.questions import Account
-from labkit.mta.compiled import Compiled, compile_configuration
 from labkit.mta.mta import Mta
 from labkit.net.mailboxes import read_maildir, read_mbox
 from labkit.net.network import Peer
-from labkit.net.resolver import Resolver
 from labkit.queue.item import QueueItem
 from labkit.routing.routers import Route
 
@@ -36,10 +35,6 @@ if TYPE_CHECKING:
     from labkit.lab.world import World
 
 CONFIGURATION = "etc/exim.conf"
-
-
-class NoSuchMessage(SaidPlainly, KeyError):
-    """A queue id that this host does not have in its queue."""
 
 
 class NoSuchAccount(SaidPlainly, KeyError):
@@ -62,7 +57,14 @@ class SpoolEntry:
 class Host:
     """One host. `folder` holds what would be its disk: etc/exim.conf, var/mail, var/spool/exim."""
 
-    def __init__(self, world: World, plan: HostPlan, folder: Path, queue_interval: timedelta | None) -> None:
+    def __init__(
+        self,
+        world: World,
+        plan: HostPlan,
+        folder: Path,
+        queue_interval: timedelta | None,
+        engine: str = "labkit",
+    ) -> None:
         self.world = world
         self.role = plan.role
         self.name = plan.name
@@ -73,21 +75,39 @@ class Host:
             self.add_account(account)
         if not self.configuration_file.exists():
             self.write_configuration(plan.configuration)
-        self.resolver = Resolver(
-            world.network, plan.address, world.scenario.nameserver, world.now, world.agenda.sleep
-        )
-        self.mta = Mta(
-            name=plan.name,
-            addresses=(plan.address,),
-            compiled=self._compile(),
-            network=world.network,
-            resolver=self.resolver,
-            accounts=self.accounts,
-            root=folder,
-            surroundings=world,
-            queue_interval=queue_interval,
-            threaded=world.network.name == "loopback",
-        )
+        self._queue_interval = queue_interval
+        self.exim_program: Path | None = None  # which Exim, if it is not this machine's
+        self.engine: Engine = self._new_engine(engine)
+
+    def _new_engine(self, name: str) -> Engine:
+        if name == "labkit":
+            return LabkitEngine(self, self._queue_interval)
+        if name == "exim":
+            return EximEngine(self, self.world.programs, self._queue_interval)
+        raise ValueError(f"engine {name!r}: it is {' or '.join(ENGINES)}")
+
+    async def run_on(self, engine: str, program: str | Path | None = None) -> None:
+        """Let another MTA do this host's work: "exim" (the real one) or "labkit".
+
+        The configuration, the mailboxes and what waits in the spool stay; retry times are not taken along. A host that
+        runs is stopped and started. `program`: an Exim other than this machine's. Raises EximMissing, ShimUnavailable,
+        ConfigurationError (the host is stopped then), and RuntimeError for "exim" in a world in memory.
+        """
+        was_running = self.is_running
+        if was_running:
+            await self.stop()
+        self.engine.close()
+        self.exim_program = None if program is None else Path(program)
+        self.engine = self._new_engine(engine)
+        if was_running:
+            await self.start()
+
+    @property
+    def mta(self) -> Mta:
+        """labkit's own MTA, to look inside. Raises NotThisEngine on a host that runs the real Exim."""
+        if isinstance(self.engine, LabkitEngine):
+            return self.engine.mta
+        raise NotThisEngine(f"{self.name} runs the real Exim: there is no labkit MTA to look into")
 
     def __repr__(self) -> str:
         return f"<host {self.name} at {self.address}>"
@@ -112,19 +132,26 @@ class Host:
         self.configuration_file.parent.mkdir(parents=True, exist_ok=True)
         self.configuration_file.write_text(text, encoding="utf-8")
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Read the configuration again: `kill -HUP`. Raises ConfigurationError, and the old one stays.
 
         New ports are listened on as soon as the lab moves.
         """
-        before = self.mta.ports
-        self.mta.reconfigure(self._compile())
-        if self.is_running and self.mta.ports != before:
-            self.world.at(self.world.now(), self.mta.listen_again, f"{self.name} listens again")
+        await self.engine.reload()
 
-    def _compile(self) -> Compiled:
-        configuration = read(self.configuration, str(self.configuration_file.name))
-        return compile_configuration(configuration, self.name, (self.address,))
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The lines of the configuration that the real Exim reads differently here; none on labkit's own MTA."""
+        return self.engine.changes if isinstance(self.engine, EximEngine) else ()
+
+    def path(self, name: str) -> Path:
+        """Where a file of this host really is: `host.path("/etc/aliases")`."""
+        return self.folder / name.lstrip("/")
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Where the daemon listens, or would."""
+        return self.engine.ports
 
     def add_account(self, name: str) -> None:
         """Give the host a login account: `adduser`."""
@@ -136,22 +163,21 @@ class Host:
 
     @property
     def is_running(self) -> bool:
-        return self.mta.is_running
+        return self.engine.is_running
 
     async def start(self, *, queue_only: bool = False) -> None:
         """Start the daemon: `exim -bd -q15m`.
 
         `queue_only`: `exim -bd -odq -q15m`, what comes in waits for the next queue run.
         """
-        self.reload()
-        await self.mta.start(queue_only=queue_only)
+        await self.engine.start(queue_only=queue_only)
         if self.world.is_running:
             # a daemon begins with a queue run: let it end before anything new comes in
             await self.world.settle()
 
     async def stop(self) -> None:
         """Stop the daemon: `kill -TERM`. What is queued stays in the spool."""
-        self.mta.stop()
+        await self.engine.stop()
 
     async def send(self, sender: str, recipient: str, text: str) -> str:
         """Hand in a message on this host: `exim -f SENDER RECIPIENT`. Returns its queue id.
@@ -160,34 +186,62 @@ class Host:
         """
         envelope = Envelope.of(sender, recipient)
         login = sender.partition("@")[0] if sender else "root"
-        queue_id = await self.mta.submit(envelope, with_crlf(text.encode("utf-8")), login)
-        await self.world.settle()
-        return queue_id
+        content, taken = with_crlf(text.encode("utf-8")), list[str]()
+
+        async def submit() -> None:
+            taken.append(await self.engine.submit(envelope, content, login))
+
+        await self.world.do(submit, f"{self.name} takes a message of {login}")
+        return taken[0]
 
     # --- the queue ----------------------------------------------------------------------------
 
     @property
     def queue(self) -> tuple[QueueItem, ...]:
         """What waits here: `exim -bp`."""
-        return self.mta.queue
+        return self.engine.queue
 
     def queue_listing(self) -> str:
         """The queue as `exim -bp` prints it."""
-        return queue_listing(self.queue, self.world.now())
+        return self.engine.queue_listing()
 
-    async def run_queue(self, *, forced: bool = False) -> None:
-        """Run the queue now: `exim -q`; forced: `exim -qff`."""
-        await self.world.do(lambda: self.mta.run_queue(forced=forced), f"{self.name} runs its queue")
+    def queue_summary(self) -> str:
+        """The queue by domains: `exim -bp | exiqsumm`."""
+        return self.engine.queue_summary()
+
+    async def run_queue(
+        self, *, forced: bool = False, thaws: bool = False, domain: str | None = None
+    ) -> None:
+        """Run the queue now: `exim -q`.
+
+        `forced`: -qf, retry times do not count. `thaws`: -qff, frozen messages are tried too. `domain`: -R, only
+        messages with a recipient whose address contains that text.
+        """
+        run = QueueRun(forced=forced or thaws, thaws=thaws, domain=domain)
+        await self.world.do(lambda: self.engine.run_queue(run), f"{self.name} runs its queue")
 
     async def force(self, queue_id: str) -> None:
         """Deliver one message now: `exim -M ID`. Raises KeyError if it is not in the queue."""
-        if queue_id not in self.mta.state.queue:
+        if self.spool_files(queue_id) is None:
             raise NoSuchMessage(f"no message {queue_id} in the queue of {self.name}; see queue_listing()")
-        await self.world.do(lambda: self.mta.force(queue_id), f"{self.name} delivers {queue_id}")
+        await self.world.do(lambda: self.engine.force(queue_id), f"{self.name} delivers {queue_id}")
+
+    async def exim(self, *arguments: str, stdin: str = "", login: str = "root") -> Output:
+        """Exim's command line on this host: `await host.exim("-bt", "ann@st11.sne21.test")`.
+
+        The real Exim knows all of it, labkit's own MTA a part; it says which.
+        """
+        printed: list[Output] = []
+
+        async def command() -> None:
+            printed.append(await self.engine.command(arguments, stdin.encode(), login))
+
+        await self.world.do(command, f"exim {' '.join(arguments)} on {self.name}")
+        return printed[0]
 
     def spool_files(self, queue_id: str) -> tuple[Path, Path] | None:
         """The files of a message that waits, envelope with header and body: spool/input/ID-H and ID-D."""
-        return self.mta.state.spool.files(queue_id)
+        return self.engine.spool_files(queue_id)
 
     def spool_entry(self, queue_id: str) -> SpoolEntry:
         """What stands in these files: `exim -Mvh ID` and `exim -Mvb ID`. Raises KeyError if it does not wait."""
@@ -207,7 +261,7 @@ class Host:
         found: list[Route] = []
 
         async def look() -> None:
-            found.append(await self.mta.route(Mailbox.parse(address)))
+            found.append(await self.engine.route(address))
 
         await self.world.do(look, f"{self.name} routes {address}")
         return found[0]
@@ -230,14 +284,13 @@ class Host:
 
     def log(self) -> str:
         """The main log: /var/log/exim/mainlog."""
-        return "\n".join(self._log_lines())
-
-    def _log_lines(self) -> Iterator[str]:
-        return main_log(event for event in self.world.journal if event.host == self.name)
+        return self.engine.log()
 
     def conversations(self) -> list[Conversation]:
-        """The SMTP sessions this host had, oldest first."""
-        return conversations(self.world.journal, self.name)
+        """The SMTP sessions this host had, oldest first. On the real Exim they are what was on the wire."""
+        if isinstance(self.engine, LabkitEngine):
+            return conversations(self.world.journal, self.name)
+        return smtp_sessions(self.world.capture(self).talks, self.address, self.world.names())
 
     def last_conversation(self) -> Conversation:
         """The newest of them. Raises NoConversation."""

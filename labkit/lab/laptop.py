@@ -72,6 +72,7 @@ class Laptop:
 
     def __init__(self, world: World, plan: LaptopPlan) -> None:
         self.world = world
+        self.role = plan.role
         self.name = plan.name
         self.address = plan.address
         self.owner = plan.owner

@@ -27,6 +27,12 @@ $TTL 3600
 ns.root. IN A 192.0.2.53
 """
 
+_REVERSE_TOP = """\
+$TTL 3600
+@  IN SOA ns.root. hostmaster.root. ( 2026090701 7200 900 1209600 300 )
+   IN NS  ns.root.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class HostPlan:
@@ -137,6 +143,51 @@ def partners_scenario(
             *_reverse_zones(names, addresses, laptops),
         ),
     )
+
+
+def neighbours_scenario(*domains: str) -> Scenario:
+    """Any number of domains, each with an MTA, a laptop and a zone: mx.<domain> at 203.0.113.1, .2, …
+
+    The first is the student's, the second the partner's; in each lives one person, `user`. Raises ValueError for
+    names that cannot be, for a domain inside another, and for more than 200.
+    """
+    if not 1 <= len(domains) <= 200:
+        raise ValueError("neighbours: name from 1 to 200 domains")
+    for domain in domains:
+        if not re.fullmatch(rf"{_LABEL}(?:\.{_LABEL})+", domain) or len(domain) > LONGEST_APEX:
+            raise ValueError(f"domain {domain!r}: write it in small letters, such as a.test")
+        if (
+            any(other != domain and domain.endswith(f".{other}") for other in domains)
+            or domains.count(domain) > 1
+        ):
+            raise ValueError(f"domain {domain!r} is there already, or inside another")
+    template = data_path("scenarios", "partners", "host.conf").read_text(encoding="utf-8")
+    hosts, laptops, zones = [], [], [(".", _ROOT_ZONE)]
+    pointers: dict[str, list[str]] = {}
+    for number, domain in enumerate(domains, start=1):
+        role = {1: "student", 2: "partner"}.get(number, f"neighbour {number}")
+        host, laptop = f"mx.{domain}", f"laptop.{domain}"
+        places = {host: f"{HOSTS_NETWORK}.{number}", laptop: f"{LAPTOPS_NETWORK}.{number}"}
+        values = {"host": host, "domain": domain, "laptop": places[laptop]}
+        hosts.append(HostPlan(role, host, places[host], ("user",), fill_in(template, values)))
+        laptops.append(LaptopPlan(role, laptop, places[laptop], f"user@{domain}", host))
+        records = "\n".join(f"{name}. IN A {address}" for name, address in places.items())
+        top = (
+            f"@ IN SOA ns.root. hostmaster.{domain}. ( 2026090701 7200 900 1209600 300 )\n  IN NS ns.root.\n"
+        )
+        zones.append((domain, f"$TTL 3600\n{top}@ IN MX 10 {host}.\n{records}\n"))
+        for name, address in places.items():
+            network, _, last = address.rpartition(".")
+            pointers.setdefault(_reverse(network), []).append(f"{last} IN PTR {name}.")
+    for origin, lines in pointers.items():
+        zones.append((origin, _REVERSE_TOP + "\n".join(lines) + "\n"))
+    return Scenario(
+        "neighbours", ", ".join(domains), 1, NAMESERVER, tuple(hosts), tuple(laptops), tuple(zones)
+    )
+
+
+def _reverse(network: str) -> str:
+    return ".".join([*reversed(network.split(".")), "in-addr.arpa"])
 
 
 def _checked(address: str) -> str:

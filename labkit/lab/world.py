@@ -10,33 +10,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar
 
 from labkit.lab.agenda import Agenda, Entry
+from labkit.lab.capture import Capture, captured
 from labkit.lab.clock import Clock
 from labkit.lab.conversations import Journey, journey
-from labkit.lab.doorplate import Door, write_doorplate
+from labkit.lab.doorplate import KEPT, Door, Machine, write_doorplate
+from labkit.lab.engine import ENGINES
+from labkit.lab.exim_engine import EximEngine
+from labkit.lab.exims import Exims
 from labkit.lab.host import Host
 from labkit.lab.journal import Journal
 from labkit.lab.laptop import Laptop
-from labkit.lab.scenarios import Scenario, partners_scenario
+from labkit.lab.programs import UID, Programs
+from labkit.lab.scenarios import Scenario, neighbours_scenario, partners_scenario
 from labkit.mail.dates import in_words
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
 from labkit.mail.plainly import SaidPlainly
+from labkit.mail.questions import Account
 from labkit.net.dns_server import DnsServer
 from labkit.net.dns_zones import Zones, read_zone
 from labkit.net.loopback import Loopback
 from labkit.net.memory import Memory
 from labkit.net.network import LoopbackUnavailable, Network, PortTaken
+from labkit.net.wire import Wire
 
-KEPT = Path(".lab")  # in the student's working copy: what outlives a world
 HEARTBEAT = 0.1  # seconds: how soon the stop button of a notebook takes effect while a cell waits
 _PROCESSES = 62 * 62  # queue ids of different students begin in different places
 
@@ -51,7 +58,8 @@ class World:
     `folder`: where the hosts' disks and the journal are; None makes a private one that goes with the world, a
     folder that holds an earlier world resumes it. `network`: "loopback", "memory", or "auto" (loopback where this
     machine has it). `seed` varies what is otherwise arbitrary. `queue_interval`: between queue runs, None for
-    daemons without -q. `alongside`: do not end the former world of this notebook.
+    daemons without -q. `alongside`: do not end the former world of this notebook. `engine`: what the hosts run,
+    "labkit" or "exim", or a mapping from a host's name or role to that (the others run labkit).
     """
 
     _former: ClassVar[World | None] = None
@@ -65,7 +73,9 @@ class World:
         seed: int = 1,
         queue_interval: timedelta | None = timedelta(minutes=15),
         alongside: bool = False,
+        engine: str | Mapping[str, str] = "labkit",
     ) -> None:
+        self._engines = _engines(engine, scenario)
         if network not in ("auto", "loopback", "memory"):
             raise ValueError(f"network {network!r}: it is auto, loopback or memory")
         self.scenario = scenario
@@ -83,10 +93,13 @@ class World:
         self.journal = Journal(self.now, self._journal_path())
         for event in self.journal:  # a resumed world goes on when it stopped
             self.clock.jump_to(max(event.at, self.clock.now))
-        self.agenda = Agenda(self.clock, self._note_problem)
-        self._process = scenario.student_number * _PROCESSES + seed + len(self.journal)
         self.hosts: dict[str, Host] = {}
         self.laptops: dict[str, Laptop] = {}
+        self.exims = Exims(self)
+        self.agenda = Agenda(self.clock, self._note_problem, self.exims.are_done)
+        self._programs: Programs | None = None
+        self.clock.follow(self._tell_the_time)
+        self._process = scenario.student_number * _PROCESSES + seed + len(self.journal)
         self.is_running = False
         self._is_over = False
         self.why_memory = ""
@@ -114,6 +127,7 @@ class World:
         return self._process
 
     def note(self, host: str, kind: EventKind, **details: Any) -> None:
+        self.exims.hear()  # what happened before is written before
         self.journal.note(host, kind, **details)
 
     def _note_problem(self, what: str, problem: Exception) -> None:
@@ -144,7 +158,7 @@ class World:
         self.is_running = True
         self._hang_out_doorplate()
         loop = asyncio.get_running_loop()
-        self._background = [loop.create_task(self.agenda.attend()), loop.create_task(_heartbeat())]
+        self._background = [loop.create_task(self.agenda.attend()), loop.create_task(self._heartbeat())]
         await self.settle()
         return self
 
@@ -171,12 +185,16 @@ class World:
     def _new_network(self, skip: set[int]) -> Network:
         if self._wanted_network == "memory":
             return Memory(self.scenario.addresses)
-        return Loopback(self.scenario.addresses, skip=skip)
+        return Loopback(self.scenario.addresses, skip=skip, users=(UID,) if os.geteuid() == 0 else ())
 
     async def _open_hosts(self) -> None:
+        is_real = isinstance(self.network, Loopback)
+        self.network.wire = Wire(self.programs.wire if is_real else None, now=self.now)
         await self.nameserver.start(self.network, self.scenario.nameserver)
         for plan in self.scenario.hosts:
-            self.hosts[plan.name] = Host(self, plan, self.folder / plan.name, self._queue_interval)
+            self.hosts[plan.name] = Host(
+                self, plan, self.folder / plan.name, self._queue_interval, self._engines[plan.name]
+            )
         for laptop in self.scenario.laptops:
             self.laptops[laptop.name] = Laptop(self, laptop)
         for host in self.hosts.values():
@@ -184,7 +202,11 @@ class World:
 
     async def _close_hosts(self) -> None:
         for host in self.hosts.values():
-            host.mta.close()
+            host.engine.close()
+        if self._programs is not None:
+            programs, self._programs = self._programs, None
+            await programs.close()
+            self.exims.hear()
         self.hosts.clear()
         self.laptops.clear()
         self.nameserver.close()
@@ -217,14 +239,36 @@ class World:
         await self.stop()
 
     def _hang_out_doorplate(self) -> None:
-        """Tell `./lab shell` where everything is, if this is the student's working copy."""
-        if not isinstance(self.network, Loopback) or not KEPT.is_dir():
+        """Tell `./lab shell` and `labkit run` who is here."""
+        if not isinstance(self.network, Loopback):
             return
-        places = [(host.name, host.address, port) for host in self.hosts.values() for port in host.mta.ports]
+        places = [(host.name, host.address, port) for host in self.hosts.values() for port in host.ports]
         places.append(("nameserver", self.scenario.nameserver, 53))
         doors = [Door(name, address, port, *self.real(address, port)) for name, address, port in places]
-        callers = {laptop.name: self.real(laptop.address, 25)[0] for laptop in self.laptops.values()}
-        self._doorplate = write_doorplate(KEPT.absolute(), self.scenario.title, doors, callers)
+        try:
+            self._doorplate = write_doorplate(self.scenario.title, doors, self._machines())
+        except OSError as problem:  # the lab works without
+            self.note("lab", EventKind.PROBLEM, text=f"no doorplate for labkit run: {problem}")
+
+    def _machines(self) -> list[Machine]:
+        """Where a program can be run: on a laptop as its owner, on a host as its first account."""
+        machines = []
+        for laptop in self.laptops.values():
+            login = laptop.owner.partition("@")[0]
+            account = Account(login, str(Path.home()))
+            labnet = self.programs.introduce(laptop.name, {login: account}, Path("/"), ticks=False)
+            machines.append(self._machine(laptop.name, laptop.role, laptop.address, labnet, login))
+        for host in self.hosts.values():
+            labnet = self.programs.introduce(f"{host.name}.terminal", host.accounts, host.folder, ticks=False)
+            exim = host.engine.command_line if isinstance(host.engine, EximEngine) else ()
+            login = next(iter(host.accounts), "root")
+            machines.append(self._machine(host.name, host.role, host.address, labnet, login, exim))
+        return sorted(machines, key=lambda machine: machine.role != "student")
+
+    def _machine(
+        self, name: str, role: str, address: str, labnet: Path, login: str, exim: tuple[str, ...] = ()
+    ) -> Machine:
+        return Machine(name, role, address, self.real(address, 25)[0], str(labnet), login, exim)
 
     def _journal_path(self) -> Path:
         """In the student's working copy (which has a folder .lab) the journal outlives the world."""
@@ -233,6 +277,54 @@ class World:
             path.unlink(missing_ok=True)  # a fresh world begins a fresh journal
             return path
         return self.folder / "journal"
+
+    # --- other programs -----------------------------------------------------------------------
+
+    @property
+    def programs(self) -> Programs:
+        """What the real Exim and other people's programs need to live here.
+
+        Raises RuntimeError in a world in memory.
+        """
+        if not isinstance(self.network, Loopback):
+            raise RuntimeError(
+                "this world has no sockets: other programs (the real Exim) cannot take part. "
+                f"{self.why_memory or 'Make it with network=loopback.'}"
+            )
+        if self._programs is None:
+            self._programs = Programs(
+                self.network, self.scenario.nameserver, self.folder / "programs", self.now()
+            )
+        return self._programs
+
+    def _tell_the_time(self, instant: datetime) -> None:
+        if self._programs is not None:
+            self._programs.page.set(instant)
+
+    async def _heartbeat(self) -> None:
+        """Wake the loop often: the stop button takes effect soon, and what a real Exim did is heard of."""
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            self.exims.look()
+
+    # --- the wire -----------------------------------------------------------------------------
+
+    def capture(self, *machines: Host | Laptop | str) -> Capture:
+        """What went over the wire so far: everything, or what these machines (or addresses) said to each other.
+
+        `world.capture(world.laptop, world.mine).save("talk.pcap")`
+        """
+        if self.network.wire is None:
+            return Capture(())
+        return captured(
+            self.network.wire, {each if isinstance(each, str) else each.address for each in machines}
+        )
+
+    def names(self) -> dict[str, str]:
+        """The name of each machine, by its address."""
+        named = {host.address: host.name for host in self.hosts.values()}
+        named |= {laptop.address: laptop.name for laptop in self.laptops.values()}
+        return {self.scenario.nameserver: "nameserver", **named}
 
     # --- letting things happen ----------------------------------------------------------------
 
@@ -273,7 +365,7 @@ class World:
         length = timedelta(**span)
         if length < timedelta(0):
             raise ValueError("lab time cannot go back")
-        callers = self.network.foreign_connections()
+        callers = [*self.network.foreign_connections(), *self.exims.callers()]
         if callers:
             names = ", ".join(str(peer) for peer in callers)
             raise RuntimeError(
@@ -359,6 +451,7 @@ def partners(
     seed: int = 1,
     queue_interval: timedelta | None = timedelta(minutes=15),
     alongside: bool = False,
+    engine: str | Mapping[str, str] = "labkit",
 ) -> World:
     """The world of two partners: st<st>.<apex> and st<partner>.<apex>, each with an MTA and a laptop.
 
@@ -372,7 +465,28 @@ def partners(
         seed=seed,
         queue_interval=queue_interval,
         alongside=alongside,
+        engine=engine,
     )
+
+
+def neighbours(*domains: str, **options: Any) -> World:
+    """A world of any number of domains, an MTA and a laptop in each: `neighbours("a.test", "b.test", engine="exim")`.
+
+    See `neighbours_scenario` for the names, `World` for the options.
+    """
+    return World(neighbours_scenario(*domains), **options)
+
+
+def _engines(engine: str | Mapping[str, str], scenario: Scenario) -> dict[str, str]:
+    """Which engine each host runs. Raises ValueError for an engine or a host that does not exist."""
+    wanted = {host.name: engine for host in scenario.hosts} if isinstance(engine, str) else dict(engine)
+    known = {host.role for host in scenario.hosts} | {host.name for host in scenario.hosts}
+    for key, name in wanted.items():
+        if name not in ENGINES:
+            raise ValueError(f"engine {name!r}: it is {' or '.join(ENGINES)}")
+        if key not in known:
+            raise ValueError(f"engine for {key!r}: there are the hosts {', '.join(sorted(known))}")
+    return {host.name: wanted.get(host.name) or wanted.get(host.role) or "labkit" for host in scenario.hosts}
 
 
 def _in_notebook() -> bool:
@@ -381,9 +495,3 @@ def _in_notebook() -> bool:
     from IPython.core.getipython import get_ipython
 
     return hasattr(get_ipython(), "kernel")
-
-
-async def _heartbeat() -> None:
-    """Wake the loop often, so that the stop button takes effect soon while a cell waits."""
-    while True:
-        await asyncio.sleep(HEARTBEAT)

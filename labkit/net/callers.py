@@ -18,6 +18,7 @@ from labkit.net.listeners import Place
 
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 GONE = -1  # no process has the caller's socket any more
+_ESTABLISHED = "01"
 _MAPPED = "0000000000000000FFFF0000"  # ::ffff:0:0/96 as the table writes it
 
 
@@ -48,6 +49,22 @@ def may_call(caller: Place, listener: Place, users: Collection[int] = ()) -> boo
     return owner is None or owner in (0, os.geteuid()) or owner in users
 
 
+def callers_of(listeners: Collection[Place]) -> list[Place]:
+    """From where somebody is connected to these places right now; nobody, if the kernel's tables do not tell."""
+    wanted = {_written(place) for place in listeners}
+    found = []
+    for table in _read_tables() if wanted else ():
+        for line in table.splitlines()[1:]:
+            columns = line.split()
+            if (
+                len(columns) >= 10
+                and columns[3] == _ESTABLISHED
+                and columns[1].removeprefix(_MAPPED) in wanted
+            ):
+                found.append(_read(columns[2].removeprefix(_MAPPED)))
+    return found
+
+
 def _read_tables() -> Iterable[str]:
     for path in TABLES:
         try:
@@ -60,3 +77,9 @@ def _written(place: Place) -> str:
     """An address and port as the table has them: hexadecimal, the address in the machine's byte order."""
     numbers = bytes(map(int, place[0].split(".")))
     return f"{int.from_bytes(numbers, sys.byteorder):08X}:{place[1]:04X}"
+
+
+def _read(written: str) -> Place:
+    """The inverse of `_written`."""
+    number, _, port = written.partition(":")
+    return ".".join(map(str, int(number, 16).to_bytes(4, sys.byteorder))), int(port, 16)

@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from labkit.cli import main
-from labkit.lab.doorplate import Door, read_doorplates, write_doorplate
+from labkit.cli.run import CannotRun, find_program
+from labkit.lab.doorplate import Door, Machine, plate_folders, read_doorplates, write_doorplate
 from labkit.lab.scenarios import partners_scenario
 from labkit.lab.world import partners
+from labkit.mail.event import EventKind
 
 DOORS = [Door("mx.a.test", "203.0.113.11", 25, "127.0.113.11", 4025)]
+LAPTOP = Machine("laptop.a.test", "student", "198.51.100.11", "127.51.100.11", "/somewhere", "ann")
 
 
 @pytest.mark.parametrize(
@@ -56,50 +59,113 @@ def test_lint_says_what_is_wrong_and_goes_on(
     assert "good.conf: labkit can run it" in said.out
 
 
-def test_doorplates_of_dead_kernels_are_taken_down(tmp_path: Path) -> None:
-    alive = write_doorplate(tmp_path, "a lab", DOORS, {"laptop": "127.51.100.11"})
+def test_doorplates_of_dead_kernels_are_taken_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".lab").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # worlds of other programs are not seen
+    alive = write_doorplate("a lab", DOORS, [LAPTOP])
+    assert write_doorplate("another", DOORS, [LAPTOP]) != alive, "each world of a kernel has its own"
     gone = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
     )
     known = json.loads(alive.read_text()) | {"pid": int(gone.stdout)}
-    dead = tmp_path / "world-1.json"
+    alive.parent.joinpath(f"world-{os.getpid()}-2.json").unlink()
+    dead = alive.parent / "world-1-1.json"
     dead.write_text(json.dumps(known))
-    (tmp_path / "world-2.json").write_text("{torn")
-    (plate,) = read_doorplates(tmp_path)
-    assert (plate.pid, plate.doors) == (os.getpid(), tuple(DOORS))
+    (alive.parent / "world-2-1.json").write_text("{torn")
+    (plate,) = read_doorplates(*plate_folders())
+    assert (plate.pid, plate.doors, plate.machines) == (os.getpid(), tuple(DOORS), (LAPTOP,))
     assert not dead.exists()
 
 
-def test_shell_shows_the_running_lab_and_starts_the_users_shell(tmp_path: Path) -> None:
-    (tmp_path / ".lab").mkdir()
+async def terminal(*words: str, typed: str = "", **environment: str) -> tuple[int, str]:
+    """Run a command of labkit; its exit status and all it said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "labkit.cli", *words),
+        env={**os.environ, "SHELL": "/bin/sh", **environment},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate(typed.encode())
+    assert process.returncode is not None
+    return process.returncode, said.decode()
 
-    async def in_the_shell() -> str:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "labkit.cli", "shell"),
-            cwd=tmp_path,
-            env={**os.environ, "SHELL": "/bin/sh"},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        said, _ = await process.communicate(b"command -v python\nexit 7\n")
-        assert process.returncode == 7, "the shell's own status"
-        return said.decode()
+
+@pytest.mark.needs("gcc", "swaks", "dig")
+def test_a_terminal_inside_the_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".lab").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # worlds of other programs are not seen
 
     async def story() -> None:
-        here = Path.cwd()
-        os.chdir(tmp_path)
-        try:
-            async with partners(network="loopback", alongside=True) as world:
-                said = await in_the_shell()
-                address, port = world.partner.endpoint(25)
-                assert f"mx2.st2.sne21.test [203.0.113.2] port 25   is really {address} port {port}" in said
-                assert f"laptop.st11.sne21.test is really {world.laptop.source_address[0]}" in said
-                assert str(Path(sys.executable).parent) in said, "labkit's own programs come first"
-            assert "No world runs in this folder" in await in_the_shell()
-        finally:
-            os.chdir(here)
+        async with partners(network="loopback", alongside=True) as world:
+            status, said = await terminal(
+                "shell", typed="dig +short st2.sne21.test MX; hostname; id -un; date +%F; exiwhat; exit 7"
+            )
+            assert status == 7, "the shell's own status"
+            assert "You are on laptop.st11.sne21.test [198.51.100.11]" in said
+            assert "mx2.st2.sne21.test [203.0.113.2] port 25" in said
+            assert said.endswith(
+                "10 mx2.st2.sne21.test.\nlaptop.st11.sne21.test\nann\n2026-09-07\n"
+                "exiwhat: not in the lab: it would signal every Exim process of this machine. "
+                "In the lab: await host.exim('-bp'), or host.log()\n"
+            )
+            letter = ("--from", "ann@st11.sne21.test", "--to", "bob@st2.sne21.test")
+            status, said = await terminal("run", "swaks", "--server", "mx2.st2.sne21.test", *letter)
+            assert status == 0, said
+            assert "=== Connected to mx2.st2.sne21.test." in said
+            assert "Hello laptop.st11.sne21.test [198.51.100.11]" in said
+            await world.settle()
+            (received,) = world.journal.where(EventKind.RECEIVED, host=world.partner.name)
+            assert received.remote_address == "198.51.100.11"
+            calls = "import socket; s = socket.create_connection(('mx2.st2.sne21.test', 25)); print(s.getsockname()[0])"
+            status, said = await terminal("run", "--at", "mx2.st11", sys.executable, "-c", calls)
+            assert (status, said) == (0, "203.0.113.11\n"), "a host calls from its own address"
+            status, said = await terminal("run", "--at", "nowhere", "true")
+            assert status == 1
+            assert "there are laptop.st11.sne21.test" in said
+        status, said = await terminal("run", "true")
+        assert (status, said.count("No world runs")) == (1, 1)
+        assert "No world runs" in (await terminal("shell"))[1]
 
     asyncio.run(story())
+
+
+def test_a_terminal_without_a_compiler_says_where_everything_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".lab").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # worlds of other programs are not seen
+    bare = {"XDG_CACHE_HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PATH": str(tmp_path)}
+
+    async def story() -> None:
+        async with partners(network="loopback", alongside=True) as world:
+            status, said = await terminal("shell", typed="exit 7\n", **bare)
+            assert status == 7
+            assert "compile" in said.partition("\n")[0], "the reason comes first"
+            address, port = world.partner.endpoint(25)
+            assert f"mx2.st2.sne21.test [203.0.113.2] port 25   is really {address} port {port}" in said
+            assert f"laptop.st11.sne21.test is really {world.laptop.source_address[0]}" in said
+
+    asyncio.run(story())
+
+
+def test_what_cannot_be_run_in_the_lab(tmp_path: Path) -> None:
+    static = tmp_path / "static"
+    head = b"\x7fELF\x02\x01\x01".ljust(32, b"\0") + (64).to_bytes(8, "little") + bytes(14)
+    static.write_bytes(head + (56).to_bytes(2, "little") + (1).to_bytes(2, "little") + bytes(64))
+    setuid = tmp_path / "setuid"
+    setuid.write_text("#!/bin/sh\n")
+    for program in (static, setuid):
+        program.chmod(0o755)
+    setuid.chmod(0o4755)
+    with pytest.raises(CannotRun, match="linked statically"):
+        find_program("static", str(tmp_path))
+    with pytest.raises(CannotRun, match="setuid"):
+        find_program("setuid", str(tmp_path))
+    assert find_program("sh", os.environ["PATH"]).endswith("/sh")
 
 
 def test_a_shell_that_cannot_be_started(

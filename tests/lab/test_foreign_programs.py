@@ -181,7 +181,7 @@ def test_a_program_outside_never_waits_for_lab_time(run: Run, greeted: Any) -> N
                 "  accept  hosts", "  require verify = recipient\n  accept hosts"
             )
             world.mine.write_configuration(conf)
-            world.mine.reload()
+            await world.mine.reload()
             await world.partner.stop()
             connections: list[asyncio.BaseProtocol] = []
 
@@ -193,7 +193,7 @@ def test_a_program_outside_never_waits_for_lab_time(run: Run, greeted: Any) -> N
             await world.laptop.send(BOB, "under way", settle=False)
             await until(lambda: bool(connections))
             world.nameserver.silent()
-            world.mine.resolver.flush()
+            world.mine.mta.state.resolver.flush()
             client = await greeted(world, source=world.laptop.address)
             codes = await asyncio.wait_for(client.codes(f"MAIL FROM:<{ANN}>", f"RCPT TO:<{BOB}>"), 5)
             assert codes == [250, 451]

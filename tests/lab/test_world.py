@@ -428,7 +428,7 @@ def test_a_broken_configuration_is_refused(network: str, run: Run) -> None:
                 line = 1 + good[: good.index(old)].count("\n")
                 world.mine.write_configuration(good.replace(old, new, 1))
                 with pytest.raises(ConfigurationError, match=words) as caught:
-                    world.mine.reload()
+                    await world.mine.reload()
                 assert str(caught.value).startswith(f"exim.conf, line {line}: "), str(caught.value)
                 assert (await world.laptop.send(BOB)).queue_id, "the old one stays"
             await world.mine.stop()
@@ -451,7 +451,7 @@ def test_new_sessions_see_the_new_configuration(network: str, run: Run) -> None:
             text = text.replace("accept  hosts   = +relay_from_hosts", "deny message = closed today")
             world.mine.write_configuration(text)
             assert (await world.laptop.send(BOB)).queue_id, "not read yet"
-            world.mine.reload()
+            await world.mine.reload()
             assert str(await world.laptop.send(BOB)) == f"{BOB}: 550 closed today"
 
     run(story())
@@ -481,7 +481,7 @@ def test_a_maildir(network: str, run: Run) -> None:
                 "directory = /var/mail/$local_part_data\n  maildir_format",
             )
             world.partner.write_configuration(text)
-            world.partner.reload()
+            await world.partner.reload()
             for number in range(3):
                 await world.laptop.send(BOB, f"number {number}")
             letters = world.partner.mailbox("bob")
@@ -636,7 +636,7 @@ def test_a_reload_listens_on_the_new_ports(network: str, run: Run) -> None:
                 "acl_smtp_rcpt", "daemon_smtp_ports = 587\nacl_smtp_rcpt"
             )
             world.partner.write_configuration(text)
-            world.partner.reload()
+            await world.partner.reload()
             await world.settle()
             with pytest.raises(ConnectionRefusedError):
                 await world.laptop.send("bob@st2.sne21.test", host=world.partner.name)
@@ -695,7 +695,7 @@ def test_the_queue_listing_is_exims(run: Run) -> None:
             (item,) = world.mine.queue
             assert world.mine.queue_listing() == (
                 f" 0m   {item.size} {sent.queue_id} <ann@st11.sne21.test>\n"
-                f"          {BOB}\n        D ann@st11.sne21.test\n"
+                f"          {BOB}\n        D ann@st11.sne21.test\n\n"
             )
             await world.advance(hours=30)
             assert world.mine.queue_listing().startswith("30h ")

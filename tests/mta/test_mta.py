@@ -207,7 +207,7 @@ def test_policy_comes_from_the_file(old: str, new: str, answer: str, because: st
     async def story(world: World) -> None:
         assert old in world.mine.configuration
         world.mine.write_configuration(world.mine.configuration.replace(old, new))
-        world.mine.reload()
+        await world.mine.reload()
         sent = await world.laptop.send(BOB)
         assert answer in str(sent), because
         (event,) = world.journal.where(EventKind.REJECTED)
@@ -224,7 +224,7 @@ def test_a_policy_that_needs_a_silent_nameserver_defers() -> None:
             "  accept  hosts   =", "  require verify = recipient\n  accept hosts ="
         )
         world.mine.write_configuration(conf)
-        world.mine.reload()
+        await world.mine.reload()
         world.nameserver.silent()
         sent = await world.laptop.send(BOB)
         assert "451 Temporary local problem - please try later" in str(sent)  # Exim's words for a deferral

@@ -67,7 +67,7 @@ class CardView(LiveView):
 
     def _ports(self, name: str) -> str:
         host = self.world.hosts.get(name)
-        return "stopped" if host is None or not host.is_running else ", ".join(map(str, host.mta.ports))
+        return "stopped" if host is None or not host.is_running else ", ".join(map(str, host.ports))
 
     def _port_words(self, name: str) -> str:
         ports = self._ports(name)

@@ -1,0 +1,73 @@
+"""When is the next queue run of a real Exim that can find anything to do?
+
+WHY        a daemon with -q15m looks 480 times in five days, and nearly every time all it finds is "retry time not
+           reached". The lab carries out the runs that can change something, at the very instants the daemon would.
+DECIDES    what can change by time alone: a retry time is reached (Exim's own hints database says when), a message
+           becomes older than a retry rule allows, a delay warning is due. Everything else begins with an event, and
+           after an event all is looked at anew. What was not yet tried, or is frozen, is looked at in every run.
+SAFE       whatever was overlooked here: no more than `LONGEST` passes without a run
+STANDARDS  Exim specification, chapters "Retry configuration", "Exim utilities" (exim_dumpdb); option delay_warning
+READ NEXT  exim_engine.py
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta, timezone
+
+from labkit.queue.item import QueueItem
+
+LONGEST = timedelta(hours=2)
+_STAMP = r"\d\d-\w{3}-\d{4} \d\d:\d\d:\d\d"
+_RECORD = re.compile(rf"{_STAMP}  {_STAMP}  ({_STAMP})")  # first failed, last tried, next try
+_RULE = re.compile(r"\b[FGH]\s*,\s*((?:\d+[wdhms])+)")
+_TIME = re.compile(r"(\d+)([wdhms])")
+_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+
+
+def next_due(
+    items: Sequence[QueueItem],
+    retry_times: Iterable[datetime],
+    ages: Sequence[timedelta],
+    now: datetime,
+) -> datetime:
+    """The next instant after `now` at which a queue run may change anything.
+
+    `retry_times` from Exim's hints; `ages` are those at which a message is warned about or given up.
+    """
+    instants = [*retry_times, *(item.received_at + age for item in items for age in ages)]
+    return min((instant for instant in instants if instant > now), default=now + LONGEST)
+
+
+def retry_times(dump: str) -> list[datetime]:
+    """The instants in what `exim_dumpdb SPOOL retry` prints: when each host or address may be tried again."""
+    return [
+        datetime.strptime(stamp, "%d-%b-%Y %H:%M:%S").replace(tzinfo=timezone.utc)
+        for stamp in _RECORD.findall(dump)
+    ]
+
+
+def cutoffs(configuration: str) -> list[timedelta]:
+    """The ages up to which the retry rules of a configuration (as `exim -bP config` prints it) reach."""
+    _, _, section = configuration.partition("begin retry")
+    return [span(text) for text in _RULE.findall(section.partition("\nbegin ")[0])]
+
+
+def warnings(delay_warning: str, until: timedelta) -> list[timedelta]:
+    """The ages at which a warning is sent: those listed, and then again and again after the last interval."""
+    ages = [span(item.strip()) for item in delay_warning.split(":") if item.strip()]
+    ages = [age for age in ages if age]
+    if not ages:
+        return []
+    interval = ages[-1] - (ages[-2] if len(ages) > 1 else timedelta())
+    while interval > timedelta() and ages[-1] < until:
+        ages.append(ages[-1] + interval)
+    return ages
+
+
+def span(text: str) -> timedelta:
+    """A time as Exim writes it: 1h30m. Text that is none gives zero."""
+    return sum(
+        (timedelta(**{_UNITS[unit]: int(number)}) for number, unit in _TIME.findall(text)), timedelta()
+    )

@@ -1,0 +1,167 @@
+"""labkit's own MTA on a host.
+
+READ NEXT  exim_engine.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labkit.eximconf.configuration import read
+from labkit.lab.engine import Engine, NoSuchMessage, NotThisEngine, Output, QueueRun
+from labkit.lab.exim_log import main_log
+from labkit.lab.exim_queue import queue_listing, queue_summary
+from labkit.mail.address import Mailbox
+from labkit.mail.envelope import Envelope
+from labkit.mta.compiled import Compiled, compile_configuration
+from labkit.mta.mta import Mta
+from labkit.net.resolver import Resolver
+from labkit.queue.item import QueueItem
+from labkit.routing.routers import Route, RouteOutcome
+
+if TYPE_CHECKING:
+    from labkit.lab.host import Host
+
+
+class LabkitEngine(Engine):
+    """labkit's MTA, with its parts in reach for those who look inside (`mta`)."""
+
+    name = "labkit"
+
+    def __init__(self, host: Host, queue_interval: timedelta | None) -> None:
+        self._host = host
+        world = host.world
+        self.mta = Mta(
+            name=host.name,
+            addresses=(host.address,),
+            compiled=self._compile(),
+            network=world.network,
+            resolver=Resolver(
+                world.network, host.address, world.scenario.nameserver, world.now, world.agenda.sleep
+            ),
+            accounts=host.accounts,
+            root=host.folder,
+            surroundings=world,
+            queue_interval=queue_interval,
+            threaded=world.network.name == "loopback",
+        )
+
+    def _compile(self) -> Compiled:
+        configuration = read(self._host.configuration, str(self._host.configuration_file.name))
+        return compile_configuration(configuration, self._host.name, (self._host.address,))
+
+    # --- the daemon ---------------------------------------------------------------------------
+
+    @property
+    def is_running(self) -> bool:
+        return self.mta.is_running
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return self.mta.ports
+
+    async def start(self, *, queue_only: bool = False) -> None:
+        await self.reload()
+        await self.mta.start(queue_only=queue_only)
+
+    async def stop(self) -> None:
+        self.mta.stop()
+
+    async def reload(self) -> None:
+        before = self.mta.ports
+        self.mta.reconfigure(self._compile())
+        if self.is_running and self.mta.ports != before:
+            world = self._host.world
+            world.at(world.now(), self.mta.listen_again, f"{self._host.name} listens again")
+
+    def close(self) -> None:
+        self.mta.close()
+
+    async def submit(self, envelope: Envelope, content: bytes, login: str) -> str:
+        return await self.mta.submit(envelope, content, login)
+
+    # --- the queue ----------------------------------------------------------------------------
+
+    @property
+    def queue(self) -> tuple[QueueItem, ...]:
+        return self.mta.queue
+
+    def queue_listing(self) -> str:
+        return queue_listing(self.queue, self._host.world.now())
+
+    def queue_summary(self) -> str:
+        return queue_summary(self.queue_listing())
+
+    async def run_queue(self, run: QueueRun) -> None:
+        await self.mta.run_queue(forced=run.forced, thaws=run.thaws, part=run.domain)
+
+    async def force(self, queue_id: str) -> None:
+        await self.mta.force(queue_id)
+
+    def spool_files(self, queue_id: str) -> tuple[Path, Path] | None:
+        return self.mta.state.spool.files(queue_id)
+
+    # --- looking ------------------------------------------------------------------------------
+
+    async def route(self, address: str) -> Route:
+        return await self.mta.route(Mailbox.parse(address))
+
+    def log(self) -> str:
+        host = self._host
+        return "\n".join(main_log(event for event in host.world.journal if event.host == host.name))
+
+    # --- the command line ---------------------------------------------------------------------
+
+    async def command(self, arguments: Sequence[str], stdin: bytes, login: str) -> Output:
+        option, *rest = arguments or ("",)
+        if option in ("-bp", "-bpc") and not rest:
+            return Output(0, self.queue_listing() if option == "-bp" else f"{len(self.queue)}\n")
+        if option in ("-q", "-qf", "-qff") and not rest:
+            await self.run_queue(QueueRun(forced="f" in option, thaws="ff" in option))
+            return Output(0, "")
+        if option in ("-R", "-Rf", "-Rff") and len(rest) == 1:
+            await self.run_queue(QueueRun(forced="f" in option, thaws="ff" in option, domain=rest[0]))
+            return Output(0, "")
+        if option == "-M" and rest:
+            for queue_id in rest:
+                await self.force(queue_id)
+            return Output(0, "")
+        if option in ("-Mvh", "-Mvb") and len(rest) == 1:
+            return self._spool_text(rest[0], part=0 if option == "-Mvh" else 1)
+        if option == "-bt" and rest:
+            routes = [await self.route(address) for address in rest]
+            worst = max(_STATUS[route.outcome] for route in routes)
+            return Output(worst, "".join(map(routed, routes)))
+        raise NotThisEngine(
+            f"labkit's own MTA does not know `exim {' '.join(arguments)}` yet; it knows -bp, -bpc, -q, -qf, -qff, "
+            '-M, -R, -Mvh, -Mvb and -bt. With `await host.run_on("exim")` the real Exim answers.'
+        )
+
+    def _spool_text(self, queue_id: str, part: int) -> Output:
+        files = self.spool_files(queue_id)
+        if files is None:
+            raise NoSuchMessage(
+                f"no message {queue_id} in the queue of {self._host.name}; see queue_listing()"
+            )
+        return Output(0, files[part].read_text(encoding="utf-8", errors="replace"))
+
+
+_STATUS = {RouteOutcome.ROUTED: 0, RouteOutcome.DEFERRED: 1, RouteOutcome.FAILED: 2}
+
+
+def routed(route: Route) -> str:
+    """A route as `exim -bt` prints it."""
+    words: dict[RouteOutcome, Callable[[], str]] = {
+        RouteOutcome.FAILED: lambda: f"{route.address} is undeliverable: {route.reason}",
+        RouteOutcome.DEFERRED: lambda: f"{route.address} cannot be resolved at this time: {route.reason}",
+    }
+    if route.outcome in words:
+        return words[route.outcome]() + "\n"
+    lines = [str(route.address), f"  router = {route.router}, transport = {route.transport}"]
+    for hop in route.next_hops:
+        preference = "" if hop.preference is None else f" MX={hop.preference}"
+        lines.append(f"  host {hop.host} [{hop.address}]{preference}")
+    return "\n".join(lines) + "\n"
