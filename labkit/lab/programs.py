@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from labkit.lab.private_folder import PREFIX
 from labkit.mail.questions import Account
 from labkit.net.listeners import SilentPort
 from labkit.net.loopback import Loopback
@@ -206,4 +207,4 @@ def _copied(source: Path, target: Path) -> Path:
 
 
 def _is_ours(folder: Path) -> bool:
-    return folder.stat().st_uid == os.geteuid() and folder.name.startswith("labkit-")
+    return folder.stat().st_uid == os.geteuid() and folder.name.startswith(PREFIX)

@@ -9,10 +9,8 @@ READ NEXT  the room teach
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,6 +28,7 @@ from labkit.lab.exims import Exims
 from labkit.lab.host import Host
 from labkit.lab.journal import Journal
 from labkit.lab.laptop import Laptop
+from labkit.lab.private_folder import PrivateFolder
 from labkit.lab.programs import UID, Programs
 from labkit.lab.scenarios import Scenario, neighbours_scenario, partners_scenario
 from labkit.mail.dates import in_words
@@ -86,8 +85,8 @@ class World:
         self.network: Network = Memory(scenario.addresses)  # until start; first, as it may refuse an address
         self.zones = Zones(*(read_zone(text, origin, f"{origin}.zone") for origin, text in scenario.zones))
         self.nameserver = DnsServer(self.zones)
-        self._private = tempfile.TemporaryDirectory(prefix="labkit-") if folder is None else None
-        self.folder = Path(self._private.name if self._private else folder or "").absolute()
+        self._private = PrivateFolder() if folder is None else None
+        self.folder = self._private.path if self._private else Path(folder or "").absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.clock = Clock()
         self.journal = Journal(self.now, self._journal_path())
@@ -227,8 +226,7 @@ class World:
         await self._close_hosts()
         self.journal.close()
         if self._private is not None:
-            with contextlib.suppress(OSError):
-                self._private.cleanup()
+            self._private.remove()
 
     async def __aenter__(self) -> World:
         return await self.start()

@@ -1,0 +1,32 @@
+"""The folder of a world that nobody keeps."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from labkit.lab.private_folder import OWNER, PREFIX, PrivateFolder
+
+
+def test_it_goes_with_its_world_or_with_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
+    for name, owner in {"dead": gone.stdout.decode(), "strange": "x", "living": "1"}.items():
+        (tmp_path / f"{PREFIX}{name}").mkdir()
+        (tmp_path / f"{PREFIX}{name}" / OWNER).write_text(owner)
+    (tmp_path / "of-others").mkdir()
+    one = PrivateFolder()
+    left = {path.name.removeprefix(PREFIX) for path in tmp_path.iterdir()} - {one.path.name.removeprefix(PREFIX)}
+    assert left == {"strange", "living", "of-others"}
+    two = PrivateFolder()
+    assert one.path.is_dir(), "its process is alive"
+    one.remove()
+    one.remove()
+    two.remove()
+    assert not one.path.exists()
