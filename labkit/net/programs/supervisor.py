@@ -65,7 +65,7 @@ class Census:
 
     def __init__(self) -> None:
         self.alive: dict[int, int] = {}  # process to process group
-        self.is_sure = False  # nobody slipped away between the listing and the reading
+        self.is_sure = False  # nobody has ended just now
         self._zombies: set[int] = set()
         self._strangers: set[int] = set()
 
@@ -78,8 +78,6 @@ class Census:
             line = read_process(pid)
             if line is not None:
                 found[pid] = line
-            elif pid not in strangers:
-                self.is_sure = False  # it may have forked after the listing, and then ended
         descends = {0: False, 1: False, os.getpid(): True}
         if not thorough:
             descends.update(dict.fromkeys(strangers, False))
@@ -97,13 +95,22 @@ class Census:
         trail: list[int] = []
         while pid not in descends and pid not in trail:
             trail.append(pid)
-            if pid not in found:  # the parent ended meanwhile, and the child has another one: look again
-                self.is_sure = False
+            if pid not in found:  # the parent ended meanwhile: if it was one of ours, `has_lived` will tell
                 for child in trail[:-1]:
                     del found[child]
                 return
             pid = found[pid][1]
         descends.update(dict.fromkeys(trail, descends.get(pid, False)))
+
+
+def children_ended(pid: int) -> int:
+    """A number that grows with every child that a process has waited for: the memory faults of those (proc(5))."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            line = file.read()
+    except OSError:
+        return -1
+    return int(line[line.rfind(b")") + 2 :].split()[8])
 
 
 def read_process(pid: int) -> tuple[bool, int, int] | None:
@@ -193,9 +200,9 @@ class Supervisor:
         self.jobs: dict[int, Job] = {}  # by process: alive
         self.ended: list[Job] = []  # reaped, and not yet told
         self.census = Census()
-        self.calm = 0  # looks in a row that saw nobody; 2 are silence
-        self.tries = 0
-        self.buried = self.buried_before = 0
+        self.calm = 0  # looks in a row that saw nobody; two are silence
+        self.buried = 0
+        self.ended_before: tuple[int, ...] = ()
         self.next_look = 0.0
         self.waiting: list[int] = []  # who asked for silence
         self.is_watched = self.is_told_busy = False
@@ -271,7 +278,7 @@ class Supervisor:
                     send_signal(-job.pid, signal.SIGKILL) or send_signal(job.pid, signal.SIGKILL)
         elif do == "idle":
             self.waiting.append(order["id"])
-            self.calm = self.tries = 0
+            self.calm = 0
             self.next_look = 0.0
         elif do == "forget":
             self.waiting = [other for other in self.waiting if other != number]
@@ -425,7 +432,7 @@ class Supervisor:
     def is_busy(self) -> bool | None:
         """Is any descendant at work besides the daemons? None: another look is needed to be sure."""
         if any(not job.keeps_running for job in [*self.jobs.values(), *self.ended]):
-            self.calm = self.tries = 0
+            self.calm = 0
             return True
         if not self.jobs:  # no daemons: then the kernel knows
             try:
@@ -434,22 +441,19 @@ class Supervisor:
                 return False
             if is_busy:
                 return True
-        if self.calm == 0:
-            self.buried_before = self.buried
-        self.census.look(thorough=self.calm == 1)
+        self.census.look(thorough=self.calm > 0)
         self.reap()
         if self.census.alive.keys() - self.jobs.keys():
-            self.calm = self.tries = 0
-            return True
-        if self.buried != self.buried_before:  # somebody ended meanwhile, and may have forked before
             self.calm = 0
-        elif self.calm == 0:
-            self.calm = 1
-        elif self.calm == 1:  # a fork can slip through one look, between the listing and the reading
-            self.tries += 1
-            if self.census.is_sure or self.tries >= 5:  # where strangers come and go no look is quite sure
-                self.calm = 2
-        return False if self.calm == 2 else None
+            return True
+        # A look takes time, and a message may wander meanwhile from one daemon's child, which ends, to another's, which
+        # was not there yet. So two looks must find nobody, and nobody may have ended from the one to the other.
+        ended = (self.buried, *map(children_ended, self.jobs))
+        if ended != self.ended_before or not self.census.is_sure:
+            self.calm = 0
+        self.ended_before = ended
+        self.calm += 1
+        return False if self.calm > 1 else None
 
 
 def given_bytes(data: bytes) -> int:
