@@ -135,7 +135,7 @@ class Session:
             qualify_domain=compiled.qualify_domain,
             enforce_sync=compiled.configuration.main.flag("smtp_enforce_sync"),
             on_line=self._heard,
-            on_refused=lambda envelope, refusal: self._note_refusal(envelope.sender, None, refusal),
+            on_refused=lambda envelope, refusal, why: self._note_refusal(envelope.sender, None, refusal, why),
         )
 
     def answer(self, decision: Decision, decide: Decide) -> None:
@@ -177,7 +177,7 @@ class Session:
             self._note_refusal(sender, str(decision.forward_path), refusal)
         decide(refusal or acceptance)
 
-    def _note_refusal(self, sender: str, recipient: str | None, refusal: Reply) -> None:
+    def _note_refusal(self, sender: str, recipient: str | None, refusal: Reply, why: str = "") -> None:
         self.state.note(
             EventKind.REJECTED,
             sender=sender,
@@ -185,7 +185,7 @@ class Session:
             remote_host=self.machine.helo_name,
             remote_address=self.peer.address,
             code=refusal.code,
-            text=refusal.text,
+            text=why or refusal.text,
         )
 
     def _take(self, received: MessageReceived, decide: Decide) -> None:

@@ -71,7 +71,7 @@ class Server:
         qualify_domain: str = "",
         enforce_sync: bool = True,
         on_line: Listener | None = None,
-        on_refused: Callable[[Envelope, Reply], None] | None = None,
+        on_refused: Callable[[Envelope, Reply, str], None] | None = None,
     ) -> None:
         self.host_name = host_name
         self.qualify_domain = qualify_domain or host_name
@@ -287,7 +287,6 @@ class Server:
                 self._refuse_error(_may_not_follow(argument, name, rest))
                 return
         if size is not None and size > self.limits.message_size:
-            self._refused(Envelope(mailbox, ()), reply.MESSAGE_TOO_BIG)
             self._say(reply.MESSAGE_TOO_BIG, self.state)
             return
 
@@ -406,7 +405,12 @@ class Server:
         envelope = Envelope(self._reverse_path, tuple(self._forward_paths))
         self._hear(f"({self._content_octets + len(content)} octets of message, then a dot)")
         if self._too_big or len(content) > self.limits.message_size:
-            return self._refuse_message(envelope, reply.MESSAGE_TOO_BIG)
+            octets = self._content_octets + len(content)
+            return self._refuse_message(
+                envelope,
+                reply.MESSAGE_TOO_BIG,
+                f"message too big: read={octets} max={self.limits.message_size}",
+            )
         if header_exceeds(content, self.limits.header_size):
             return self._refuse_message(envelope, reply.HEADER_TOO_LONG)
         content = defuse_bare_line_ends(undo_dots(content))
@@ -418,15 +422,12 @@ class Server:
         self._stop_at(received, self._end_of_message)
         return True
 
-    def _refuse_message(self, envelope: Envelope, refusal: Reply) -> bool:
-        self._refused(envelope, refusal)
+    def _refuse_message(self, envelope: Envelope, refusal: Reply, why: str = "") -> bool:
+        """Refuse by ourselves, asking nobody, but telling; `why` if the log has other words than the reply."""
+        if self.on_refused is not None:
+            self.on_refused(envelope, refusal, why or refusal.text)
         self._end_of_message(refusal)
         return True
-
-    def _refused(self, envelope: Envelope, refusal: Reply) -> None:
-        """Tell the owner of a message that this machine refuses by itself, asking nobody."""
-        if self.on_refused is not None:
-            self.on_refused(envelope, refusal)
 
     def _end_of_message(self, answer: Reply | None) -> None:
         assert answer is not None

@@ -22,7 +22,9 @@ def test_it_goes_with_its_world_or_with_the_next_one(tmp_path: Path, monkeypatch
         (tmp_path / f"{PREFIX}{name}" / OWNER).write_text(owner)
     (tmp_path / "of-others").mkdir()
     one = PrivateFolder()
-    left = {path.name.removeprefix(PREFIX) for path in tmp_path.iterdir()} - {one.path.name.removeprefix(PREFIX)}
+    left = {path.name.removeprefix(PREFIX) for path in tmp_path.iterdir()} - {
+        one.path.name.removeprefix(PREFIX)
+    }
     assert left == {"strange", "living", "of-others"}
     two = PrivateFolder()
     assert one.path.is_dir(), "its process is alive"
