@@ -513,6 +513,7 @@ def test_udp_and_tcp(network: Network, nameserver: DnsServer) -> None:
         (b"\x00\x05hello", "shorter than a header"),
         (framed(query("x.wild.a.test", "MX")), "silence: for a host of the lab the connection ends at once"),
     ],
+    ids=["empty", "short", "silent"],  # a query has a random number
 )
 def test_tcp_that_ends(network: Network, nameserver: DnsServer, says: bytes, because: str) -> None:
     async def story() -> None:

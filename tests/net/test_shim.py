@@ -441,7 +441,9 @@ def test_where_nobody_speaks_smtp_nothing_is_said(in_lab: InLab, probe: Path) ->
         return await from_plain(lab, 465)
 
     async def inside(lab: Lab) -> None:
-        (await lab.network.connect(LAPTOP, MX, 465, asyncio.Protocol)).close()
+        call = await lab.network.connect(LAPTOP, MX, 465, asyncio.Protocol)
+        await asyncio.sleep(0.2)  # who has hung up before he is looked at is nobody
+        call.close()
 
     _, told = in_lab(lambda lab: called(lab, probe, "tcp bind=0.0.0.0:465 listen accept", plain, inside))
     assert told[0] == b""
