@@ -265,6 +265,22 @@ def test_time_does_not_go_on_while_somebody_outside_talks_to_an_exim(run: Run) -
     run(story())
 
 
+def test_silence_is_a_timeout_for_an_exim_too(run: Run) -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            world.network.silence(world.partner.address, 25)
+            began = time.monotonic()
+            await world.laptop.send(BOB, "Later", "x")
+            assert time.monotonic() - began < 6, "patience is short, and real"
+            (deferred,) = world.journal.where(EventKind.DEFERRED)
+            assert deferred.text == "Connection timed out"
+            world.network.silence(world.partner.address, 25, on=False)
+            await world.mine.run_queue(forced=True)
+            assert len(world.partner.mailbox("bob")) == 1
+
+    run(story())
+
+
 # --- what comes from outside ---
 
 
