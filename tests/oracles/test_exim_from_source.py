@@ -25,29 +25,29 @@ from typing import Any
 import pytest
 
 from labkit.net.programs import exim_source
+from labkit.net.programs.exim_build import Built, build, missing_packages
 from labkit.net.programs.exim_found import InstalledExim, find_exim
-from labkit.net.programs.exim_source import (
+from labkit.net.programs.exim_options import (
     CAPABILITIES,
+    capabilities,
+    local_makefile,
+    read_makefile,
+    student_options,
+    write_local_makefile,
+)
+from labkit.net.programs.exim_source import (
     RECORD,
     RELEASE_KEYS,
     BuildFailed,
-    Built,
     Sources,
     SourcesMissing,
     UnsafeArchive,
-    build,
-    capabilities,
     fetch_sources,
     find_sources,
     known_holes,
-    local_makefile,
-    missing_packages,
-    read_makefile,
-    student_options,
     unpack,
     upstream_keys,
     verify_sources,
-    write_local_makefile,
 )
 from labkit.net.programs.openpgp import Cause, Outcome, verify
 
