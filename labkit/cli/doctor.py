@@ -8,6 +8,7 @@ READ NEXT  lint.py
 from __future__ import annotations
 
 import shutil
+import subprocess
 
 from labkit.net.network import LoopbackUnavailable
 from labkit.net.port_base import claim_base
@@ -25,10 +26,27 @@ PROGRAMS = {  # and the package of Debian and Ubuntu that has it
 
 def doctor() -> int:
     """Say what was found. Returns 0 if everything was, else 1."""
-    findings = [_network(), _exim(), _shim(), *(_program(name) for name in PROGRAMS)]
+    findings = [_network(), _exim(), _shim(), *map(_program, PROGRAMS), *map(_module, MODULES)]
     for is_well, words in findings:
         print(f"{'ok     ' if is_well else 'missing'}  {words}")
     return 0 if all(is_well for is_well, _ in findings) else 1
+
+
+MODULES = {  # of Perl, for swaks
+    "Net::SSLeay": ("swaks with TLS", "libnet-ssleay-perl"),
+    "Net::DNS": ("swaks that looks up MX records", "libnet-dns-perl"),
+}
+
+
+def _module(name: str) -> tuple[bool, str]:
+    use, package = MODULES[name]
+    perl = shutil.which("perl")
+    if (
+        perl is None
+        or subprocess.run([perl, f"-M{name}", "-e", "1"], capture_output=True, check=False).returncode
+    ):
+        return False, f"{use}: on Debian and Ubuntu: sudo apt-get install {package}"
+    return True, f"{use}: Perl has {name}"
 
 
 def _network() -> tuple[bool, str]:

@@ -14,10 +14,11 @@ import shutil
 import stat
 import struct
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from labkit.lab.doorplate import Doorplate, Machine, plate_folders, read_doorplates
+from labkit.lab.doorplate import Doorplate, Machine, is_ours, plate_folders, read_doorplates
 from labkit.net.programs.labnet import lab_environment
 from labkit.net.programs.shim import ShimUnavailable, build_shim
 
@@ -31,6 +32,17 @@ KEPT_AWAY = {
     "In the lab: await host.exim('-bp'), or host.log()",
     "exinext": "it reads this machine's configuration. In the lab: exim_dumpdb, or await host.exim('-brt', ADDRESS)",
 }
+
+
+_NO_DAEMON = """\
+for word in "$@"; do
+    case $word in -bd* | -bw* | -q*[0-9]* | -inetd)
+        echo "exim $word: the lab starts and stops this host's daemon, and runs its queue in lab time:" >&2
+        echo "await host.start(), host.stop(), host.reload() in the notebook" >&2
+        exit 1 ;;
+    esac
+done
+"""
 
 
 class CannotRun(RuntimeError):
@@ -52,6 +64,8 @@ def run(arguments: Sequence[str]) -> int:
         environment = life_on(machine)
         program = find_program(words[0], environment["PATH"])
         sys.stdout.flush()
+        if machine.disk and place is not None:
+            os.chdir(machine.disk)  # the host's own files
         os.execve(program, words, environment)
     except (CannotRun, ShimUnavailable) as problem:
         print(f"labkit run: {problem}", file=sys.stderr)
@@ -87,20 +101,29 @@ def life_on(machine: Machine, environment: Mapping[str, str] = os.environ) -> di
         login=machine.login,
     )
     tools = _tools(machine)
+    disk = Path(machine.disk) if machine.disk else None
     path = os.pathsep.join(
         [str(tools), str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
     )
-    return {**environment, **shim, "PATH": path, "USER": machine.login, "LOGNAME": machine.login, "TZ": "UTC"}
+    life = {**environment, **shim, "PATH": path, "USER": machine.login, "LOGNAME": machine.login, "TZ": "UTC"}
+    return life if disk is None else {**life, "HOME": str(disk / "home" / machine.login)}
 
 
 def _tools(machine: Machine) -> Path:
     """A folder that comes first on PATH: the host's own exim, and a word for what must not be run here."""
     folder = Path(machine.labnet).with_suffix(".bin")  # beside what the world keeps for programs
+    for place in (folder.parent.parent, folder.parent, Path(machine.labnet)):
+        if not place.exists() or not is_ours(place):
+            raise CannotRun(
+                f"the world's folder {folder.parent} is gone or somebody else's: start the world again"
+            )
     folder.mkdir(exist_ok=True)
+    if not is_ours(folder):
+        raise CannotRun(f"{folder} is somebody else's")
     scripts = {name: f'echo "{name}: not in the lab: {why}" >&2\nexit 1\n' for name, why in KEPT_AWAY.items()}
     if machine.exim:
         command = " ".join(f"'{word}'" for word in machine.exim)
-        scripts |= dict.fromkeys(("exim", "exim4", "sendmail"), f'exec {command} "$@"\n')
+        scripts |= dict.fromkeys(("exim", "exim4", "sendmail"), f'{_NO_DAEMON}exec {command} "$@"\n')
         scripts["mailq"] = f"exec {command} -bp\n"
     else:
         why = f"no real Exim runs on {machine.name}: choose a host that has one with --at"
@@ -109,9 +132,11 @@ def _tools(machine: Machine) -> Path:
         }
     for name, text in scripts.items():
         script = folder / name
-        if not script.exists():
-            script.write_text(f"#!/bin/sh\n{text}", encoding="utf-8")
-            script.chmod(0o755)
+        handle, fresh = tempfile.mkstemp(dir=folder)
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\n{text}")
+        os.chmod(fresh, 0o755)
+        os.replace(fresh, script)
     return folder
 
 

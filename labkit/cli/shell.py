@@ -29,13 +29,14 @@ def shell(arguments: Sequence[str] = ()) -> int:
     environment["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
     )
+    disk: str | None = None
     plates = read_doorplates(*plate_folders())
     if not plates:
         print(NO_WORLD)
     else:
         try:
             machine = choose(plates, arguments[1] if arguments else None)
-            environment = life_on(machine)
+            environment, disk = life_on(machine), machine.disk or None
             print(inside(plates[0], machine))
         except ShimUnavailable as problem:
             print(f"{problem}\n\n{outside(plates[0])}")
@@ -45,7 +46,7 @@ def shell(arguments: Sequence[str] = ()) -> int:
     sys.stdout.flush()
     program = environment.get("SHELL") or "/bin/sh"
     try:
-        return subprocess.run([program], env=environment, check=False).returncode
+        return subprocess.run([program], env=environment, cwd=disk, check=False).returncode
     except OSError as problem:
         print(
             f"labkit shell: cannot start {program}: {problem.strerror}; set SHELL to your shell",
@@ -70,6 +71,8 @@ def inside(plate: Doorplate, machine: Machine) -> str:
             f"  nc -C {mail.name} 25",
             f"  swaks --server {mail.name} --to somebody",
         ]
+    if machine.disk:
+        lines += ["", f"Its disk is {machine.disk}: etc, home, var are there, and you are in it."]
     return "\n".join([*lines, "", "Leave with exit."])
 
 

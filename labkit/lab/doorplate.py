@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+LARGEST_PLATE = 1_000_000  # octets
 KEPT = Path(".lab")  # in the student's working copy: what outlives a world
 
 
@@ -34,7 +36,8 @@ class Machine:
     """A host or laptop on which a program can be run.
 
     `real_address` is where its calls really come from; `labnet` the file that puts a program there, `login` who sits
-    there; `exim` the command line of the host's Exim, empty where none runs.
+    there; `disk` the folder that is its disk (empty for a laptop); `exim` the command line of the host's Exim, empty
+    where none runs.
     """
 
     name: str
@@ -43,14 +46,19 @@ class Machine:
     real_address: str
     labnet: str
     login: str
+    disk: str = ""
     exim: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Doorplate:
-    """A running world, for people and programs outside of it. The first machine is the student's laptop."""
+    """A running world, for people and programs outside of it. The first machine is the student's laptop.
+
+    `pid` and `began` are those of its kernel.
+    """
 
     pid: int
+    began: str
     title: str
     doors: tuple[Door, ...]
     machines: tuple[Machine, ...]
@@ -76,62 +84,98 @@ def _runtime_folder() -> Path:
 
 
 def _own_folder() -> Path:
-    """The folder for a new plate. Raises OSError if it is somebody else's."""
+    """The folder for a new plate. Raises OSError if somebody else can write there."""
     if KEPT.is_dir():
-        return KEPT.absolute()
-    folder = _runtime_folder()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if hasattr(os, "getuid") and folder.lstat().st_uid != os.getuid():
+        folder = KEPT.absolute()
+    else:
+        folder = _runtime_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not is_ours(folder):
         raise PermissionError(f"{folder} belongs to somebody else")
     return folder
 
 
-def write_doorplate(title: str, doors: Sequence[Door], machines: Sequence[Machine]) -> Path:
-    """Write the doorplate of a world of this process; returns the file, to be removed when the world stops.
+def is_ours(path: Path) -> bool:
+    """True for a file or folder, no link, that only we (or root) can have made or changed."""
+    if not hasattr(os, "getuid"):
+        return True
+    found = path.lstat()
+    return (
+        found.st_uid in (os.getuid(), 0)
+        and not stat.S_ISLNK(found.st_mode)
+        and not found.st_mode & stat.S_IWOTH
+    )
 
-    Raises OSError.
+
+def write_doorplate(
+    title: str, doors: Sequence[Door], machines: Sequence[Machine], path: Path | None = None
+) -> Path:
+    """Write the doorplate of a world of this process, or write the one at `path` anew.
+
+    Returns the file, to be removed when the world stops. Raises OSError.
     """
-    folder = _own_folder()
+    place = path or _free_place(_own_folder())
+    plate = Doorplate(os.getpid(), began(os.getpid()), title, tuple(doors), tuple(machines))
+    handle, fresh = tempfile.mkstemp(prefix=".world-", dir=place.parent)
+    with open(handle, "w", encoding="utf-8") as file:
+        json.dump(asdict(plate), file, indent=1)
+    os.replace(fresh, place)
+    return place
+
+
+def _free_place(folder: Path) -> Path:
     number = 1
-    while (path := folder / f"world-{os.getpid()}-{number}.json").exists():
+    while (place := folder / f"world-{os.getpid()}-{number}.json").exists():
         number += 1
-    plate = Doorplate(os.getpid(), title, tuple(doors), tuple(machines))
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(asdict(plate), indent=1), encoding="utf-8")
-    os.replace(fresh, path)
-    return path
+    return place
 
 
 def read_doorplates(*folders: Path) -> list[Doorplate]:
     """The worlds that run now: those of the first folder, newest first, and so on.
 
-    Plates of kernels that are gone are removed.
+    Plates of kernels that are gone are removed. What somebody else can have put there is passed over: a plate names
+    what we load into our programs.
     """
     found: list[tuple[int, int, Doorplate]] = []
-    plates = [(place, path) for place, folder in enumerate(folders) for path in folder.glob("world-*.json")]
-    for place, path in plates:
-        try:
-            written = path.stat()
-            if hasattr(os, "getuid") and written.st_uid not in (os.getuid(), 0):
-                continue  # it names programs that we would run
-            known = json.loads(path.read_text(encoding="utf-8"))
-            doors = tuple(Door(**door) for door in known["doors"])
-            machines = tuple(Machine(**{**each, "exim": tuple(each["exim"])}) for each in known["machines"])
-            plate = Doorplate(int(known["pid"]), str(known["title"]), doors, machines)
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if _is_alive(plate.pid):
-            found.append((place, -written.st_mtime_ns, plate))
-        else:
-            path.unlink(missing_ok=True)
+    for place, folder in enumerate(folders):
+        for path in folder.glob("world-*.json"):
+            try:
+                if not is_ours(folder) or not is_ours(path) or path.lstat().st_size > LARGEST_PLATE:
+                    continue
+                if not stat.S_ISREG(path.lstat().st_mode):
+                    continue
+                written, plate = path.lstat(), _plate(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            if began(plate.pid) == plate.began:
+                found.append((place, -written.st_mtime_ns, plate))
+            else:
+                path.unlink(missing_ok=True)
     return [plate for _, _, plate in sorted(found, key=lambda row: row[:2])]
+
+
+def _plate(text: str) -> Doorplate:
+    known = json.loads(text)
+    doors = tuple(Door(**door) for door in known["doors"])
+    machines = tuple(Machine(**{**each, "exim": tuple(each["exim"])}) for each in known["machines"])
+    return Doorplate(int(known["pid"]), str(known["began"]), str(known["title"]), doors, machines)
+
+
+def began(pid: int) -> str:
+    """When a process began, as the kernel counts it: a number may be given out again. "" if there is none.
+
+    Where there is no /proc, nothing more is known than that it lives.
+    """
+    try:
+        line = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return "" if Path("/proc/self/stat").exists() or not _is_alive(pid) else "alive"
+    return line[line.rfind(b")") + 2 :].split()[19].decode("ascii")
 
 
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except OSError:
         return False
-    except PermissionError:
-        return True
     return True

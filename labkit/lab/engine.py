@@ -8,6 +8,7 @@ READ NEXT  labkit_engine.py, exim_engine.py
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from labkit.queue.item import QueueItem
 from labkit.routing.routers import Route
 
 ENGINES = ("labkit", "exim")
+STARTS_A_DAEMON = re.compile(r"-bd\w*|-bw.*|-q[A-Za-z]*\d\w*|-inetd")  # of Exim's options
 
 
 class NoSuchMessage(SaidPlainly, KeyError):

@@ -11,7 +11,7 @@ READ NEXT  exim_engine.py
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,10 @@ FORCED = (
 )  # fmt: skip
 DISK = ("etc", "home", "opt", "root", "run", "srv", "tmp", "var")  # absolute paths there are the host's own
 
-_PATH = re.compile(rf"(?<![\w.$}}/])/(?=(?:{'|'.join(DISK)})/)")
+_PATH = re.compile(rf"(?<![\w.$}}/^])/(?=(?:{'|'.join(DISK)})(?:/|[\s:;,)}}\"']|$))")  # a regex begins with ^
 _FORCED = re.compile(rf"\s*(?:hide\s+)?(?:{'|'.join(FORCED)})\s*=")
 _FLAG = re.compile(r"\s*(?:no_|not_)?deliver_drop_privilege\s*$")
-_INCLUDE = re.compile(r"\s*\.include(?:_if_exists)?\s+(?P<path>\S+)")
+_INCLUDE = re.compile(r'\s*\.include(?:_if_exists)?\s+"?(?P<path>[^\s"]+)')
 _SETTING = re.compile(r"(?:hide\s+)?(?:no_|not_)?([a-z][a-z0-9_]*)\s*(?:=|$)")
 _CONTINUED = re.compile(r"\\[ \t]*$")
 
@@ -43,8 +43,13 @@ class Change:
         return f"{self.file}, line {self.line}\n- {self.written}\n+ {self.read}"
 
 
-def copy_of(text: str, file: str, folder: Path) -> tuple[str, list[Change]]:
-    """The host's configuration `file` as Exim reads it, and the lines that differ. `folder` is the host's disk."""
+def copy_of(
+    text: str, file: str, folder: Path, include: Callable[[str], str] = lambda name: name
+) -> tuple[str, list[Change]]:
+    """The host's configuration `file` as Exim reads it, and the lines that differ.
+
+    `folder` is the host's disk; `include` gives, for a file there, the one to be read in its place.
+    """
     lines, changes = [], []
     for number, (written, is_forced) in enumerate(_marked(text), start=1):
         if written.lstrip().startswith("#"):
@@ -54,7 +59,9 @@ def copy_of(text: str, file: str, folder: Path) -> tuple[str, list[Change]]:
                 "\\", "/"
             )  # a comment is never continued, but looks so
         else:
-            read = _PATH.sub(f"{folder}/".replace("\\", r"\\"), written)
+            read = _PATH.sub(f"{folder}/", written)
+            if found := _INCLUDE.match(read):
+                read = read[: found.start("path")] + include(found["path"]) + read[found.end("path") :]
         if read != written:
             changes.append(Change(file, number, written, read))
         lines.append(read)
@@ -70,11 +77,6 @@ def _marked(text: str) -> Iterator[tuple[str, bool]]:
         yield line, is_forced
         is_comment = line.lstrip().startswith("#")
         is_continued = is_continued if is_comment else bool(_CONTINUED.search(line))
-
-
-def included(text: str) -> list[str]:
-    """The files that a configuration includes, as it names them; those named by a macro are not among them."""
-    return [found["path"] for line in text.split("\n") if (found := _INCLUDE.match(line))]
 
 
 def main_settings(flattened: str) -> frozenset[str]:
@@ -99,7 +101,7 @@ def lab_settings(
         "deliver_drop_privilege": "true",  # never tries to become another user
         "spool_directory": folder / "var/spool/exim",
         "log_file_path": folder / "var/log/exim/%slog",
-        "pid_file_path": folder / "run/exim.pid",
+        "pid_file_path": folder / "var/spool/exim/exim-daemon.pid",
     }
     defaults = {
         "keep_environment": "",

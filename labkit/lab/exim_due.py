@@ -18,7 +18,7 @@ from datetime import datetime, timedelta, timezone
 
 from labkit.queue.item import QueueItem
 
-LONGEST = timedelta(hours=2)
+LONGEST = timedelta(hours=6)
 _STAMP = r"\d\d-\w{3}-\d{4} \d\d:\d\d:\d\d"
 _RECORD = re.compile(rf"{_STAMP}  {_STAMP}  ({_STAMP})")  # first failed, last tried, next try
 _RULE = re.compile(r"\b[FGH]\s*,\s*((?:\d+[wdhms])+)")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import signal
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -20,8 +21,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.eximconf.reader import ConfigurationError, Place
-from labkit.lab.engine import CommandFailed, Engine, NoSuchMessage, Output, QueueRun
-from labkit.lab.exim_configuration import Change, copy_of, included, lab_settings, main_settings
+from labkit.lab.engine import (
+    STARTS_A_DAEMON,
+    CommandFailed,
+    Engine,
+    NoSuchMessage,
+    NotThisEngine,
+    Output,
+    QueueRun,
+)
+from labkit.lab.exim_configuration import Change, copy_of, lab_settings, main_settings
 from labkit.lab.exim_due import LONGEST, cutoffs, next_due, retry_times, warnings
 from labkit.lab.exim_facts import Fact, fact_in
 from labkit.lab.exim_queue import queue_summary
@@ -43,6 +52,9 @@ if TYPE_CHECKING:
     from labkit.lab.host import Host
 
 DAEMON = "exim"  # the account that runs the daemon
+KEPT_COPIES = 2  # of a configuration: a process that runs may still read the former
+MOST_INCLUDES = 200
+LONGEST_FOLDER = 140  # characters: Exim's log_file_path may have 200
 HEARS = 0.1  # seconds of real time within which a daemon that waits acts on a signal
 START = 10.0  # seconds of real time within which a daemon listens; it takes a twentieth of one
 SERVICES = {"smtp": 25, "smtps": 465, "submissions": 465, "ssmtp": 465, "submission": 587}
@@ -68,6 +80,7 @@ class EximEngine(Engine):
         self.installed: InstalledExim | None = None  # known from the first start on
         self.changes: tuple[Change, ...] = ()  # where Exim reads something else than the host's file says
         self._binary = Path()
+        self._shown: dict[str, str] = {}  # the copies of included files, and what they are copies of
         self._daemon: Daemon | None = None
         self._queue_only = False
         self._started = host.world.now()
@@ -78,7 +91,9 @@ class EximEngine(Engine):
         self._ages: list[timedelta] = []
         self._ports: tuple[int, ...] = (25,)
         self._log = host.folder / "var/log/exim/mainlog"
-        self._heard = self._log.stat().st_size if self._log.exists() else 0
+        self._heard = self._log_number = 0
+        if self._log.is_file():  # what an earlier life wrote is in the journal already
+            self._heard, self._log_number = self._log.stat().st_size, self._log.stat().st_ino
 
     # --- making it ready ----------------------------------------------------------------------
 
@@ -96,6 +111,10 @@ class EximEngine(Engine):
         )
         return (*become, str(self._binary), "-C", str(self.configuration))
 
+    async def expect_program(self) -> None:
+        """Raise EximMissing if there is no such Exim."""
+        await self._programs.exim(self._host.exim_program)
+
     async def _prepare(self) -> None:
         """Write what Exim reads. Raises ConfigurationError, EximMissing, ShimUnavailable."""
         host, folder = self._host, self._host.folder
@@ -104,15 +123,17 @@ class EximEngine(Engine):
                 f"Exim's configuration cannot name the folder {folder}: give the world one whose path has only "
                 "letters, digits and ._+-"
             )
+        if len(str(folder)) > LONGEST_FOLDER:
+            raise ValueError(f"Exim cannot use a path as long as {folder}: give the world a shorter folder")
         self.installed, self._binary = await self._programs.exim(host.exim_program)
         for name in (*FOLDERS, *(account.home.lstrip("/") for account in host.accounts.values())):
             (folder / name).mkdir(parents=True, exist_ok=True)
         self._write_accounts()
         self._labnet = self._programs.introduce(host.name, host.accounts, folder, ticks=True)
         self._environment = await self._env(DAEMON)
-        copy = self._write_copies()
+        draft, changes = self._write_copies()
         self._programs.hand_over(folder)
-        flattened = await self._exim("-C", copy, "-bP", "config")
+        flattened = await self._exim("-C", draft / "host.conf", "-bP", "config")
         self._expect(flattened)
         uid = self._programs.user or (os.getuid(), os.getgid())
         text = lab_settings(
@@ -121,11 +142,11 @@ class EximEngine(Engine):
             gid=uid[1],
             folder=folder,
             is_set=main_settings(flattened.text),
-            configuration=copy,
+            configuration=draft / "host.conf",
         )
-        self.configuration.write_text(text, encoding="utf-8")
-        asked = await self.command(
-            ("-bP", "local_interfaces", "daemon_smtp_ports", "delay_warning"), b"", DAEMON
+        replace(draft / "exim.conf", text)
+        asked = await self._exim(
+            "-C", draft / "exim.conf", "-bP", "local_interfaces", "daemon_smtp_ports", "delay_warning"
         )
         self._expect(asked)
         values = dict(line.partition(" = ")[::2] for line in asked.text.split("\n"))
@@ -135,49 +156,60 @@ class EximEngine(Engine):
             *given_up,
             *warnings(values.get("delay_warning", ""), max(given_up, default=timedelta())),
         ]
-        ports = re.split(r"\s*:\s*", values.get("daemon_smtp_ports", "smtp").strip())
+        ports = listed(values.get("daemon_smtp_ports") or "smtp")
         self._ports = tuple(
-            SERVICES.get(port) or int(port) for port in ports if port in SERVICES or port.isdigit()
+            SERVICES.get(port) or int(port) for port in ports if port in SERVICES or port.isdecimal()
         )
-
-    def _write_copies(self) -> Path:
-        """Copy the host's file, and what it includes, as Exim is to read them."""
-        host, changes = self._host, list[Change]()
-        folder = host.folder / "run"
-
-        def write(source: Path, shown: str, target: Path, depth: int = 0) -> None:
-            text, differing = copy_of(
-                source.read_text(encoding="utf-8", errors="surrogateescape"), shown, host.folder
-            )
-            changes.extend(differing)
-            for number, name in enumerate(included(text), start=1):
-                wanted = Path(name)
-                if depth < 20 and wanted.is_relative_to(host.folder) and wanted.is_file():
-                    inner = folder / f"{target.stem}-{number}.conf"
-                    write(wanted, f"/{wanted.relative_to(host.folder)}", inner, depth + 1)
-                    text = text.replace(name, str(inner))
-            target.write_text(text, encoding="utf-8", errors="surrogateescape")
-
-        copy = folder / "host.conf"
-        write(host.configuration_file, host.configuration_file.name, copy)
+        replace(self.configuration, text)  # only now, and in one step: Exim may read it at any moment
         self.changes = tuple(changes)
-        return copy
+        for old in sorted(draft.parent.glob("[0-9]*"), key=lambda path: int(path.name))[:-KEPT_COPIES]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _write_copies(self) -> tuple[Path, list[Change]]:
+        """Copy the host's file, and what it includes, as Exim is to read them, into a new folder of run/."""
+        host, changes = self._host, list[Change]()
+        numbers = [int(path.name) for path in host.path("/run").glob("[0-9]*") if path.name.isdecimal()]
+        draft = host.path("/run") / str(max(numbers, default=0) + 1)
+        draft.mkdir()
+        copies: dict[Path, Path] = {}
+
+        def copied(source: Path, shown: str, target: Path) -> None:
+            copies[source] = target
+            with source.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+                text, differing = copy_of(file.read(), shown, host.folder, included)
+            changes.extend(differing)
+            replace(target, text)
+
+        def included(name: str) -> str:
+            """The name of the copy of a file on the host's disk; other names are Exim's to judge."""
+            wanted = Path(name)
+            if wanted.is_relative_to(host.folder) and wanted.is_file() and len(copies) < MOST_INCLUDES:
+                if wanted not in copies:
+                    copied(
+                        wanted, f"/{wanted.relative_to(host.folder)}", draft / f"{len(copies)}-{wanted.name}"
+                    )
+                return str(copies[wanted])
+            return name
+
+        copied(host.configuration_file, host.configuration_file.name, draft / "host.conf")
+        self._shown = {
+            target.name: f"/{source.relative_to(host.folder)}" for source, target in copies.items()
+        }
+        return draft, changes
 
     def _write_accounts(self) -> None:
         """Where a configuration looks into /etc/passwd it finds the host's accounts; /etc/aliases is there, too."""
         aliases = self._host.path("/etc/aliases")
         if not aliases.exists():
-            aliases.write_text("# name: address, address, ...\n", encoding="ascii")
+            replace(aliases, "# name: address, address, ...\n")
         lines = [
             f"{account.name}:x:1000:1000::{account.home}:/bin/sh\n"
             for account in self._host.accounts.values()
         ]
-        (self._host.folder / "etc/passwd").write_text("".join(lines), encoding="ascii")
+        replace(self._host.path("/etc/passwd"), "".join(lines))
 
     def _expect_own_address(self, interfaces: str) -> None:
-        separator = interfaces[1] if interfaces.startswith("<") else ":"
-        items = [item.strip() for item in interfaces.removeprefix(f"<{separator}").split(separator)]
-        for name in map(interface_address, filter(None, items)):
+        for name in map(interface_address, listed(interfaces)):
             if name not in (self._host.address, *_ANYWHERE):
                 raise ConfigurationError(
                     Place(self._host.configuration_file.name, self._line_of("local_interfaces")),
@@ -200,8 +232,9 @@ class EximEngine(Engine):
         name, line = self._host.configuration_file.name, 1
         if found and found["line"]:
             line = int(found["line"])
-            if not found["file"].endswith("run/host.conf"):  # in a file that it includes
-                name = found["file"]
+            file = Path(found["file"]).name
+            if file != "host.conf":  # in a file that it includes
+                name = self._shown.get(file, found["file"])
         elif driver := _DRIVER.match(words):
             line = self._line_of(f"{driver['name']}:")
         raise ConfigurationError(
@@ -346,7 +379,11 @@ class EximEngine(Engine):
         async def run() -> None:
             self._next_run = None
             if ids := waiting(self._spool):
-                await self.command(("-q",), b"", DAEMON)
+                output = await self.command(("-q",), b"", DAEMON)
+                if output.status:
+                    self._host.world.note(
+                        self._host.name, EventKind.PROBLEM, text=f"exim -q: {output.text.strip()}"
+                    )
                 self._tried = set(ids)
                 self._runs += 1
 
@@ -365,6 +402,11 @@ class EximEngine(Engine):
         return Output(ended.status, (ended.stdout + ended.stderr).decode("utf-8", "replace"))
 
     async def command(self, arguments: Sequence[str], stdin: bytes, login: str) -> Output:
+        if daemon := next((word for word in arguments if STARTS_A_DAEMON.fullmatch(word)), None):
+            raise NotThisEngine(
+                f"exim {daemon} would start a second daemon beside the lab's, in real time: "
+                "use host.start(), host.stop() and host.reload(); the lab runs the queue at the daemon's times"
+            )
         return await self._exim("-C", self.configuration, *arguments, stdin=stdin, login=login)
 
     async def submit(self, envelope: Envelope, content: bytes, login: str) -> str:
@@ -425,24 +467,29 @@ class EximEngine(Engine):
         return self._log_from(0).rstrip("\n")
 
     def _log_size(self) -> int:
-        return self._log.stat().st_size if self._log.exists() else 0
+        return self._log.stat().st_size if self._log.is_file() else 0
 
     def _log_from(self, place: int) -> str:
-        if not self._log.exists():
+        if not self._log.is_file():
             return ""
         with self._log.open("rb") as file:
             file.seek(place)
             return file.read().decode("utf-8", "replace")
 
     def new_facts(self) -> list[Fact]:
-        """What the log says since the last time; a line that is half written waits."""
+        """What the log says since the last time; a line that is half written waits, a new log is read from its start."""
         try:
-            if self._log.stat().st_size <= self._heard:
-                return []
             with self._log.open("rb") as file:
+                state = os.fstat(file.fileno())
+                if (
+                    state.st_ino != self._log_number or state.st_size < self._heard
+                ):  # somebody cut or moved it away
+                    self._log_number, self._heard = state.st_ino, 0
+                if state.st_size == self._heard:
+                    return []
                 file.seek(self._heard)
                 fresh = file.read()
-        except FileNotFoundError:
+        except OSError:
             return []
         complete = fresh[: fresh.rfind(b"\n") + 1]
         self._heard += len(complete)
@@ -472,6 +519,22 @@ def route_in(text: str, address: Mailbox) -> Route:
         return Route(address, RouteOutcome.DEFERRED, text.strip(), ())
     outcome = RouteOutcome.FAILED if failed["verb"] == "is undeliverable" else RouteOutcome.DEFERRED
     return Route(address, outcome, failed["reason"] or "", ())
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file so that a reader sees all of it or nothing, and whatever was there is not followed."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with fresh.open("x", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        file.write(text)
+    os.replace(fresh, path)
+
+
+def listed(text: str) -> list[str]:
+    """The items of a list of Exim's that are not empty."""
+    text = text.strip()
+    separator, text = (text[1], text[2:]) if len(text) > 1 and text[0] == "<" else (":", text)
+    return [item.strip() for item in text.split(separator) if item.strip()]
 
 
 def interface_address(item: str) -> str:

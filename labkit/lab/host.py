@@ -90,17 +90,29 @@ class Host:
         """Let another MTA do this host's work: "exim" (the real one) or "labkit".
 
         The configuration, the mailboxes and what waits in the spool stay; retry times are not taken along. A host that
-        runs is stopped and started. `program`: an Exim other than this machine's. Raises EximMissing, ShimUnavailable,
-        ConfigurationError (the host is stopped then), and RuntimeError for "exim" in a world in memory.
+        runs is stopped and started; if the new engine cannot do it, the former goes on. `program`: an Exim other than
+        this machine's. Raises EximMissing, ShimUnavailable, ConfigurationError, and RuntimeError for "exim" in a world
+        in memory.
         """
-        was_running = self.is_running
+        former, was_running = (self.engine.name, self.exim_program), self.is_running
         if was_running:
-            await self.stop()
+            await self.engine.stop()
+        try:
+            await self._take_engine(engine, None if program is None else Path(program), was_running)
+        except Exception:
+            await self._take_engine(*former, was_running)
+            raise
+        finally:
+            self.world.show_doorplate()
+
+    async def _take_engine(self, name: str, program: Path | None, is_to_run: bool) -> None:
         self.engine.close()
-        self.exim_program = None if program is None else Path(program)
-        self.engine = self._new_engine(engine)
-        if was_running:
-            await self.start()
+        self.exim_program = program
+        self.engine = self._new_engine(name)
+        if isinstance(self.engine, EximEngine):
+            await self.engine.expect_program()
+        if is_to_run:
+            await self.engine.start()
 
     @property
     def mta(self) -> Mta:
@@ -110,7 +122,8 @@ class Host:
         raise NotThisEngine(f"{self.name} runs the real Exim: there is no labkit MTA to look into")
 
     def __repr__(self) -> str:
-        return f"<host {self.name} at {self.address}>"
+        state = "running" if self.is_running else "stopped"
+        return f"<host {self.name} at {self.address}, {self.engine.name}, {state}>"
 
     def endpoint(self, port: int = 25) -> tuple[str, int]:
         """Where a port of this host really is, for smtplib, swaks and others. Raises as World.real does."""
@@ -138,6 +151,7 @@ class Host:
         New ports are listened on as soon as the lab moves.
         """
         await self.engine.reload()
+        self.world.show_doorplate()
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -145,7 +159,9 @@ class Host:
         return self.engine.changes if isinstance(self.engine, EximEngine) else ()
 
     def path(self, name: str) -> Path:
-        """Where a file of this host really is: `host.path("/etc/aliases")`."""
+        """Where a file of this host really is: `host.path("/etc/aliases")`. Raises ValueError for `..`."""
+        if ".." in Path(name).parts:
+            raise ValueError(f"{name}: name a file on this host's disk from its root, without ..")
         return self.folder / name.lstrip("/")
 
     @property
@@ -171,6 +187,7 @@ class Host:
         `queue_only`: `exim -bd -odq -q15m`, what comes in waits for the next queue run.
         """
         await self.engine.start(queue_only=queue_only)
+        self.world.show_doorplate()
         if self.world.is_running:
             # a daemon begins with a queue run: let it end before anything new comes in
             await self.world.settle()

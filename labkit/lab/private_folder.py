@@ -1,6 +1,7 @@
 """The folder of a world that nobody wants to keep: made for it, and gone with it.
 
 WHY        a kernel that is killed cannot tidy up; the next world does it for all that are dead.
+LOCK       a folder that is kept serves one world at a time
 READ NEXT  world.py
 """
 
@@ -10,10 +11,14 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 import weakref
 from pathlib import Path
 
+from labkit.mail.plainly import SaidPlainly
+
 PREFIX = "labkit-world-"
+OLD = 600.0  # seconds
 OWNER = "pid"  # a file that names the process that uses the folder
 
 
@@ -27,21 +32,57 @@ class PrivateFolder:
         self.remove = weakref.finalize(self, _remove, self.path, os.getpid())
 
 
+class FolderInUse(SaidPlainly, OSError):
+    """Another world has the folder."""
+
+
+class FolderLock:
+    """Holds the folder of a world for this one, until `close` or the end of this object. Raises FolderInUse."""
+
+    def __init__(self, folder: Path) -> None:
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self.close = weakref.finalize(self, os.close, lock)
+        try:
+            import fcntl  # not on every system
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:
+            return
+        except OSError:
+            owner = os.read(lock, 20).decode("ascii", "replace")
+            self.close()
+            raise FolderInUse(
+                f"{folder} belongs to process {owner}, where another world runs: stop that one, or take another folder"
+            ) from None
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
+
+
 def _remove(path: Path, owner: int) -> None:
     if os.getpid() == owner:  # not a forked copy of it
         shutil.rmtree(path, ignore_errors=True)
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the folders of ours whose processes are gone."""
+    """Remove the folders of ours whose processes are gone.
+
+    One without a name in it was made again by a program that ended later than its world: it goes when it is old.
+    """
     for path in folder.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError, ValueError):
-            if _is_mine(path) and not _is_alive(int((path / OWNER).read_text(encoding="ascii"))):
+            if _is_mine(path) and _is_left(path):
                 shutil.rmtree(path, ignore_errors=True)
 
 
+def _is_left(path: Path) -> bool:
+    if (path / OWNER).exists():
+        return not _is_alive(int((path / OWNER).read_text(encoding="ascii")))
+    return time.time() - path.lstat().st_mtime > OLD
+
+
 def _is_mine(path: Path) -> bool:
-    return not hasattr(os, "getuid") or path.lstat().st_uid == os.getuid()
+    """Root's too are those of the user that it runs the real Exim as."""
+    return not hasattr(os, "getuid") or os.getuid() in (0, path.lstat().st_uid)
 
 
 def _is_alive(pid: int) -> bool:

@@ -3,21 +3,23 @@
 WHAT       `Programs` keeps the folder `programs` of a world: the clock page, one LABNET file for each host and laptop,
            and, as soon as a real Exim is wanted, a copy of it and the supervisor of its processes.
 DOES       waits until all of them have done their work (`quiet`), so that lab time can go on.
-AS ROOT    Exim runs as the unprivileged user `UID`, which owns the hosts' folders then: it will not deliver as root.
+AS ROOT    Exim runs as the unprivileged user `UID`, which owns var, home and tmp of each host: it will not deliver as
+           root. Nobody else may enter a world's folder.
 READ NEXT  exim_engine.py
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from labkit.lab.private_folder import PREFIX
 from labkit.mail.questions import Account
 from labkit.net.listeners import SilentPort
 from labkit.net.loopback import Loopback
@@ -28,6 +30,10 @@ from labkit.net.programs.supervised import Completed, Daemon, Supervisor
 
 UID = 61021  # for Exim under root: nobody's number, below the 65536 that a container may have
 TICK = 20  # microseconds of lab time for each look at the clock: Exim waits until its clock has moved
+OWN, READ = (
+    ("home", "tmp", "var"),
+    ("etc", "run"),
+)  # of a host's disk: what is Exim's user's, and what he reads
 PATIENCE = 2.0  # seconds of real time for a lab address that does not answer; to Exim it is a time-out
 QUIET = 60.0  # seconds of real time for the programs of the lab to end what they do
 ASIDE = 0.3  # the same while somebody from outside the lab has a session open
@@ -120,20 +126,26 @@ class Programs:
         """As whom Exim is to run: None for ourselves."""
         return (UID, UID) if os.geteuid() == 0 else None
 
-    def hand_over(self, path: Path) -> None:
-        """Make a folder and all in it the property of Exim's user. Raises PermissionError if it cannot get there."""
+    def hand_over(self, disk: Path) -> None:
+        """Let Exim's user have a host's disk: var, home and tmp are his, of etc and run he may read.
+
+        What he could change he could make a link of, and root would write where it leads. Raises PermissionError if he
+        cannot get there.
+        """
         if self.user is None:
             return
-        for folder in (path, *path.parents):
-            if not folder.stat().st_mode & 0o001 and folder.stat().st_uid != UID:
-                if folder != path and not _is_ours(folder):
-                    raise PermissionError(
-                        f"Exim runs as user {UID} here, because root may not; it cannot enter {folder}. "
-                        f"Take another folder for the world, or: chmod o+x {folder}"
-                    )
-                folder.chmod(folder.stat().st_mode | 0o011)
-        for name in (path, *path.rglob("*")):
-            os.chown(name, UID, UID, follow_symlinks=False)
+        for folder in self.folder.parent.parents:
+            if not folder.stat().st_mode & 0o001:
+                raise PermissionError(
+                    f"Exim runs as user {UID} here, because root may not; it cannot enter {folder}. "
+                    f"Take another folder for the world, or: chmod o+x {folder}"
+                )
+        for folder, mode in ((self.folder.parent, 0o710), (self.folder, 0o750), (disk, 0o750)):
+            _let_group(folder, mode)
+        for name in OWN:
+            _change(disk / name, UID)
+        for name in READ:
+            _change(disk / name, None)
 
     # --- processes ----------------------------------------------------------------------------
 
@@ -206,5 +218,24 @@ def _copied(source: Path, target: Path) -> Path:
     return target
 
 
-def _is_ours(folder: Path) -> bool:
-    return folder.stat().st_uid == os.geteuid() and folder.name.startswith(PREFIX)
+def _let_group(folder: Path, mode: int) -> None:
+    os.chown(folder, -1, UID)
+    folder.chmod(mode)
+
+
+def _change(top: Path, owner: int | None) -> None:
+    """Give all below `top` to that user; with None, let him read it. Never by a path that he could turn into a link."""
+    for _, folders, files, here in os.fwalk(top, follow_symlinks=False):
+        _change_one(".", here, owner)
+        for name in (*folders, *files):
+            _change_one(name, here, owner)
+
+
+def _change_one(name: str, folder: int, owner: int | None) -> None:
+    with contextlib.suppress(FileNotFoundError):  # a delivery takes files away meanwhile
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if owner is not None and found.st_uid != owner:
+            os.chown(name, owner, UID, dir_fd=folder, follow_symlinks=False)
+        elif owner is None and not stat.S_ISLNK(found.st_mode):
+            os.chown(name, -1, UID, dir_fd=folder, follow_symlinks=False)
+            os.chmod(name, found.st_mode | (0o050 if stat.S_ISDIR(found.st_mode) else 0o040), dir_fd=folder)

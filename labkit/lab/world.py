@@ -28,7 +28,7 @@ from labkit.lab.exims import Exims
 from labkit.lab.host import Host
 from labkit.lab.journal import Journal
 from labkit.lab.laptop import Laptop
-from labkit.lab.private_folder import PrivateFolder
+from labkit.lab.private_folder import FolderLock, PrivateFolder
 from labkit.lab.programs import UID, Programs
 from labkit.lab.scenarios import Scenario, neighbours_scenario, partners_scenario
 from labkit.mail.dates import in_words
@@ -88,6 +88,7 @@ class World:
         self._private = PrivateFolder() if folder is None else None
         self.folder = self._private.path if self._private else Path(folder or "").absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock: FolderLock | None = None
         self.clock = Clock()
         self.journal = Journal(self.now, self._journal_path())
         for event in self.journal:  # a resumed world goes on when it stopped
@@ -150,12 +151,13 @@ class World:
                 await World._former.stop()
             World._former = self
         try:
+            self._lock = FolderLock(self.folder)
             await self._open_network()
         except BaseException:
             await self.stop()  # nothing may stay behind
             raise
         self.is_running = True
-        self._hang_out_doorplate()
+        self.show_doorplate()
         loop = asyncio.get_running_loop()
         self._background = [loop.create_task(self.agenda.attend()), loop.create_task(self._heartbeat())]
         await self.settle()
@@ -223,10 +225,14 @@ class World:
         await asyncio.gather(*self._background, return_exceptions=True)
         self._background.clear()
         self.agenda.close()
-        await self._close_hosts()
-        self.journal.close()
-        if self._private is not None:
-            self._private.remove()
+        try:
+            await self._close_hosts()
+        finally:
+            self.journal.close()
+            if self._lock is not None:
+                self._lock.close()
+            if self._private is not None:
+                self._private.remove()
 
     async def __aenter__(self) -> World:
         return await self.start()
@@ -236,15 +242,15 @@ class World:
     ) -> None:
         await self.stop()
 
-    def _hang_out_doorplate(self) -> None:
-        """Tell `./lab shell` and `labkit run` who is here."""
-        if not isinstance(self.network, Loopback):
+    def show_doorplate(self) -> None:
+        """Tell `./lab shell` and `labkit run` who is here now."""
+        if not self.is_running or not isinstance(self.network, Loopback):
             return
         places = [(host.name, host.address, port) for host in self.hosts.values() for port in host.ports]
         places.append(("nameserver", self.scenario.nameserver, 53))
         doors = [Door(name, address, port, *self.real(address, port)) for name, address, port in places]
         try:
-            self._doorplate = write_doorplate(self.scenario.title, doors, self._machines())
+            self._doorplate = write_doorplate(self.scenario.title, doors, self._machines(), self._doorplate)
         except OSError as problem:  # the lab works without
             self.note("lab", EventKind.PROBLEM, text=f"no doorplate for labkit run: {problem}")
 
@@ -255,18 +261,17 @@ class World:
             login = laptop.owner.partition("@")[0]
             account = Account(login, str(Path.home()))
             labnet = self.programs.introduce(laptop.name, {login: account}, Path("/"), ticks=False)
-            machines.append(self._machine(laptop.name, laptop.role, laptop.address, labnet, login))
+            real = self.real(laptop.address, 25)[0]
+            machines.append(Machine(laptop.name, laptop.role, laptop.address, real, str(labnet), login))
         for host in self.hosts.values():
             labnet = self.programs.introduce(f"{host.name}.terminal", host.accounts, host.folder, ticks=False)
             exim = host.engine.command_line if isinstance(host.engine, EximEngine) else ()
             login = next(iter(host.accounts), "root")
-            machines.append(self._machine(host.name, host.role, host.address, labnet, login, exim))
+            real = self.real(host.address, 25)[0]
+            machines.append(
+                Machine(host.name, host.role, host.address, real, str(labnet), login, str(host.folder), exim)
+            )
         return sorted(machines, key=lambda machine: machine.role != "student")
-
-    def _machine(
-        self, name: str, role: str, address: str, labnet: Path, login: str, exim: tuple[str, ...] = ()
-    ) -> Machine:
-        return Machine(name, role, address, self.real(address, 25)[0], str(labnet), login, exim)
 
     def _journal_path(self) -> Path:
         """In the student's working copy (which has a folder .lab) the journal outlives the world."""
@@ -303,7 +308,10 @@ class World:
         """Wake the loop often: the stop button takes effect soon, and what a real Exim did is heard of."""
         while True:
             await asyncio.sleep(HEARTBEAT)
-            self.exims.look()
+            try:
+                self.exims.look()
+            except Exception as problem:  # one look that fails must not be the last
+                self._note_problem("looking at the real Exims", problem)
 
     # --- the wire -----------------------------------------------------------------------------
 
@@ -312,11 +320,12 @@ class World:
 
         `world.capture(world.laptop, world.mine).save("talk.pcap")`
         """
-        if self.network.wire is None:
-            return Capture(())
-        return captured(
-            self.network.wire, {each if isinstance(each, str) else each.address for each in machines}
-        )
+        addresses = {each if isinstance(each, str) else each.address for each in machines}
+        if strange := addresses - {*self.scenario.addresses}:
+            raise ValueError(
+                f"no machine of this lab has the address {', '.join(strange)}; see world.names()"
+            )
+        return Capture(()) if self.network.wire is None else captured(self.network.wire, addresses)
 
     def names(self) -> dict[str, str]:
         """The name of each machine, by its address."""
@@ -365,19 +374,42 @@ class World:
             raise ValueError("lab time cannot go back")
         callers = [*self.network.foreign_connections(), *self.exims.callers()]
         if callers:
-            names = ", ".join(str(peer) for peer in callers)
-            raise RuntimeError(
-                f"a program outside the lab is still connected ({names}): let it say QUIT first"
-            )
+            known = self.names()
+            names = ", ".join(f"{known.get(peer.address, 'a program')} [{peer}]" for peer in callers)
+            raise RuntimeError(f"somebody is still connected, in real time ({names}): let it say QUIT first")
         before = self.now()
         await self.agenda.run_until(before + length)
         self.journal.note("lab", EventKind.CLOCK, text=f"{in_words(length)} passed")
         self.journal.flush()
 
+    # --- names --------------------------------------------------------------------------------
+
+    def zone(self, origin: str) -> str:
+        """The zone of that name as the nameserver has it, a BIND master file.
+
+        Raises KeyError naming those there are.
+        """
+        if origin not in self.zones:
+            origins = ", ".join(
+                zone.origin.to_text(omit_final_dot=len(zone.origin) > 1) for zone in self.zones
+            )
+            raise KeyError(f"no zone {origin}; there are {origins}")
+        return self.zones[origin].text
+
+    def write_zone(self, origin: str, text: str) -> None:
+        """Give the nameserver another text of a zone, or a new zone; the next query sees it (caches keep their TTL).
+
+        Raises ZoneError, which names the line; the old zone stays then.
+        """
+        self.zones.put(read_zone(text, origin, f"{origin}.zone"))
+
     # --- who is who ---------------------------------------------------------------------------
 
     def host(self, name: str) -> Host:
-        """The host of that name. Raises KeyError naming those there are."""
+        """The host of that name, or of its beginning: `mx2.st11`. Raises KeyError naming those there are."""
+        begun = [host for full, host in self.hosts.items() if full.startswith(f"{name}.")]
+        if name not in self.hosts and len(begun) == 1:
+            return begun[0]
         if name not in self.hosts:
             raise KeyError(
                 f"no host {name} in this world; there are {', '.join(self.hosts) or 'none (is it started?)'}"

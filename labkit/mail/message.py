@@ -63,6 +63,10 @@ class Message:
         separator = CRLF if content.startswith(CRLF, position) else b""
         return cls(tuple(fields), separator, content[position + len(separator) :])
 
+    def __str__(self) -> str:
+        """The message to read, as a program shows its source: lines end in LF, octets outside UTF-8 are escaped."""
+        return bytes(self).decode("utf-8", "backslashreplace").replace("\r\n", "\n")
+
     def __bytes__(self) -> bytes:
         return b"".join((*(field.raw for field in self.header_fields), self.separator, self.body))
 

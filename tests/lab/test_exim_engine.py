@@ -255,7 +255,9 @@ def test_time_does_not_go_on_while_somebody_outside_talks_to_an_exim(run: Run) -
                 assert (await asyncio.to_thread(caller.recv, 1000)).startswith(
                     b"220 mx2.st11.sne21.test ESMTP Exim"
                 )
-                with pytest.raises(RuntimeError, match=r"198\.51\.100\.11 port \d+\): let it say QUIT first"):
+                with pytest.raises(
+                    RuntimeError, match=r"laptop\S+ \[198\.51\.100\.11 port \d+\]\): let it say QUIT"
+                ):
                     await world.advance(hours=1)
                 caller.sendall(b"QUIT\r\n")
                 await asyncio.to_thread(caller.recv, 1000)
@@ -379,6 +381,126 @@ def test_what_is_wrong_is_named_with_its_line(run: Run, text: str, line: int, wo
             world.mine.write_configuration(before)
             await world.laptop.send(BOB, "the old one stays", "x")
             assert len(world.partner.mailbox("bob")) == 1
+
+    run(story())
+
+
+def test_a_file_that_is_refused_changes_nothing_for_what_runs(run: Run) -> None:
+    """Queue runs and bounces are new processes, which read the configuration again."""
+
+    async def story() -> None:
+        async with a_world() as world:
+            await world.partner.stop()
+            await world.laptop.send(BOB, "waits", "x")
+            changes = world.mine.changes
+            world.mine.write_configuration("no_such_option\n" + world.mine.configuration)
+            with pytest.raises(ConfigurationError):
+                await world.mine.reload()
+            assert world.mine.changes == changes
+            assert BOB in world.mine.queue_listing()
+            await world.partner.start()
+            await world.advance(hours=1)
+            assert len(world.partner.mailbox("bob")) == 1
+
+    run(story())
+
+
+def test_includes_that_include_each_other_end(run: Run) -> None:
+    async def story() -> None:
+        async with a_world(engine={"student": "exim"}) as world:
+            mine = world.mine
+            for name, other in (("a", "b"), ("b", "a")):
+                mine.path(f"/etc/{name}.conf").write_text(f".include /etc/{other}.conf\n" * 2)
+            mine.path("/etc/lists").write_text("domainlist partners = st2.sne21.test\n")
+            mine.write_configuration(f'.include "/etc/lists"\n# /etc/lists_of\n{mine.configuration}')
+            await mine.reload()
+            assert mine.changes[0].written == '.include "/etc/lists"'
+            mine.write_configuration(f".include /etc/a.conf\n{mine.configuration}")
+            with pytest.raises(ConfigurationError):
+                await mine.reload()
+
+    run(story())
+
+
+def test_a_second_daemon_is_refused_with_what_to_do_instead(run: Run) -> None:
+    async def story() -> None:
+        async with a_world(engine={"student": "exim"}) as world:
+            for words in (("-bd", "-q15m"), ("-bdf",), ("-q15m",), ("-bw",)):
+                with pytest.raises(NotThisEngine, match=r"host\.start"):
+                    await world.mine.exim(*words)
+            assert (await world.mine.exim("-qff")).status == 0
+
+    run(story())
+
+
+def test_an_engine_that_cannot_start_leaves_the_former_one_at_work(run: Run) -> None:
+    async def story() -> None:
+        async with a_world(engine="labkit") as world:
+            with pytest.raises(EximMissing):
+                await world.partner.run_on("exim", "/bin/true")
+            assert repr(world.partner).endswith("labkit, running>")
+            await world.laptop.send(BOB, "still there", "x")
+            assert len(world.partner.mailbox("bob")) == 1
+            await world.partner.stop()
+            with pytest.raises(EximMissing):
+                await world.partner.run_on("exim", "/no/such")
+            assert repr(world.partner).endswith("labkit, stopped>")
+
+    run(story())
+
+
+def test_a_log_that_is_cut_or_moved_away_is_read_on(run: Run) -> None:
+    async def story() -> None:
+        async with a_world(engine={"partner": "exim"}) as world:
+            log = world.partner.path("/var/log/exim/mainlog")
+            for number, do in enumerate(
+                (lambda: os.truncate(log, 0), lambda: log.rename(f"{log}.1")), start=1
+            ):
+                await world.laptop.send(BOB, "one", "x" * 500)
+                do()
+                await world.laptop.send(BOB, "two", "x")
+                assert len(world.journal.where(EventKind.DELIVERED, host=world.partner.name)) == 2 * number
+
+    run(story())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs Exim as somebody else")
+def test_under_root_exims_user_cannot_lead_us_elsewhere(run: Run, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+
+    async def story() -> None:
+        async with a_world(engine={"student": "exim"}) as world:
+            assert world.programs.user is not None
+            as_exim: Any = {
+                "user": world.programs.user[0],
+                "group": world.programs.user[1],
+                "extra_groups": [],
+            }
+            for name in ("run/exim.conf", "etc/exim.conf", "etc/passwd", "etc/aliases"):
+                link = ["ln", "-sf", str(precious), str(world.mine.folder / name)]
+                assert subprocess.run(link, capture_output=True, check=False, **as_exim).returncode != 0, name
+            await world.mine.reload()
+            assert precious.read_text() == "mine"
+            look = ["ls", str(world.folder)]
+            stranger: Any = {"user": 65534, "group": 65534, "extra_groups": []}
+            assert subprocess.run(look, capture_output=True, check=False, **stranger).returncode != 0
+
+    run(story())
+
+
+def test_a_zone_is_edited_and_the_next_question_sees_it(run: Run) -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            before = await world.mine.route("x@new.sne21.test")
+            assert before.outcome is RouteOutcome.FAILED
+            world.write_zone("sne21.test", world.zone("sne21.test") + "new IN MX 10 mx2.st2\n")
+            (hop,) = (await world.mine.route("x@new.sne21.test")).next_hops
+            assert (hop.host, hop.preference) == ("mx2.st2.sne21.test", 10)
+            with pytest.raises(KeyError, match="there are"):
+                world.zone("nowhere.test")
+            with pytest.raises(ValueError, match=r"sne21\.test\.zone"):
+                world.write_zone("sne21.test", "nonsense")
 
     run(story())
 

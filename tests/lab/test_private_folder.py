@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.lab.private_folder import OWNER, PREFIX, PrivateFolder
+from labkit.lab.private_folder import OWNER, PREFIX, FolderInUse, FolderLock, PrivateFolder
 
 
 def test_it_goes_with_its_world_or_with_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,3 +33,11 @@ def test_it_goes_with_its_world_or_with_the_next_one(tmp_path: Path, monkeypatch
     one.remove()
     two.remove()
     assert not one.path.exists()
+
+
+def test_a_folder_serves_one_world_at_a_time(tmp_path: Path) -> None:
+    one = FolderLock(tmp_path)
+    with pytest.raises(FolderInUse, match=f"belongs to process {os.getpid()}"):
+        FolderLock(tmp_path)
+    one.close()
+    FolderLock(tmp_path).close()
