@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
-from labkit.eximconf.configuration import read
+from labkit.eximconf.configuration import reading
 from labkit.eximconf.reader import ConfigurationError
+from labkit.mail.asking import answer_by
 from labkit.mta.compiled import compile_configuration
+from labkit.net.file_text import file_text
 
 HOST = "host.example.test"  # stands in for the host that the file is for
 ADDRESS = "192.0.2.1"
@@ -18,8 +22,10 @@ def lint(files: Sequence[str]) -> int:
     status = 0
     for file in files:
         try:
-            with open(file, encoding="utf-8") as opened:
-                compile_configuration(read(opened.read(), file), HOST, (ADDRESS,))
+            with open(file, encoding="utf-8", newline="") as opened:
+                asking = reading(opened.read(), file)
+            configuration = answer_by(partial(file_text, root=Path("/"), beside=Path(file).parent), asking)
+            compile_configuration(configuration, HOST, (ADDRESS,))
         except (OSError, UnicodeDecodeError, ConfigurationError) as problem:
             print(problem, file=sys.stderr)
             status = 1

@@ -1,6 +1,7 @@
 """The whole configuration of a host, read and compiled.
 
 WHAT       `read(text, file)`: main options, named lists, ACLs, routers, transports and retry rules.
+ASKS       FileText for each file that is included: `reading` asks, `read` takes the texts from a mapping.
 DECIDES    what fits together: names that are used must be defined, drivers must be known.
 STANDARDS  Exim specification, chapter "The Exim run time configuration file"
 READ NEXT  the rooms smtp (acl.py), routing, delivery and queue give the parts their meaning
@@ -9,12 +10,13 @@ READ NEXT  the rooms smtp (acl.py), routing, delivery and queue give the parts t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from labkit.eximconf import options
+from labkit.eximconf import exim_names, options
+from labkit.eximconf.builtin_macros import BUILTIN
 from labkit.eximconf.expand import Expansion
 from labkit.eximconf.lists import ListKind, NamedLists, PatternList, compile_list
 from labkit.eximconf.reader import (
@@ -23,16 +25,18 @@ from labkit.eximconf.reader import (
     Place,
     Section,
     Setting,
-    sections,
+    answer_files,
+    reading_sections,
     setting,
     unquote,
 )
+from labkit.mail.asking import Asking, answer_by
 
 _LIST = re.compile(
     r"(?:hide\s+)?(domainlist|hostlist|localpartlist|addresslist)\s+([A-Za-z0-9_]+)\s*=\s*(.*)", re.DOTALL
 )
 _NAME = re.compile(r"([A-Za-z0-9_]+)\s*:\s*(.*)", re.DOTALL)
-_ACL_NAME = re.compile(r"([A-Za-z0-9_]+)\s*:")
+_ACL_NAME = re.compile(r"([A-Za-z][A-Za-z0-9_]*)\s*:\s*(.*)", re.DOTALL)
 _CONDITION = re.compile(r"(!?)\s*([A-Za-z0-9_]+)\s*(?:=\s*(.*))?", re.DOTALL)
 
 
@@ -109,12 +113,31 @@ class Configuration:
     retry: tuple[LogicalLine, ...] = ()
 
 
-def read(text: str, file: str = "exim.conf") -> Configuration:
+def read(
+    text: str,
+    file: str = "exim.conf",
+    *,
+    presets: Mapping[str, str] | None = None,
+    files: Mapping[str, str] | None = None,
+) -> Configuration:
     """Read a configuration file.
 
-    Raises ConfigurationError, which names the file, the line, what is wrong and what to do about it.
+    `presets`: macros as the option -D sets them. `files`: the texts of the files that may be included, by path;
+    without it an inclusion is refused. Raises ConfigurationError, which names the file, the line, what is wrong and
+    what to do about it.
     """
-    parts = {section.name: section for section in sections(text, file)}
+    return answer_by(answer_files(files), reading(text, file, presets=presets))
+
+
+def reading(
+    text: str, file: str = "exim.conf", *, presets: Mapping[str, str] | None = None
+) -> Asking[Configuration]:
+    """`read`, but it asks for the files that are included."""
+    cut = yield from reading_sections(text, file, presets=presets, builtin=BUILTIN)
+    return _compiled(text, file, {section.name: section for section in cut})
+
+
+def _compiled(text: str, file: str, parts: Mapping[str, Section]) -> Configuration:
     main, lists = _read_main(parts["main"])
     for name in ("rewrite", "authenticators", "local_scan"):
         if name in parts and parts[name].lines:
@@ -167,11 +190,14 @@ def _read_drivers(section: Section | None, scope: str, lists: NamedLists) -> Ite
             if found[1] in instances:
                 problem = f'there are two {scope}s called "{found[1]}"'
                 raise ConfigurationError(line.place, problem, "rename one of them")
+            if found[2]:
+                problem = f"extra characters follow driver name {found[1]}: {found[2]}"
+                raise ConfigurationError(line.place, problem, "begin a new line after the colon")
             settings = []
             instances[found[1]] = (line.place, settings)
-            if not found[2]:
-                continue
-            line = LogicalLine(found[2], line.place)
+            continue
+        if line.after_macro:  # it ended the one before
+            settings = None
         if settings is None:
             raise ConfigurationError(line.place, f"{scope} name missing", f"begin each {scope} with: name:")
         settings.append(setting(line))
@@ -186,11 +212,17 @@ def _driver(name: str, place: Place, settings: list[Setting], scope: str, lists:
         raise ConfigurationError(place, f"no driver given for {scope} {name}", f"one of: {', '.join(known)}")
     kind = kinds[0].value
     if kind not in known:
-        problem = f'the {scope} driver "{kind}" is not known to labkit'
+        known_to = 'labkit yet ("real Exim only")' if kind in exim_names.DRIVERS[scope] else "Exim"
+        problem = f'the {scope} driver "{kind}" is not known to {known_to}'
         raise ConfigurationError(kinds[0].place, problem, f"labkit has: {', '.join(known)}")
     own_scope = f"{scope} {kind}"
     values: dict[str, Any] = {}
     for written in settings:
+        if "driver" not in values and written.name in exim_names.private(own_scope):
+            problem = (
+                f'option "{written.name}" unknown ("driver" must be specified before any private options)'
+            )
+            raise ConfigurationError(written.place, problem, f"write driver = {kind} above it")
         _set_once(values, written, own_scope, lists)
     return Driver(name, kind, Options(options.defaults(own_scope) | values), place)
 
@@ -207,7 +239,11 @@ def _read_acls(section: Section | None) -> dict[str, tuple[AclStatement, ...]]:
                 problem = f'there are two ACLs called "{found[1]}"'
                 raise ConfigurationError(line.place, problem, "rename one of them")
             current = acls[found[1]] = []
-            continue
+            if not found[2]:
+                continue
+            line = LogicalLine(found[2], line.place)
+        elif line.after_macro:  # it ended the one before
+            current = None
         if current is None:
             raise ConfigurationError(line.place, "ACL name missing", "begin each ACL with: name:")
         verb = line.text.split(None, 1)[0]

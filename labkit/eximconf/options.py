@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from labkit.eximconf import exim_names
 from labkit.eximconf.expand import compile_expansion
 from labkit.eximconf.lists import ListKind, NamedLists, compile_list, split_list
 from labkit.eximconf.reader import ConfigurationError, Place, Setting
@@ -235,11 +236,7 @@ def read_setting(scope: str, written: Setting, named: NamedLists) -> tuple[str, 
             return stripped.name, False
     row = find(scope, name)
     if row is None:
-        raise ConfigurationError(
-            written.place,
-            f'the option "{name}" is not known to labkit here ({scope})',
-            f"labkit has: {', '.join(sorted(r.name for r in rows(scope)))}; for others run the host on a real Exim",
-        )
+        raise _no_such_option(scope, written)
     if row.read is None:
         truth = {"": True, "true": True, "yes": True, "false": False, "no": False}
         if (word := (value or "").lower()) not in truth:
@@ -252,6 +249,21 @@ def read_setting(scope: str, written: Setting, named: NamedLists) -> tuple[str, 
     if value is None:
         raise ConfigurationError(written.place, f"the option {name} needs a value", f"write: {name} = …")
     return row.name, row.read(value, written.place, named)
+
+
+def _no_such_option(scope: str, written: Setting) -> ConfigurationError:
+    """A gap of ours, or a slip of the pen?"""
+    name = written.name
+    if exim_names.has(scope, name):
+        problem = f'the option "{name}" is "real Exim only": labkit does not read it yet ({scope})'
+        return ConfigurationError(
+            written.place, problem, "leave the line out, or run the host on a real Exim"
+        )
+    problem = f'{"main " if scope == "main" else ""}option "{name}" unknown ({scope})'
+    if similar := exim_names.similar(scope, name):
+        return ConfigurationError(written.place, problem, f"did you mean {' or '.join(similar)}?")
+    known = ", ".join(sorted(row.name for row in rows(scope)))
+    return ConfigurationError(written.place, problem, f"Exim has none of that name; labkit has: {known}")
 
 
 def defaults(scope: str) -> dict[str, Any]:

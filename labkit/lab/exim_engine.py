@@ -477,7 +477,7 @@ class EximEngine(Engine):
             return file.read().decode("utf-8", "replace")
 
     def new_facts(self) -> list[Fact]:
-        """What the log says since the last time; a line that is half written waits, a new log is read from its start."""
+        """What the log says since the last time; a line that is half written waits, a new log is read from 0."""
         try:
             with self._log.open("rb") as file:
                 state = os.fstat(file.fileno())

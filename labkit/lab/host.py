@@ -138,7 +138,8 @@ class Host:
 
     @property
     def configuration(self) -> str:
-        return self.configuration_file.read_text(encoding="utf-8")
+        with self.configuration_file.open(encoding="utf-8", newline="") as file:  # with its own line ends
+            return file.read()
 
     def write_configuration(self, text: str) -> None:
         """Put another exim.conf in place; it counts from the next start or reload."""

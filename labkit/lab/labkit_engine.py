@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from labkit.eximconf.configuration import read
+from labkit.eximconf.configuration import reading
 from labkit.lab.engine import Engine, NoSuchMessage, NotThisEngine, Output, QueueRun
 from labkit.lab.exim_log import main_log
 from labkit.lab.exim_queue import queue_listing, queue_summary
 from labkit.mail.address import Mailbox
+from labkit.mail.asking import Question, answer_by
 from labkit.mail.envelope import Envelope
+from labkit.mail.questions import FileText, NoFile
 from labkit.mta.compiled import Compiled, compile_configuration
 from labkit.mta.mta import Mta
+from labkit.net.file_text import file_text
 from labkit.net.resolver import Resolver
 from labkit.queue.item import QueueItem
 from labkit.routing.routers import Route, RouteOutcome
@@ -50,7 +53,13 @@ class LabkitEngine(Engine):
         )
 
     def _compile(self) -> Compiled:
-        configuration = read(self._host.configuration, str(self._host.configuration_file.name))
+        host, file = self._host, self._host.configuration_file
+
+        def answer(question: Question[Any]) -> str | NoFile:
+            assert isinstance(question, FileText), question
+            return file_text(question, root=host.folder, beside=file.parent)
+
+        configuration = answer_by(answer, reading(host.configuration, file.name))
         return compile_configuration(configuration, self._host.name, (self._host.address,))
 
     # --- the daemon ---------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The questions that decisions ask, and the values that answer them.
 
-WHAT       DNS look-ups, accounts, and what one room wants to know of another.
+WHAT       DNS look-ups, accounts, files, and what one room wants to know of another.
 WHY HERE   the deciding rooms do not import each other: `acl` asks VerifyRecipient, `mta` lets routing answer.
 STANDARDS  RFC 1035 (DNS), RFC 2308 §2 (NXDOMAIN and NODATA are different answers), RFC 5321 §5.1 (MX)
 READ NEXT  event.py
@@ -114,3 +114,21 @@ class VerifyRecipient(Question[Verification]):
     """Would this host know what to do with mail for that address? (Exim: verify = recipient)"""
 
     recipient: Mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class NoFile:
+    """There is no such text: the file is missing, or cannot be read for the reason given."""
+
+    reason: str
+    is_missing: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FileText(Question["str | NoFile"]):
+    """What does this file of the host say? (`.include` in a configuration)
+
+    A path without a slash in front is relative to where the name of the including file is relative to.
+    """
+
+    path: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 import time
 from pathlib import Path
@@ -10,9 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.eximconf.configuration import Configuration, read
+from labkit.eximconf import exim_names, options
+from labkit.eximconf.builtin_macros import BUILTIN
+from labkit.eximconf.configuration import Configuration, read, reading
 from labkit.eximconf.lists import Here, ListKind
-from labkit.eximconf.reader import ConfigurationError, Place
+from labkit.eximconf.reader import ConfigurationError, Place, Setting
+from labkit.mail.asking import answer_from
+from labkit.mail.questions import FileText, NoFile
 from labkit.mta.compiled import Compiled, compile_configuration
 
 HERE = Here("mx2.st11.test", ("203.0.113.11",))
@@ -83,7 +88,6 @@ def test_an_empty_file_is_a_configuration() -> None:
     "lines, because",
     [
         ("ours :\n driver=accept\n transport=t", "a blank before the colon"),
-        ("ours: driver = accept\n transport = t", "the first option beside the name"),
         ("ours:\n transport = t\n driver = accept", "the driver last"),
         ("ours:\n driver = accept\n hide transport = t", "hidden from exim -bP"),
     ],
@@ -122,6 +126,63 @@ def test_ways_to_write_an_acl(lines: str, expected: list[tuple[str, list[str]]],
     assert [(s.verb, [f"{line.name}={line.value}" for line in s.lines]) for s in found] == expected, because
 
 
+def test_a_verb_beside_the_name_of_the_acl() -> None:
+    found = read("begin acl\nx: deny domains = a\n hosts = *\nA = c\ny:accept domains = A\n").acls
+    assert [(s.verb, [line.value for line in s.lines]) for s in found["x"]] == [("deny", ["a", "*"])]
+    assert [(s.verb, [line.value for line in s.lines]) for s in found["y"]] == [("accept", ["c"])]
+
+
+def test_presets_and_files() -> None:
+    text = "primary_hostname = NAME.test\n.include ports\n.include_if_exists /etc/nothing\nA = 1"
+    found = read(
+        text, "etc/exim.conf", presets={"NAME": "mx"}, files={"etc/ports": "daemon_smtp_ports = 26\n"}
+    )
+    assert found.main.text("primary_hostname") == "mx.test"
+    assert found.main.ports("daemon_smtp_ports") == (26,)
+    asking = reading(text, "etc/exim.conf", presets={"NAME": "mx"})
+    answers = {FileText("etc/ports"): "daemon_smtp_ports = 26\n", FileText("/etc/nothing"): NoFile("none")}
+    assert answer_from(answers, asking) == found
+
+
+def test_what_builtin_macros_say() -> None:
+    """The same question to both engines; each answers for itself."""
+    text = (
+        ".ifdef _OPT_MAIN_RECIPIENTS_MAX\nrecipients_max = 7\n.endif\n"
+        ".ifdef _OPT_MAIN_SPOOL_DIRECTORY\nspool_directory = x\n.endif\n"
+    )
+    assert read(text).main.number("recipients_max") == 7
+    assert {"_DRIVER_ROUTER_ACCEPT", "_OPT_ROUTERS_DOMAINS", "_OPT_TRANSPORT_SMTP_PORT"} <= BUILTIN.keys()
+    assert all(re.fullmatch("_[A-Z0-9_]+", name) for name in BUILTIN)
+
+
+@pytest.mark.parametrize(
+    "scope, name, problem, remedy, because",
+    [
+        ("main", "tls_certificate", "real Exim only", "on a real Exim", "Exim has it"),
+        ("main", "no_split_spool_directory", "real Exim only", "on a real Exim", "negated"),
+        ("main", "qualify_domian", "unknown (main)", "did you mean qualify_domain", "letters exchanged"),
+        ("main", "zzz", "unknown (main)", "labkit has: acl_smtp_rcpt", "nothing like it"),
+        ("router accept", "local_part_suffix", "real Exim only", "on a real Exim", "of all routers"),
+        ("router dnslookup", "mx_domains", "real Exim only", "on a real Exim", "of this router"),
+        ("router accept", "mx_domains", "unknown (router accept)", "did you mean domains", "of another"),
+    ],
+)
+def test_a_gap_or_a_slip_of_the_pen(scope: str, name: str, problem: str, remedy: str, because: str) -> None:
+    place = Place("exim.conf", 1)
+    with pytest.raises(ConfigurationError) as caught:
+        options.read_setting(scope, Setting(name, "x", place), {})
+    assert problem in caught.value.problem, because
+    assert remedy in caught.value.remedy, because
+
+
+def test_every_option_of_ours_is_one_of_exims() -> None:
+    """An option that Exim has not would make a file that only labkit can read."""
+    for row in options.TABLE:
+        assert exim_names.has(row.scope, row.name), row.name
+    for kind, drivers in options.DRIVERS.items():
+        assert set(drivers) <= set(exim_names.DRIVERS[kind])
+
+
 def test_a_list_may_be_quoted() -> None:
     found = read(
         'domainlist d = "a.test : \\\n b.test"\nhide hostlist h = "<; ::1"\nlocalpartlist l = bob\n'
@@ -134,12 +195,13 @@ def test_a_list_may_be_quoted() -> None:
 ROUTER = "begin routers\nr:\n driver = accept\n transport = t\n"
 TRANSPORT = "begin transports\nt:\n driver = smtp\n"
 REFUSED = [
-    ("nosuch = 1", 1, 'the option "nosuch" is not known', "an unknown option"),
+    ("nosuch = 1", 1, 'main option "nosuch" unknown', "an unknown option"),
+    ("spool_directory = /x", 1, 'the option "spool_directory" is "real Exim only"', "one that Exim has"),
     ("recipients_max = 1\nrecipients_max = 2", 2, "set for the second time", "Exim's words"),
     ("no_smtp_enforce_sync\nsmtp_enforce_sync", 2, "set for the second time", "under another name"),
     ("domainlist a = x\ndomainlist a = y", 2, "the domainlist a is defined a second time", "a list"),
     ("addresslist a = x", 1, "address lists are not read", "not yet"),
-    ("domainlist = x", 1, 'the option "domainlist"', "a list without name"),
+    ("domainlist = x", 1, 'main option "domainlist" unknown', "a list without name"),
     ('domainlist a = "x', 1, "missing quote at end", "a quote too few"),
     (
         "domainlist a = +b\ndomainlist b = x",
@@ -157,11 +219,25 @@ REFUSED = [
     ("begin acl\nx:\naccept\nacept hosts = *", 4, "unknown ACL condition or modifier", "further down"),
     ("begin acl\nx:\ndrop", 3, "the ACL verb drop is not read", "not yet"),
     ("begin acl\nx:\naccept\n = x", 4, "unknown ACL condition or modifier", "no name"),
+    ("begin acl\nx: accept\nA = 1\n deny", 4, "ACL name missing", "a macro ends an ACL"),
     ("begin routers\n driver = accept", 2, "router name missing", "no name"),
+    ("begin routers\nr: driver = accept", 2, "extra characters follow driver name r", "Exim's words"),
+    (ROUTER + "A = 1\n more", 6, "router name missing", "a macro ends a router"),
     (ROUTER + "r:\n driver = accept\n" + TRANSPORT, 5, 'there are two routers called "r"', "twice"),
     ("begin routers\nr:\n transport = t\n" + TRANSPORT, 2, "no driver given for router r", "no driver"),
     ("begin routers\nr:\n driver\n" + TRANSPORT, 2, "no driver given for router r", "a driver without name"),
-    ("begin routers\nr:\n driver = redirect\n", 3, 'the router driver "redirect" is not known', "not yet"),
+    (
+        "begin routers\nr:\n driver = redirect\n",
+        3,
+        'the router driver "redirect" is not known to labkit yet ("real Exim only")',
+        "not yet",
+    ),
+    (
+        "begin routers\nr:\n driver = redirekt\n",
+        3,
+        'the router driver "redirekt" is not known to Exim',
+        "misspelt",
+    ),
     ("begin routers\nr:\n driver = accept\n", 2, "the router r has no transport", "nothing to do"),
     (ROUTER, 2, 'the router r names the transport "t", which is not defined', "nobody to do it"),
     ("begin transports\nt:\n driver = pipe\n", 3, 'the transport driver "pipe" is not known', "not yet"),
@@ -172,6 +248,7 @@ REFUSED = [
         "in a transport",
     ),
     ("begin transports\nt:\n driver = smtp\n file = /x", 4, "(transport smtp)", "another driver's option"),
+    ("begin transports\nt:\n port = 1\n driver = smtp", 3, '"driver" must be specified before', "too early"),
     ("begin routers\nr:\nr2 x", 3, "missing or misplaced '='", "no option"),
 ]
 
@@ -255,9 +332,8 @@ def test_what_the_scenario_gives_to_students(root: Path) -> None:
 words = st.sampled_from(
     """begin acl routers transports retry x: y: t: driver = accept dnslookup smtp appendfile transport = t file = /x
     domains = +d a.test : ! domainlist d = hosts = * message = no deny require warn verify = recipient
-    check_local_user acl_smtp_rcpt = x port = 25 F,1h,1m; * \\\\ \\n "quoted" $domain no_more # .ifdef FOO""".split(
-        " "
-    )
+    check_local_user acl_smtp_rcpt = x port = 25 F,1h,1m; * \\\\ \\n "quoted" $domain no_more # .ifdef FOO .endif
+    .else FOO = FOO == _DRIVER_ROUTER_ACCEPT""".split(" ")
 )
 texts = st.lists(
     st.tuples(words | st.text(max_size=3), st.sampled_from([" ", "\n", "\n  ", "\\\n", ""]))

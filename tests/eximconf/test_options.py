@@ -105,21 +105,21 @@ def test_a_value(scope: str, name: str, value: str | None, expected: Any, becaus
 @pytest.mark.parametrize(
     "scope, name, value, problem, because",
     [
-        ("main", "nosuch", "1", 'the option "nosuch" is not known to labkit here (main)', "no such option"),
+        ("main", "nosuch", "1", 'main option "nosuch" unknown (main)', "no such option"),
         (
             "main",
             "queue_only",
             None,
-            'the option "queue_only" is not known',
+            'the option "queue_only" is "real Exim only"',
             "Exim's, but without effect here",
         ),
-        ("main", "transport", "x", "not known to labkit here (main)", "a router's"),
-        ("router accept", "port", "25", "not known to labkit here (router accept)", "a transport's"),
+        ("main", "transport", "x", 'main option "transport" unknown (main)', "a router's"),
+        ("router accept", "port", "25", "unknown (router accept)", "a transport's"),
         (
             "transport appendfile",
             "port",
             "25",
-            "not known to labkit here (transport appendfile)",
+            "unknown (transport appendfile)",
             "another's",
         ),
         ("main", "no_message_size_limit", None, 'the option "no_message_size_limit"', "no truth value"),

@@ -58,15 +58,17 @@ REFUSED = [
     ("\ufeffa = 1", 1, "the invisible character U+FEFF", "a byte order mark"),
     ("a = \u200bx", 1, "the invisible character U+200B", "a zero width space"),
     ("a = 1\x0cb\n\x1bc", 2, "the invisible character U+001B", "an escape"),
-    (".ifdef X", 1, ".ifdef is not read by labkit yet", "a directive"),
-    ("a = 1 \\\n  .include /etc/x\n 2", 2, ".include is not read by labkit yet", "also inside a joined line"),
-    (".foo", 1, ".foo is not read by labkit yet", "no such directive"),
-    ("DOMAIN = x", 1, "the macro DOMAIN is not read by labkit yet", "a macro"),
-    ("X==1", 1, "the macro X is not read by labkit yet", "a macro defined anew"),
+    ("\ufeff# x", 1, "found unexpected BOM (Byte Order Mark)", "Exim's words; a mark makes a comment a line"),
+    ("a = 1 \\\n  .include /etc/x\n 2", 2, "labkit reads no other file here", "nobody looks for files"),
+    (".include_if_exists /etc/x", 1, "labkit reads no other file here", "so nobody knows whether it exists"),
+    (".foo", 1, "option setting expected: .foo", "no such directive"),
+    (".includes /x", 1, "option setting expected: .includes /x", "nor is this one"),
+    ("begin retry\n.foo * F,1h,1m", 2, "option setting expected: .foo", "in all sections"),
+    ("begin\tacl\nA B", 2, "malformed macro definition", "only a blank may follow begin"),
     ("a = 1\nbegin nothing", 2, '"nothing" is not a known configuration section', "no such section"),
     ("begin", 1, '"" is not a known configuration section', "no name"),
     ("begin acl x", 1, '"acl x" is not a known configuration section', "too many names"),
-    ("begin acl\nbegin ACL", 2, 'the "acl" section is already in this file', "twice"),
+    ("begin acl\nbegin ACL", 2, '"ACL" section is repeated in the configuration file', "twice"),
 ]
 
 
@@ -82,7 +84,7 @@ def test_what_is_refused(text: str, line: int, problem: str, because: str) -> No
 
 
 def test_sections() -> None:
-    found = sections("a = 1\nbegin acl\nx:\nBEGIN Routers\nbegin transports\ny:", "exim.conf")
+    found = sections("a = 1\nbegin acls\nx:\nBEGIN Router\nbegin transports\ny:", "exim.conf")
     assert [(each.name, each.place.line, [line.text for line in each.lines]) for each in found] == [
         ("main", 1, ["a = 1"]),
         ("acl", 2, ["x:"]),
@@ -153,6 +155,25 @@ def test_quotes_gone_wrong(written: str, problem: str) -> None:
     assert caught.value.remedy
 
 
+# --- blank lines in joined ones ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text, expected, because",
+    [
+        ("a = 1\\\\\n\nb", [(1, "a = 1b")], "of two backslashes one is left for the blank line"),
+        ("a = 1\\\\\\\n\n\nb", [(1, "a = 1b")], "and so on"),
+        ("a = 1\\ \\\n\nb\nc", [(1, "a = 1b"), (4, "c")], "blanks between them go"),
+        ("a = 1\\\\\n \\\n\nb", [(1, "a = 1b")], "a line with a backslash only adds nothing"),
+        ("\\\\\n\nb", [(3, "b")], "a line of nothing but backslashes"),
+        ("a\\\n\\\n\\\n.b", [(1, "a.b")], "lines of a backslash alone"),
+    ],
+)
+def test_backslashes_before_a_blank_line(text: str, expected: list[tuple[int, str]], because: str) -> None:
+    found = [(line.place.line, line.text) for line in logical_lines(text, "exim.conf")]
+    assert found == expected, because
+
+
 odd = st.text(st.sampled_from('ab =:"\\\n#.$\t\x00\u00a0A1') | st.characters(), max_size=80)
 
 
@@ -166,6 +187,7 @@ def test_nothing_but_a_configuration_error(text: str) -> None:
     for line in lines:
         assert line.text == line.text.strip()
         assert 1 <= line.place.line <= text.count("\n") + 1
+        assert not line.text.startswith((".", "#"))
         try:
             setting(line)
         except ConfigurationError as error:

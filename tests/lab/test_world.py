@@ -701,3 +701,24 @@ def test_the_queue_listing_is_exims(run: Run) -> None:
             assert world.mine.queue_listing().startswith("30h ")
 
     run(story())
+
+
+def test_a_configuration_has_macros_and_included_files(run: Run) -> None:
+    async def story() -> None:
+        async with partners(network="memory") as world:
+            mine = world.mine
+            mine.path("/etc/exim").mkdir()
+            mine.path("/etc/exim/lists").write_text("domainlist more_domains = MINE : *.MINE\n")
+            text = mine.configuration.replace("+local_domains", "+more_domains")
+            mine.write_configuration(f"MINE = st11.sne21.test\n.include /etc/exim/lists\n{text}")
+            await mine.reload()
+            await world.laptop.send(ANN, "to myself")
+            assert len(mine.mailbox("ann")) == 1
+            mine.write_configuration(f".include /etc/exim/none\n{text}")
+            with pytest.raises(ConfigurationError, match="No such file"):
+                await mine.reload()
+            mine.write_configuration(f".include /etc/../../secret\n{text}")
+            with pytest.raises(ConfigurationError, match="leaves the host's disk"):
+                await mine.reload()
+
+    run(story())
