@@ -214,6 +214,7 @@ def in_lab(folder: Path, library: Path) -> InLab:
 # --- call by call ---
 
 HELLO = f"hello-{MX}"
+REALLY = "127.0.113.11"
 EXECUTED = f"labnet {MX} mx.st.test one ended"
 SEEN = [
     ("tcp bind=0.0.0.0:25 name", f"ok ok {MX}:25", "any address of this machine is its own one"),
@@ -236,7 +237,30 @@ SEEN = [
     (f"tcp fastopen={LAPTOP}:25", "ok EOPNOTSUPP", "TCP Fast Open calls without connect()"),
     ("tcp fastopen_connect", "ok ENOPROTOOPT", "and in this way too"),
     ("tcp6", "EAFNOSUPPORT", "a machine without IPv6"),
-    ("unix", "ok", "other families are none of our business"),
+    ("unix pair netlink", "ok ok ok", "what stays on the machine is none of our business"),
+    ("packet vsock", "EAFNOSUPPORT EAFNOSUPPORT", "neither to the wire below IP nor to a virtual machine's host"),
+    ("old_packet sctp mptcp", "ESOCKTNOSUPPORT EPROTONOSUPPORT EPROTONOSUPPORT", "none that calls in ways of its own"),
+    ("raw", "EPERM", "also as root: a raw datagram has whatever addresses it likes"),
+    ("tcp bind_unspec=0.0.0.0:25 really name", f"ok ok {REALLY} {MX}:25",
+     "Linux takes no family for IPv4 here"),
+    ("udp bind_unspec=0.0.0.0:0 really", f"ok ok {REALLY}", "of datagrams too"),
+    ("tcp bind_unspec=127.0.0.1:25", "ok EAFNOSUPPORT", "only with this address; others Linux refuses"),
+    ("tcp listen really", f"ok ok {REALLY}", "really too"),
+    (f"udp sendto_unspec={STRANGER}:53", "ok ENETUNREACH", "nor does a datagram without a family leave"),
+    (f"udp sendmsg_unspec={STRANGER}:53", "ok ENETUNREACH", "nor by sendmsg"),
+    (f"udp sendmmsg_unspec={STRANGER}:53", "ok ENETUNREACH", "nor many"),
+    (f"udp sendto_unspec={LAPTOP}:2525 recvfrom", f"ok ok {MX}/hello@{LAPTOP}:2525", "but inside it arrives"),
+    (f"udp connect={LAPTOP}:2525 connect_unspec=0.0.0.0:0 send=x", "ok ok ok EDESTADDRREQ",
+     "in connect() no family means: no longer"),
+    *((f"udp {how} really", f"ok {errno} {REALLY}", "the kernel binds it to all addresses as it fails")
+      for how, errno in (("send=x", "EDESTADDRREQ"), ("write=x", "EDESTADDRREQ"), ("writev", "EDESTADDRREQ"),
+                         ("sendmsg", "EDESTADDRREQ"), (f"sendto={STRANGER}:53", "ENETUNREACH"))),
+    *((f"udp {how}=239.1.2.3:0", "ok ENODEV", "the kernel would tell the neighbours")
+      for how in ("join", "join_source", "join_group", "join_source_group")),
+    (f"udp route={STRANGER}:0 no_route", "ok EPERM ok", "a source route goes by way of a stranger"),
+    ("udp interface interface_number", "ok EPERM EPERM", "no other interface"),
+    (f"udp pktinfo={LAPTOP}:2525 recvfrom", f"ok ok {MX}/onetwo@{LAPTOP}:2525", "its own source is the host's address"),
+    (f"udp retopts={LAPTOP}:2525", "ok EPERM", "and it has no route of its own"),
     (f"udp sendto={LAPTOP}:2525 name recvfrom", f"ok ok {MX}:any {MX}/hello@{LAPTOP}:2525", "datagrams too"),
     (f"udp sendmsg={LAPTOP}:2525 recvmsg", f"ok ok {MX}/onetwo@{LAPTOP}:2525", "sendmsg"),
     (f"udp sendmmsg={LAPTOP}:2525 recvmmsg", f"ok ok {MX}/onetwo@{LAPTOP}:2525", "many at once"),
@@ -252,19 +276,24 @@ SEEN = [
     ("getaddrinfo=::1", "::1", "an address needs no nameserver"),
     ("getaddrinfo=localhost", "127.0.0.1", "/etc/hosts comes first"),
     ("getnameinfo=203.0.113.12:0", "other.st.test", "backwards"),
+    ("getaddrinfo_a=mx.st.test getaddrinfo_a_later=mx.st.test", f"{MX} {MX}", "glibc's thread asks the real DNS"),
+    ("getaddrinfo_a_told=mx.st.test", "ENOSYS", "we have no thread to tell it"),
     ("gethostbyname=mx.st.test gethostbyname2=mx.st.test", f"{MX} {MX}", "the old functions"),
     ("gethostbyname_r=mx.st.test gethostbyname2_r=mx.st.test", f"{MX} {MX}", "those for threads"),
     (f"gethostbyaddr={LAPTOP}:0 gethostbyaddr_r={LAPTOP}:0", "other.st.test other.st.test", "backwards, old"),
     ("res_search=st.test", "1-answers", "Exim asks like this, without res_init"),
     ("res_init res_query=st.test", "ok 1-answers", "a new start forgets everything but the lab"),
     ("res_nquery=st.test res_nsearch=st.test", "1-answers 1-answers", "with a state of its own (libspf2)"),
+    *((f"foreign_{how}=st.test", "1-answers", "nor may the program choose another nameserver")
+      for how in ("query", "send", "nquery", "nsearch", "nsend")),
+    (f"rcmd={STRANGER} rresvport", "ENETUNREACH ENETUNREACH", "they call and listen inside the C library"),
     ("thread getaddrinfo=mx.st.test", MX, "each thread has a resolver state of its own"),
     ("thread res_search=st.test", "1-answers", "each thread, whatever it calls"),
     ("spf", "no", "libspf2 must not take the lab's hosts for localhost"),
     ("getpwnam=root", None, "the machine's accounts stay"),
     ("narrow=ann", "ERANGE", "a buffer that is too small is not overrun"),
     *((f"run={how}", EXECUTED, "Exim clears its environment and calls itself: the lab stays") for how in
-      "execve execv execvp execvpe fexecve execl execlp execle posix_spawn posix_spawnp system popen".split()),
+      "execve execveat execv execvp execvpe fexecve execl execlp execle posix_spawn posix_spawnp system popen".split()),
     ("run=own_preload", "labnet 203.0.113.99 mx.st.test both ended", "what the program chose itself is left"),
     ("open=/etc/resolv.conf fopen=/etc/resolv.conf", f"nameserver {NAMESERVER} nameserver {NAMESERVER}",
      "dig and dnspython read the file themselves"),

@@ -20,7 +20,7 @@
  * RULES      nothing leaves the machine: what is neither lab nor loopback is unreachable, and there is no IPv6.
  *            Without LABNET the library does nothing.
  * LIMITS     Linux with glibc; programs that call the kernel without the C library (Go, static ones) do not see the
- *            lab, nor do setuid ones, for which the loader ignores LD_PRELOAD. */
+ *            lab, nor do setuid ones, for which the loader ignores LD_PRELOAD; syscall() and io_uring go past it. */
 #define _GNU_SOURCE
 #undef _FORTIFY_SOURCE /* its inline wrappers would stand where we define the functions themselves */
 #include <arpa/inet.h>
@@ -40,6 +40,7 @@
 #include <poll.h>
 #include <pwd.h>
 #include <resolv.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -90,19 +91,23 @@ int __res_ninit(res_state);
 /* since glibc 2.34; nobody calls them where they are missing */
 int close_range(unsigned, unsigned, int);
 void closefrom(int);
+int execveat(int, const char *, char *const[], char *const[], int);
 
 #define HOOKED(_)                                                                                                  \
   _(bind) _(connect) _(listen) _(accept) _(accept4) _(getsockname) _(getpeername) _(socket) _(setsockopt)          \
   _(getsockopt) _(shutdown) _(send) _(sendto) _(sendmsg) _(sendmmsg) _(recv) _(recvfrom) _(recvmsg) _(recvmmsg)    \
+  _(socketpair)                                                                                                   \
   _(read) _(__read_chk) _(readv) _(write) _(writev) _(sendfile) _(sendfile64)                                      \
   _(close) _(close_range) _(closefrom) _(dup) _(dup2) _(dup3) _(fdopen)                                            \
   _(poll) _(__poll_chk) _(ppoll) _(select) _(pselect) _(epoll_wait) _(epoll_pwait)                                 \
   _(getifaddrs) _(freeifaddrs) _(ioctl) _(uname) _(gethostname)                                                    \
   _(getaddrinfo) _(getnameinfo) _(gethostbyname) _(gethostbyname2) _(gethostbyname_r) _(gethostbyname2_r)          \
-  _(gethostbyaddr) _(gethostbyaddr_r) _(__res_init) _(__res_ninit)                                                 \
+  _(gethostbyaddr) _(gethostbyaddr_r) _(__res_init) _(__res_ninit) _(getaddrinfo_a) _(gethostid)                   \
+  _(rcmd) _(rcmd_af) _(rexec) _(rexec_af) _(rresvport) _(rresvport_af)                                             \
+  _(ruserok) _(ruserok_af) _(iruserok) _(iruserok_af)                                                              \
   _(getpwnam) _(getpwnam_r) _(getpwuid) _(getpwuid_r) _(getlogin) _(getlogin_r)                                    \
   _(fopen) _(fopen64) _(open) _(open64) _(openat) _(openat64) _(__open_2) _(__open64_2) _(__openat_2)              \
-  _(__openat64_2) _(execve) _(execvpe) _(fexecve) _(posix_spawn) _(posix_spawnp) _(system) _(popen)                \
+  _(__openat64_2) _(execve) _(execveat) _(execvpe) _(fexecve) _(posix_spawn) _(posix_spawnp) _(system) _(popen)    \
   _(clock_gettime) _(setitimer)
 
 static struct {
@@ -280,6 +285,22 @@ static bool is_inet(const struct sockaddr *a, socklen_t n)
 {
   return in_lab && a && n >= sizeof(struct sockaddr_in) && a->sa_family == AF_INET;
 }
+/* The kernel takes an address without a family for IPv4, where it does not mean "no address any more" (connect). */
+static int socket_option(int fd, int option);
+static bool is_without_family(int fd, const struct sockaddr *a, socklen_t n)
+{
+  return in_lab && a && n >= sizeof(struct sockaddr_in) && a->sa_family == AF_UNSPEC
+      && socket_option(fd, SO_DOMAIN) == AF_INET;
+}
+static bool is_inet_addressee(int fd, const struct sockaddr *a, socklen_t n)
+{ /* streams have no addressee: the kernel does not look at it */
+  return is_inet(a, n) || (is_without_family(fd, a, n) && socket_option(fd, SO_TYPE) == SOCK_DGRAM);
+}
+static bool is_inet_place(int fd, const struct sockaddr *a, socklen_t n)
+{ /* any other address without a family is refused by the kernel */
+  return is_inet(a, n)
+      || (is_without_family(fd, a, n) && ((struct sockaddr_in *) a)->sin_addr.s_addr == INADDR_ANY);
+}
 static bool is_loopback(in_addr_t a) { return ntohl(a) >> 24 == 127; }
 static in_addr_t real_address(in_addr_t a) { return htonl((ntohl(a) & 0x00ffffff) | 127u << 24); }
 
@@ -311,6 +332,7 @@ static in_port_t lab_port(in_port_t port)
 static int find_destination(const struct sockaddr *a, struct sockaddr_in *real)
 {
   memcpy(real, a, sizeof *real);
+  real->sin_family = AF_INET;
   in_addr_t to = real->sin_addr.s_addr;
   if (!lab.n_hosts) return ENETDOWN;
   if (to == INADDR_ANY || is_loopback(to)) to = lab.own;
@@ -336,6 +358,7 @@ static void find_silence(const struct sockaddr *a, struct sockaddr_in *real)
 static int find_own_place(const struct sockaddr *a, struct sockaddr_in *real)
 {
   memcpy(real, a, sizeof *real);
+  real->sin_family = AF_INET;
   in_addr_t at = real->sin_addr.s_addr;
   if (!lab.own || (at != INADDR_ANY && !is_loopback(at) && at != lab.own)) return EADDRNOTAVAIL;
   real->sin_addr.s_addr = real_address(lab.own);
@@ -360,7 +383,8 @@ static int socket_option(int fd, int option)
   return REAL->getsockopt(fd, SOL_SOCKET, option, &value, &n) ? -1 : value;
 }
 
-/* A machine calls from its own address; the kernel would choose 127.0.0.1. */
+/* A machine calls from its own address; the kernel would choose 127.0.0.1. And what comes from a loopback address the
+ * kernel lets out by no other interface. */
 static void call_from_own(int fd)
 {
   struct sockaddr_in here;
@@ -397,7 +421,7 @@ enum { MOST_OF_A_RECORD = 60000, MOST_OF_A_CAPTURE = 64 << 20 };
 /* The descriptors we know. What a program did before exec() is asked of the kernel again at the first use. */
 struct end {
   enum { UNKNOWN, OTHER, STREAM, DATAGRAM } kind;
-  bool has_called, has_hung_up;
+  bool has_called, has_hung_up, is_homeless; /* homeless: a datagram socket that may be unbound */
   in_port_t own_port, peer_port;
   in_addr_t own, peer; /* peer 0: each datagram has its own */
   pid_t user; /* the process that sent or received something */
@@ -408,7 +432,16 @@ static struct end ends[N_ENDS];
 
 static void forget(int fd)
 {
-  if (fd >= 0 && fd < N_ENDS && ends[fd].kind | ends[fd].has_called) ends[fd] = (struct end) {0};
+  if (fd >= 0 && fd < N_ENDS && ends[fd].kind | ends[fd].has_called | ends[fd].is_homeless) ends[fd] = (struct end) {0};
+}
+
+/* The kernel binds an unbound socket to every address of the machine as soon as it is to send, also where that
+ * fails. */
+static void settle(int fd)
+{
+  if (fd < 0 || fd >= N_ENDS || !ends[fd].is_homeless) return;
+  call_from_own(fd);
+  ends[fd].is_homeless = false;
 }
 
 static int64_t now_for_record(void) { return lab.clock ? lab_time(false) : kernel_clock(CLOCK_REALTIME); }
@@ -521,6 +554,7 @@ static void note_end(int fd)
 
 ssize_t write(int fd, const void *data, size_t size)
 {
+  settle(fd);
   struct end *end = recorded(fd);
   int64_t when = stamp(end);
   ssize_t sent = REAL->write(fd, data, size);
@@ -529,6 +563,7 @@ ssize_t write(int fd, const void *data, size_t size)
 }
 ssize_t writev(int fd, const struct iovec *data, int n)
 {
+  settle(fd);
   struct end *end = recorded(fd);
   int64_t when = stamp(end);
   ssize_t sent = REAL->writev(fd, data, n);
@@ -537,6 +572,7 @@ ssize_t writev(int fd, const struct iovec *data, int n)
 }
 ssize_t send(int fd, const void *data, size_t size, int flags)
 {
+  settle(fd);
   struct end *end = recorded(fd);
   int64_t when = stamp(end);
   ssize_t sent = REAL->send(fd, data, size, flags);
@@ -555,6 +591,7 @@ static void note_file(struct end *end, int from, off_t at, ssize_t size, int64_t
 }
 ssize_t sendfile(int fd, int from, off_t *offset, size_t size)
 {
+  settle(fd);
   struct end *end = recorded(fd);
   int64_t when = stamp(end);
   off_t at = !end ? 0 : offset ? *offset : lseek(from, 0, SEEK_CUR);
@@ -564,6 +601,7 @@ ssize_t sendfile(int fd, int from, off_t *offset, size_t size)
 }
 ssize_t sendfile64(int fd, int from, off64_t *offset, size_t size)
 {
+  settle(fd);
   struct end *end = recorded(fd);
   int64_t when = stamp(end);
   off64_t at = !end ? 0 : offset ? *offset : lseek64(from, 0, SEEK_CUR);
@@ -649,19 +687,45 @@ FILE *fdopen(int fd, const char *mode)
 
 /* --- sockets ------------------------------------------------------------------------------------------------- */
 
+/* Only what goes by the functions below: no IPv6, nor packets (AF_PACKET, also as SOCK_PACKET), nor raw ones, nor a
+ * virtual machine's host (AF_VSOCK), nor SCTP with its own way to call. 0, or an errno. */
+static int find_refusal(int domain, int kind, int protocol)
+{
+  if (domain == AF_UNIX || domain == AF_NETLINK) return 0;
+  if (domain != AF_INET) return EAFNOSUPPORT;
+  if (kind == SOCK_RAW) return EPERM;
+  if (kind != SOCK_STREAM && kind != SOCK_DGRAM) return ESOCKTNOSUPPORT;
+  bool is_usual = kind == SOCK_STREAM ? protocol == IPPROTO_TCP : protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP;
+  return is_usual || protocol == IPPROTO_IP ? 0 : EPROTONOSUPPORT;
+}
+
 int socket(int domain, int type, int protocol)
 {
-  if (in_lab && domain == AF_INET6) return fail(EAFNOSUPPORT);
-  return new(REAL->socket(domain, type, protocol));
+  expect_load();
+  int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), problem = in_lab ? find_refusal(domain, kind, protocol) : 0;
+  if (problem) return fail(problem);
+  int fd = new(REAL->socket(domain, type, protocol));
+  if (in_lab && domain == AF_INET && kind == SOCK_DGRAM && fd >= 0 && fd < N_ENDS) ends[fd].is_homeless = true;
+  return fd;
+}
+int socketpair(int domain, int type, int protocol, int pair[2])
+{
+  expect_load();
+  if (in_lab && domain != AF_UNIX) return fail(domain == AF_INET ? EOPNOTSUPP : EAFNOSUPPORT);
+  int rc = REAL->socketpair(domain, type, protocol, pair);
+  if (rc == 0) new(pair[0]), new(pair[1]);
+  return rc;
 }
 
 int bind(int fd, const struct sockaddr *a, socklen_t n)
 {
   struct sockaddr_in real;
-  if (!is_inet(a, n)) return REAL->bind(fd, a, n);
+  if (!is_inet_place(fd, a, n)) return REAL->bind(fd, a, n);
   int problem = find_own_place(a, &real);
-  forget(fd);
-  return problem ? fail(problem) : REAL->bind(fd, (struct sockaddr *) &real, sizeof real);
+  if (problem) return fail(problem);
+  int rc = REAL->bind(fd, (struct sockaddr *) &real, sizeof real);
+  if (rc == 0) forget(fd);
+  return rc;
 }
 
 int listen(int fd, int backlog)
@@ -693,6 +757,7 @@ static bool is_connected(int fd)
 int connect(int fd, const struct sockaddr *a, socklen_t n)
 {
   struct sockaddr_in real;
+  if (a && n >= sizeof a->sa_family && a->sa_family != AF_UNSPEC) settle(fd);
   if (!is_inet(a, n)) return REAL->connect(fd, a, n);
   int problem = find_destination(a, &real);
   if (problem) return fail(problem);
@@ -705,6 +770,10 @@ int connect(int fd, const struct sockaddr *a, socklen_t n)
   if (rc == 0 || errno == EINPROGRESS || errno == EINTR) note_call(fd, when, at);
   return rc;
 }
+
+#if __GLIBC_PREREQ(2, 34) /* an older C library's resolver comes by here, with real addresses */
+int __connect(int fd, const struct sockaddr *a, socklen_t n) { return connect(fd, a, n); }
+#endif
 
 int getsockopt(int fd, int level, int option, void *restrict value, socklen_t *restrict n)
 { /* a program that did not wait in connect() asks in this way how the call went */
@@ -728,6 +797,21 @@ int getpeername(int fd, struct sockaddr *restrict a, socklen_t *restrict n)
 
 static _Thread_local bool is_holding_back;
 
+/* Options by which the machine itself speaks to its neighbours, or what is sent takes another way. 0, or an errno. */
+static int find_forbidden(int level, int option)
+{
+  if (level == SOL_SOCKET) return option == SO_BINDTODEVICE || option == SO_BINDTOIFINDEX ? EPERM : 0;
+  if (level != IPPROTO_IP) return 0;
+  switch (option) {
+    case IP_ADD_MEMBERSHIP: case IP_ADD_SOURCE_MEMBERSHIP: case MCAST_JOIN_GROUP: case MCAST_JOIN_SOURCE_GROUP:
+      return ENODEV; /* as where no interface can do multicast */
+    case IP_OPTIONS: case IP_UNICAST_IF: /* a source route; an interface */
+      return EPERM;
+    default:
+      return 0;
+  }
+}
+
 int setsockopt(int fd, int level, int option, const void *value, socklen_t n)
 {
   if (in_lab && level == IPPROTO_TCP) {
@@ -740,7 +824,8 @@ int setsockopt(int fd, int level, int option, const void *value, socklen_t n)
       return 0;
     }
   }
-  return REAL->setsockopt(fd, level, option, value, n);
+  int problem = in_lab && n ? find_forbidden(level, option) : 0;
+  return problem ? fail(problem) : REAL->setsockopt(fd, level, option, value, n);
 }
 
 /* Where data with an address on it goes: 0 and the real place, else an errno. */
@@ -754,8 +839,9 @@ static int find_addressee(int fd, int flags, const struct sockaddr *a, struct so
 
 ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *a, socklen_t n)
 {
+  settle(fd);
   struct sockaddr_in real, *to = NULL;
-  if (is_inet(a, n)) {
+  if (is_inet_addressee(fd, a, n)) {
     int problem = find_addressee(fd, flags, a, &real);
     if (problem) return fail(problem);
     a = (struct sockaddr *) (to = &real), n = sizeof real;
@@ -767,11 +853,32 @@ ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct so
   return sent;
 }
 
+/* A datagram may bring its own source, interface and route; of the lab it has the host's address, and no more. */
+static int keep_inside(struct msghdr *message)
+{
+  for (struct cmsghdr *one = CMSG_FIRSTHDR(message); one; one = CMSG_NXTHDR(message, one)) {
+    if (one->cmsg_level != IPPROTO_IP) continue;
+    if (one->cmsg_type == IP_RETOPTS) return EPERM;
+    if (one->cmsg_type != IP_PKTINFO) continue;
+    size_t rest = (char *) message->msg_control + message->msg_controllen - (char *) one;
+    if (one->cmsg_len != CMSG_LEN(sizeof(struct in_pktinfo)) || one->cmsg_len > rest) return EINVAL;
+    *(struct in_pktinfo *) CMSG_DATA(one) = (struct in_pktinfo) {.ipi_spec_dst = {real_address(lab.own)}};
+  }
+  return 0;
+}
+
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
+  settle(fd);
   struct sockaddr_in real, *to = NULL;
   struct msghdr readdressed = *message;
-  if (is_inet(message->msg_name, message->msg_namelen)) {
+  if (in_lab && message->msg_control && message->msg_controllen) {
+    if (message->msg_controllen > MOST_OF_A_RECORD) return fail(ENOBUFS);
+    readdressed.msg_control = memcpy(alloca(message->msg_controllen), message->msg_control, message->msg_controllen);
+    int problem = keep_inside(&readdressed);
+    if (problem) return fail(problem);
+  }
+  if (is_inet_addressee(fd, message->msg_name, message->msg_namelen)) {
     int problem = find_addressee(fd, flags, message->msg_name, &real);
     if (problem) return fail(problem);
     readdressed.msg_name = to = &real;
@@ -1183,6 +1290,18 @@ int getaddrinfo(const char *restrict host, const char *restrict service, const s
   if (wanted.ai_family == AF_UNSPEC && !is_number) wanted.ai_family = AF_INET; /* no IPv6: no need to ask for AAAA */
   return REAL->getaddrinfo(host, service, &wanted, result);
 }
+/* glibc does it in a thread of its own, which knows nothing of the lab. Here it is done before we return: early enough
+ * for whoever asks later whether it is done; to tell those who want to be told would need such a thread. */
+int getaddrinfo_a(int mode, struct gaicb *list[restrict], int n, struct sigevent *restrict event)
+{
+  expect_load();
+  if (!in_lab) return REAL->getaddrinfo_a(mode, list, n, event);
+  if (mode == GAI_NOWAIT && event && event->sigev_notify != SIGEV_NONE) return fail(ENOSYS), EAI_SYSTEM;
+  for (int i = 0; i < n; i++)
+    if (list[i]) list[i]->__return = getaddrinfo(list[i]->ar_name, list[i]->ar_service, list[i]->ar_request,
+        &list[i]->ar_result);
+  return 0;
+}
 int getnameinfo(const struct sockaddr *restrict a, socklen_t n, char *restrict host, socklen_t host_size,
     char *restrict service, socklen_t service_size, int flags)
 {
@@ -1218,6 +1337,27 @@ int gethostbyaddr_r(const void *restrict a, socklen_t n, int family, struct host
   ask_the_lab(NULL);
   return REAL->gethostbyaddr_r(a, n, family, entry, buffer, size, result, problem);
 }
+
+long gethostid(void) { ask_the_lab(NULL); return REAL->gethostid(); } /* asks for its own name's address */
+
+/* rsh and its kin call, listen and ask by functions inside the C library. Who uses them is told that it is no use. */
+#define NO_USE(name, parameters, ...)                                                                              \
+  int name parameters { return (expect_load(), in_lab) ? fail(ENETUNREACH) : REAL->name(__VA_ARGS__); }
+
+NO_USE(rcmd, (char **restrict h, unsigned short p, const char *restrict l, const char *restrict r,
+    const char *restrict c, int *restrict e), h, p, l, r, c, e)
+NO_USE(rcmd_af, (char **restrict h, unsigned short p, const char *restrict l, const char *restrict r,
+    const char *restrict c, int *restrict e, sa_family_t f), h, p, l, r, c, e, f)
+NO_USE(rexec, (char **restrict h, int p, const char *restrict u, const char *restrict w, const char *restrict c,
+    int *restrict e), h, p, u, w, c, e)
+NO_USE(rexec_af, (char **restrict h, int p, const char *restrict u, const char *restrict w, const char *restrict c,
+    int *restrict e, sa_family_t f), h, p, u, w, c, e, f)
+NO_USE(rresvport, (int *p), p)
+NO_USE(rresvport_af, (int *p, sa_family_t f), p, f)
+NO_USE(ruserok, (const char *h, int s, const char *r, const char *l), h, s, r, l)
+NO_USE(ruserok_af, (const char *h, int s, const char *r, const char *l, sa_family_t f), h, s, r, l, f)
+NO_USE(iruserok, (uint32_t a, int s, const char *r, const char *l), a, s, r, l)
+NO_USE(iruserok_af, (const void *a, int s, const char *r, const char *l, sa_family_t f), a, s, r, l, f)
 
 /* libspf2 passes every client in 127/8; the lab's are no longer there, and a host must not trust itself blindly */
 int SPF_request_is_loopback(void *request)
@@ -1454,6 +1594,10 @@ int execvpe(const char *file, char *const argv[], char *const envp[])
   return REAL->execvpe(file, argv, WITH_LAB(envp));
 }
 int execvp(const char *file, char *const argv[]) { return execvpe(file, argv, environ); }
+int execveat(int at, const char *path, char *const argv[], char *const envp[], int flags)
+{
+  return REAL->execveat(at, path, argv, WITH_LAB(envp), flags);
+}
 int fexecve(int fd, char *const argv[], char *const envp[]) { return REAL->fexecve(fd, argv, WITH_LAB(envp)); }
 
 /* execl and its kin: the arguments as a list, and for execle the environment behind their end */
@@ -1516,5 +1660,6 @@ __attribute__((constructor)) static void at_start(void)
   expect_load();
   if (!in_lab) return;
   __nss_configure_lookup("hosts", "files dns");
+  __nss_configure_lookup("networks", "files"); /* getnetbyname() asks the DNS too */
   ask_the_lab(NULL);
 }

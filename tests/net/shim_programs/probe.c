@@ -1,7 +1,8 @@
 /* probe.c - call the C library as the words say, and print what it answers: for tests/net/test_shim.py.
  *
  * Each word is one call, `name` or `name=argument`; each prints one word: what came back, or the errno's name.
- * Places are written ADDRESS:PORT. `thread` makes the calls that follow in another thread. */
+ * Places are written ADDRESS:PORT; with `_unspec` behind the name the address has no family. `thread` makes the
+ * calls that follow in another thread. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,6 +24,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
@@ -31,6 +33,7 @@
 #include <unistd.h>
 
 extern int SPF_request_is_loopback(void *) __attribute__((weak));
+extern int execveat(int, const char *, char *const[], char *const[], int) __attribute__((weak)); /* new in glibc 2.34 */
 
 static int fd = -1, listener = -1;
 static char text[70000], *self;
@@ -124,6 +127,7 @@ static const char *run(const char *how)
   if (!strcmp(how, "execvp")) execvp(self, argv);
   if (!strcmp(how, "execvpe")) execvpe(self, argv, no_environment);
   if (!strcmp(how, "fexecve")) fexecve(open(self, O_RDONLY), argv, no_environment);
+  if (!strcmp(how, "execveat")) execveat(AT_FDCWD, self, argv, no_environment, 0);
   if (!strcmp(how, "execl")) execl(self, self, "environment", NULL);
   if (!strcmp(how, "execlp")) execlp(self, self, "environment", NULL);
   if (!strcmp(how, "execle")) execle(self, self, "environment", NULL, no_environment);
@@ -143,11 +147,47 @@ static const char *call(const char *word)
   struct timespec now;
   struct timeval tv;
 #define IS(what) (!strcmp(name, what))
+  char *unspec = strstr(name, "_unspec");
+  if (unspec) *unspec = 0, place.sin_family = AF_UNSPEC;
 
   /* sockets */
   if (IS("tcp")) return done(fd = socket(AF_INET, SOCK_STREAM, 0), "ok");
   if (IS("udp")) return done(fd = socket(AF_INET, SOCK_DGRAM, 0), "ok");
   if (IS("tcp6")) return done(socket(AF_INET6, SOCK_STREAM, 0), "ok");
+  if (IS("packet")) return done(socket(AF_PACKET, SOCK_RAW, 0), "ok");
+  if (IS("old_packet")) return done(socket(AF_INET, SOCK_PACKET, 0), "ok");
+  if (IS("raw")) return done(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP), "ok");
+  if (IS("sctp")) return done(socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP), "ok");
+  if (IS("mptcp")) return done(socket(AF_INET, SOCK_STREAM, 262), "ok");
+  if (IS("vsock")) return done(socket(AF_VSOCK, SOCK_STREAM, 0), "ok");
+  if (IS("netlink")) return done(socket(AF_NETLINK, SOCK_RAW, 0), "ok");
+  if (IS("pair")) return done(socketpair(AF_UNIX, SOCK_STREAM, 0, (int[2]) {0}), "ok");
+  if (IS("join")) return done(setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &(struct ip_mreq) {place.sin_addr,
+      {INADDR_ANY}}, sizeof(struct ip_mreq)), "ok");
+  if (IS("join_source")) return done(setsockopt(fd, IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, &(struct ip_mreq_source) {
+      .imr_multiaddr = place.sin_addr, .imr_sourceaddr = {htonl(0x7f000001)}}, sizeof(struct ip_mreq_source)), "ok");
+  if (IS("join_group")) {
+    struct group_req group = {0};
+    memcpy(&group.gr_group, &place, n);
+    return done(setsockopt(fd, IPPROTO_IP, MCAST_JOIN_GROUP, &group, sizeof group), "ok");
+  }
+  if (IS("join_source_group")) {
+    struct group_source_req group = {0};
+    memcpy(&group.gsr_group, &place, n), memcpy(&group.gsr_source, &place, n);
+    return done(setsockopt(fd, IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, &group, sizeof group), "ok");
+  }
+  if (IS("route")) { /* a loose source route by way of that place */
+    unsigned char route[8] = {131, 7, 4};
+    memcpy(route + 3, &place.sin_addr, 4);
+    return done(setsockopt(fd, IPPROTO_IP, IP_OPTIONS, route, sizeof route), "ok");
+  }
+  if (IS("no_route")) return done(setsockopt(fd, IPPROTO_IP, IP_OPTIONS, NULL, 0), "ok");
+  if (IS("interface")) return done(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3), "ok");
+  if (IS("interface_number")) return done(setsockopt(fd, IPPROTO_IP, IP_UNICAST_IF, &(int) {htonl(1)},
+      sizeof(int)), "ok");
+  if (IS("really")) { /* as the kernel has it */
+    return syscall(SYS_getsockname, fd, at, &n) ? strerrorname_np(errno) : inet_ntoa(place.sin_addr);
+  }
   if (IS("unix")) return done(socket(AF_UNIX, SOCK_STREAM, 0), "ok");
   if (IS("bind")) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int) {1}, sizeof(int)); /* over TIME-WAIT, as daemons do */
   if (IS("bind")) return done(bind(fd, at, n), "ok");
@@ -180,6 +220,15 @@ static const char *call(const char *word)
   if (IS("writev")) return done(writev(fd, parts, 2), "ok");
   if (IS("send")) return done(send(fd, argument, strlen(argument), 0), "ok");
   if (IS("sendto")) return done(sendto(fd, "hello", 5, 0, at, n), "ok");
+  if (IS("pktinfo") || IS("retopts")) { /* a datagram that brings its own source, interface or route */
+    union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(struct in_pktinfo))]; } extra = {0};
+    struct msghdr one = {.msg_name = at, .msg_namelen = n, .msg_iov = parts, .msg_iovlen = 2,
+      .msg_control = &extra, .msg_controllen = sizeof extra};
+    extra.head = (struct cmsghdr) {CMSG_LEN(sizeof(struct in_pktinfo)), IPPROTO_IP, IS("pktinfo") ? IP_PKTINFO
+        : IP_RETOPTS};
+    ((struct in_pktinfo *) CMSG_DATA(&extra.head))->ipi_ifindex = IS("pktinfo") ? 77 : 0;
+    return done(sendmsg(fd, &one, 0), "ok");
+  }
   if (IS("sendmsg") || IS("sendmmsg")) {
     struct mmsghdr one = {.msg_hdr = {.msg_iov = parts, .msg_iovlen = 2}};
     if (*argument) one.msg_hdr.msg_name = at, one.msg_hdr.msg_namelen = n;
@@ -251,6 +300,15 @@ static const char *call(const char *word)
   if (IS("gethostname")) return done(gethostname(text, 200), text);
   if (IS("getaddrinfo")) return addresses_of(argument, AF_UNSPEC);
   if (IS("getaddrinfo6")) return addresses_of(argument, AF_INET6);
+  if (IS("getaddrinfo_a") || IS("getaddrinfo_a_later") || IS("getaddrinfo_a_told")) {
+    struct gaicb one = {.ar_name = argument}, *list[] = {&one};
+    struct sigevent told = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
+    int problem = getaddrinfo_a(IS("getaddrinfo_a") ? GAI_WAIT : GAI_NOWAIT, list, 1,
+        IS("getaddrinfo_a_told") ? &told : NULL);
+    if (problem == EAI_SYSTEM) return strerrorname_np(errno);
+    if (problem || (problem = gai_error(&one))) return gai_strerror(problem);
+    return inet_ntoa(((struct sockaddr_in *) one.ar_result->ai_addr)->sin_addr);
+  }
   if (IS("getnameinfo")) {
     int problem = getnameinfo(at, n, text, 200, NULL, 0, NI_NAMEREQD);
     return problem ? gai_strerror(problem) : text;
@@ -284,6 +342,22 @@ static const char *call(const char *word)
     if (size > 0) sprintf(text, "%d-answers", answer[7]);
     return size < 0 ? hstrerror(h_errno) : text;
   }
+  if (!strncmp(name, "foreign_", 8)) { /* the program chooses the nameserver; nobody is at this one */
+    unsigned char question[512], *answer = (unsigned char *) text;
+    struct __res_state own = {0}, *state = strstr(name, "_n") ? &own : &_res;
+    res_ninit(state);
+    state->nscount = 1, state->nsaddr_list[0] = place_of("198.51.100.1:53");
+    int m = res_mkquery(QUERY, argument, 1, 15, NULL, 0, NULL, question, sizeof question);
+    int size = IS("foreign_query") ? res_query(argument, 1, 15, answer, 512)
+        : IS("foreign_send") ? res_send(question, m, answer, 512)
+        : IS("foreign_nquery") ? res_nquery(state, argument, 1, 15, answer, 512)
+        : IS("foreign_nsearch") ? res_nsearch(state, argument, 1, 15, answer, 512)
+        : res_nsend(state, question, m, answer, 512);
+    if (size > 0) sprintf(text, "%d-answers", answer[7]);
+    return size < 0 ? "failed" : text;
+  }
+  if (IS("rcmd")) return done(rcmd((char *[]) {(char *) argument}, 514, "ann", "ann", "date", NULL), "ok");
+  if (IS("rresvport")) return done(rresvport(&(int) {1023}), "ok");
   if (IS("res_init")) return res_init() ? "failed" : "ok";
   if (IS("spf")) return !SPF_request_is_loopback ? "missing" : SPF_request_is_loopback(NULL) ? "yes" : "no";
 
