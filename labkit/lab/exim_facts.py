@@ -2,7 +2,9 @@
 
 WHAT       `fact_in(line)` reads one line; None for what is no fact about mail (queue runs, warnings, TLS notes).
 RULES      reads what the log says and guesses nothing, with one exception: a refusal's code is not in the log, so it is
-           the one an ACL gives by default, 550 or (temporarily rejected) 451.
+           the one an ACL gives by default, 550 or (temporarily rejected) 451. Strangers choose addresses, names and
+           replies: they are read from the left, quoted strings as single pieces, and can state no fact of their own.
+           (Where helo_accept_junk_hosts lets any HELO name pass, one can pretend the rest of a refusal.)
 STANDARDS  Exim specification, chapter "Log files"
 READ NEXT  exim_engine.py
 """
@@ -17,31 +19,48 @@ from typing import Any
 
 from labkit.mail.event import EventKind
 
+# Pieces of patterns. Blanks are only " ", digits only 0 to 9: those of other alphabets are part of an address.
+_QUOTED = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+_WORD = rf'(?:\\.|{_QUOTED}|[^ "\\])'  # of these a value consists, as sender or id; a blank ends it
+_ADDRESS = rf'(?:\\.|{_QUOTED}|[^ "\\<>])*'  # between < and >
+_FIELD = rf" (?:[A-Za-z0-9]+\*?={_WORD}*(?<!:)|[A-Z]{{1,3}}[.*-]*)"  # R=x, or a mark like K; a colon ends all fields
+_HOST = (
+    r" H=(?:(?P<name>[^ (\[][^ ]*) )?(?:\((?P<helo>.*?)\) )?\[(?P<address>[0-9A-Fa-f.:]+)\]"
+    r"(?::(?P<port>[0-9]{1,5}))?(?![^ :])"
+)
+_NEXT_HOP = r" H=[^ (\[][^ ]* \[[0-9A-Fa-f.:]+\](?::[0-9]+)?(?![^ :])"
+_FIELDS = rf"(?P<fields>(?:{_FIELD})*)"
+_WAY = rf"(?P<fields>(?:{_NEXT_HOP}|{_FIELD})*)"
+
 _LINE = re.compile(
-    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?(?: [+-]\d{4})? (?:\[\d+\] )?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?: [+-][0-9]{4})? (?:\[[0-9]+\] )?"
     r"(?:(?P<id>[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}) )?(?P<rest>.*)"
 )
-_FIELD = re.compile(r' ([A-Za-z]+)=("(?:[^"\\]|\\.)*"|\S+)')
-_HOST = re.compile(
-    r"\bH=(?:(?P<name>[^\s(\[][^\s]*) )?(?:\((?P<helo>[^)]*)\) )?\[(?P<address>[^\]]+)\](?::(?P<port>\d+))?"
+# A received line has to be fields to its end: so the true H= is told from one in a HELO name
+_RECEIVED = re.compile(
+    rf"<= (?P<sender>{_WORD}+)(?: R=[^ ]+)?(?:{_HOST})?{_FIELDS}(?: from <{_WORD}*)?(?: for(?: (?!\[){_WORD}+)+)?"
 )
-_DELIVERY = re.compile(r"(?P<mark>=>|->|\*>|>>) (?P<address>.*?)(?= [A-Z][A-Za-z]*=)(?P<fields>.*)")
+_RECEIVED_ODDLY = re.compile(rf"<= (?P<sender>{_WORD}+|[^ ]+)(?: R=[^ ]+)?(?:{_HOST})?{_FIELDS}.*")
+_SHOWN = re.compile(r"(?P<address>[^ ]+?)(?P<end>)(?=:? )")
+_ORIGINAL = re.compile(
+    rf" (?=<(?P<address>{_ADDRESS})>(?P<end>)[ :])"
+)  # looks ahead: one can be within another
 _DEFERRAL = re.compile(
-    r"== (?P<address>\S+(?: <[^>]*>)?)(?P<fields>.*?) defer \((?P<number>-?\d+)\)"
-    r"(?P<where> H=.*?\](?::\d+)?)?(?:: (?P<reason>.*))?$"
+    rf"{_WAY}(?: [a-z_]+)*? defer \(-?[0-9]+\)(?P<where>(?:{_NEXT_HOP}|{_FIELD})*)(?:: (?P<reason>.*))?"
 )
-_FAILURE = re.compile(
-    r"\*\* (?P<address>\S+(?: <[^>]*>)?)(?P<fields>(?: [A-Za-z]+=\S+(?: \[[^\]]*\](?::\d+)?)?)*?)"
-    r"(?: \w+=\S+)*?: (?P<reason>.*)$"
-)
+_FAILURE = re.compile(rf"{_WAY}: (?P<reason>.*)")
 _REJECTION = re.compile(
-    r"(?P<who>.*?)(?:F=<(?P<sender>[^>]*)> )?(?:A=\S+ )?(?P<verb>temporarily rejected|rejected) "
-    r"(?P<what>RCPT|MAIL|VRFY|ETRN|EHLO|HELO|EHLO or HELO|AUTH|STARTTLS|connection|after DATA|DATA)\b ?"
-    r"(?:<(?P<address>[^>]*)>|(?P<words>[^:]*))(?: [A-Z]+=\S+)*(?:: (?P<reason>.*))?$"
+    rf"(?:{_HOST})?{_FIELDS} (?P<verb>temporarily rejected|rejected) "
+    r"(?P<what>RCPT|MAIL|VRFY|ETRN|EHLO|HELO|AUTH|STARTTLS|connection|after DATA|DATA)\b(?P<more>.*)"
 )
-_REMOTE_REPLY = re.compile(r"SMTP error from remote mail server after .*?: ([45]\d\d)\b")
-_NO_GREETING = re.compile(r"rejected MAIL from .*?\[(?P<address>[^\]]+)\].*: (?P<reason>no \S+ given)$")
-_TOO_BIG = re.compile(r"rejected from <(?P<sender>[^>]*)>(?P<who>.*?): (?P<reason>.*)$")
+_REMOTE_REPLY = re.compile(rf"SMTP error from remote mail server after (?:{_WORD}| )*?: ([45][0-9][0-9])\b")
+_NO_GREETING = re.compile(
+    r"rejected MAIL from (?:[^ ]+ )?\[(?P<address>[^\]]+)\][^ ]*(?: I=[^ ]+)?: (?P<reason>no [^ ]+ given)"
+)
+_TOO_BIG = re.compile(
+    rf"rejected (?:from |MAIL FROM: ?)<(?P<sender>{_ADDRESS})>(?:{_HOST})?{_FIELDS}: (?P<reason>.*)"
+)
+_PATH = re.compile(rf'(?:\\.|{_QUOTED}|[^"<\\])*<(?:@[^:<>" ]*:)?(?P<address>{_ADDRESS})>')
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,52 +112,59 @@ def in_order(heard: Mapping[str, Sequence[Fact]]) -> Iterator[tuple[str, Fact]]:
 
 
 def _about_the_host(rest: str) -> Fact | None:
-    if "daemon started: pid=" in rest:
-        ports = re.findall(r"\]:(\d+)", rest) or re.findall(r"port (\d+)", rest)
+    if re.match("exim [^ ]+ daemon started: pid=[0-9]+", rest):
+        ports = re.findall(r"\]:([0-9]+)", rest) or re.findall(r"port ([0-9]+)", rest)
         return Fact(EventKind.STARTED, {"text": f"listening on {', '.join(dict.fromkeys(ports))}"})
-    if found := _NO_GREETING.match(rest):
+    if found := _NO_GREETING.fullmatch(rest):
         return Fact(
             EventKind.REJECTED, {"remote_address": found["address"], "code": 503, "text": found["reason"]}
         )
-    return _rejection(rest)
+    return _too_big(rest) or _rejection(rest)
 
 
 def _received(rest: str) -> Fact | None:
-    sender, _, more = rest.removeprefix("<= ").partition(" ")
-    fields = _fields(more)
-    details: dict[str, Any] = {"sender": "" if sender == "<>" else sender, "protocol": fields.get("P")}
-    details |= _client(more)
-    details["size"] = int(fields["S"]) if fields.get("S", "").isdigit() else None
-    details["message_id"] = f"<{fields['id']}>" if "id" in fields else None
-    return Fact(EventKind.RECEIVED, details)
+    found = _RECEIVED.fullmatch(rest) or _RECEIVED_ODDLY.fullmatch(rest)
+    if found is None:
+        return None
+    fields = _fields(found["fields"])
+    size = fields.get("S", "")
+    details: dict[str, Any] = {
+        "sender": "" if found["sender"] == "<>" else found["sender"],
+        "protocol": fields.get("P"),
+        "size": int(size) if re.fullmatch("[0-9]{1,18}", size) else None,
+        "message_id": f"<{fields['id']}>" if "id" in fields else None,
+    }
+    return Fact(EventKind.RECEIVED, details | _client(found))
 
 
 def _delivered(rest: str) -> Fact | None:
-    found = _DELIVERY.match(rest)
-    if found is None:
+    recipient, more = _recipient(rest)
+    way = re.match(_WAY, more)
+    if way is None or not way["fields"]:
         return None
-    details = _way(found["address"], found["fields"])
-    *_, confirmation = (
-        _fields(found["fields"]).get("C", "").split(r"\n")
-    )  # of several lines the last: it has the id
-    if reply := re.match(r"([2-5]\d\d)[ -](.*)", confirmation):
+    details = _way(recipient, way["fields"])
+    # of several lines the last: it has the id
+    confirmation = _fields(way["fields"]).get("C", "").split(r"\n")[-1]
+    if reply := re.match(r"([2-5][0-9][0-9])[ -](.*)", confirmation):
         details |= {"code": int(reply[1]), "text": reply[2]}
     return Fact(EventKind.DELIVERED, details)
 
 
 def _deferred(rest: str) -> Fact | None:
-    found = _DEFERRAL.match(rest)
+    recipient, more = _recipient(rest)
+    found = _DEFERRAL.fullmatch(more)
     if found is None:
         return None
-    way = _way(found["address"], found["fields"] + (found["where"] or ""))
+    way = _way(recipient, found["fields"] + found["where"])
     return Fact(EventKind.DEFERRED, way | _reason(found["reason"] or ""))
 
 
 def _failed(rest: str) -> Fact | None:
-    found = _FAILURE.match(rest)
+    recipient, more = _recipient(rest)
+    found = _FAILURE.fullmatch(more)
     if found is None:
         return None
-    return Fact(EventKind.FAILED, _way(found["address"], found["fields"]) | _reason(found["reason"]))
+    return Fact(EventKind.FAILED, _way(recipient, found["fields"]) | _reason(found["reason"]))
 
 
 def _reason(text: str) -> dict[str, Any]:
@@ -156,23 +182,24 @@ def _completed(rest: str) -> Fact | None:
 
 
 def _rejection(rest: str) -> Fact | None:
-    found = _REJECTION.match(rest)
+    found = _REJECTION.fullmatch(f" {rest}")
     if found is None:
         return None
-    verb, what = found["verb"], found["what"]
+    what = found["what"]
+    argument, reason = _argument_and_reason(found["more"])
     details: dict[str, Any] = {
-        "sender": found["sender"],
-        "recipient": found["address"] if what == "RCPT" else None,
-        "code": 451 if verb.startswith("temporarily") else 550,
-        "text": found["reason"] or "",
+        "sender": _bare(_fields(found["fields"])["F"]) if " F=<" in found["fields"] else None,
+        "recipient": _bare(argument) if what == "RCPT" else None,
+        "code": 451 if found["verb"].startswith("temporarily") else 550,
+        "text": reason,
     }
     if what == "MAIL" and details["sender"] is None:
-        details["sender"] = found["address"]
-    return Fact(EventKind.REJECTED, details | _client(found["who"]))
+        details["sender"] = _bare(argument)
+    return Fact(EventKind.REJECTED, details | _client(found))
 
 
 def _too_big(rest: str) -> Fact | None:
-    found = _TOO_BIG.match(rest)
+    found = _TOO_BIG.fullmatch(rest)
     if found is None:
         return None
     words = {
@@ -180,39 +207,84 @@ def _too_big(rest: str) -> Fact | None:
         "code": 552 if "big" in found["reason"] else 550,
         "text": found["reason"],
     }
-    return Fact(EventKind.REJECTED, words | _client(found["who"]))
+    return Fact(EventKind.REJECTED, words | _client(found))
 
 
-def _way(address: str, fields: str) -> dict[str, Any]:
-    """Recipient, router, transport and host of a delivery: "bob <bob@st2>" is the address bob@st2."""
-    inside = re.search(r"<([^>]*)>$", address)
+def _argument_and_reason(text: str) -> tuple[str, str]:
+    """What a client wrote after a command, less its (comments), and what follows the first ": " outside quotes."""
+    written, quoted, depth = "", False, 0
+    for piece in re.finditer(r"\\.|.", text):
+        char = piece[0]
+        if not quoted and depth == 0 and text.startswith(": ", piece.start()):
+            return written.strip(" "), text[piece.start() + 2 :]
+        if char == '"' and depth == 0:
+            quoted = not quoted
+        closes = char == ")" and not quoted and depth > 0
+        depth += (char == "(" and not quoted) - closes
+        written += char if depth == 0 and not closes else ""
+    argument, _, reason = text.partition(": ")
+    return argument.strip(" "), reason
+
+
+def _bare(written: str) -> str:
+    """The address in what a client wrote: <it>, <@route:it> or Joe <it>, perhaps with parameters after it."""
+    found = _PATH.match(written)
+    return found["address"] if found else written
+
+
+def _recipient(rest: str) -> tuple[str, str]:
+    """The address that a line after its mark (=>, **, ==) is about, as the sender gave it, and the rest of the line.
+
+    Exim shows "a B"@st2 as `a b@st2 <"a B"@st2>` (or `a b <"a B"@st2>`): what it shows can hold anything, but it is
+    the address in <> without quotes, in small letters. An alias is shown as `target <alias@st2>`.
+    """
+    text = rest.partition(" ")[2]
+    originals = list(_ORIGINAL.finditer(text))
+    for found in originals:
+        shown, address = text[: found.start()], re.sub(r'\\(.)|"', r"\1", found["address"]).lower()
+        if shown.lower() in (address, address.rpartition("@")[0]) and not re.search("[A-Z]", shown):
+            return found["address"], text[found.end("end") :]
+    last = _SHOWN.match(text)
+    if last is None:
+        return text, ""
+    if known_as := _ORIGINAL.match(text, last.end()):
+        last = known_as
+    elif originals and not re.match(r":| [A-Za-z]+=| [a-z_ ]*defer \(", text[last.end() :]):
+        last = originals[0]  # a pipe, say, with blanks
+    return last["address"], text[last.end("end") :]
+
+
+def _way(recipient: str, fields: str) -> dict[str, Any]:
+    """Recipient, router, transport and host of a delivery."""
     known = _fields(fields)
-    details: dict[str, Any] = {
-        "recipient": inside[1] if inside else address.strip(),
-        "router": known.get("R"),
-        "transport": known.get("T"),
-    }
-    if host := _HOST.search(fields):
-        details |= {"remote_host": host["name"] or host["helo"], "remote_address": host["address"]}
-    return details
+    details: dict[str, Any] = {"recipient": recipient, "router": known.get("R"), "transport": known.get("T")}
+    hosts = (re.fullmatch(_HOST, part) for part in _parts(fields))
+    host = next(filter(None, hosts), None)
+    return details | ({"remote_host": host["name"], "remote_address": host["address"]} if host else {})
 
 
-def _client(text: str) -> dict[str, Any]:
+def _client(found: re.Match[str]) -> dict[str, Any]:
     """Who called. As labkit notes it, the name is the one given in EHLO."""
-    host = _HOST.search(text)
-    if host is None:
+    if found["address"] is None:
         return {}
-    details: dict[str, Any] = {"remote_host": host["helo"] or host["name"], "remote_address": host["address"]}
-    return details | ({"remote_port": int(host["port"])} if host["port"] else {})
+    helo = found["helo"] if found["helo"] is not None else found["name"]
+    details: dict[str, Any] = {"remote_host": helo, "remote_address": found["address"]}
+    return details | ({"remote_port": int(found["port"])} if found["port"] else {})
 
 
 def _fields(text: str) -> dict[str, str]:
-    """NAME=value pairs; a value in quotes loses them and the backslashes before quotes."""
+    """NAME=value pairs, the first of each name; a value in quotes loses them and the backslashes before quotes."""
     found: dict[str, str] = {}
-    for name, value in _FIELD.findall(f" {text}"):
-        quoted = value.startswith('"') and value.endswith('"') and len(value) > 1
+    for part in _parts(text):
+        name, _, value = part[1:].partition("=")
+        quoted = re.fullmatch(_QUOTED, value)
         found.setdefault(name, re.sub(r'\\(["\\])', r"\1", value[1:-1]) if quoted else value)
     return found
+
+
+def _parts(fields: str) -> Iterator[str]:
+    """One after the other what _FIELDS or _WAY matched."""
+    return (part[0] for part in re.finditer(rf"{_NEXT_HOP}|{_FIELD}", fields))
 
 
 _READERS: tuple[tuple[str, Callable[[str], Fact | None]], ...] = (
