@@ -312,7 +312,8 @@ class _Reader:
         while True:
             if not re.match(r"[YN]{2} ", line):
                 raise self.error(f"XX, or YY, YN, NY or NN and an address, expected, not {line[:80]!r}")
-            found.append(self.mailbox(line[3:]))
+            if "/" not in line.rpartition("@")[2]:  # else ADDRESS/TRANSPORT: that delivery is done, the address is not
+                found.append(self.mailbox(line[3:]))
             missing += line[:2].count("Y") - 1
             if not missing:
                 return found

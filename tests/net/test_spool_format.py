@@ -417,3 +417,13 @@ def test_we_read_what_exim_receives(real_exim: RealExim) -> None:
     assert (item.origin.helo_name, item.origin.protocol) == ("client.test", "esmtp")
     assert abs(item.received_at - datetime.now(timezone.utc)) < timedelta(minutes=1)
     assert real_exim.read(second).is_report and real_exim.read(second).content.endswith(b"\r\n\r\n")
+
+
+def test_a_delivery_by_one_transport_is_not_the_end_of_an_address() -> None:
+    """After an `unseen` router Exim writes ADDRESS/TRANSPORT among the non-recipients."""
+    header = (
+        b"1xVGdp-0000LT-0M-H\nexim 1 1\n<a@b.test>\n1789050600 0\n-received_time_usec .000000\n"
+        b"YN c@d.test/into_mailbox\nNN e@f.test\n2\nc@d.test\ne@f.test\n\n"
+    )
+    item = decode(header, b"1xVGdp-0000LT-0M-D\nx\n")
+    assert [str(left) for left in item.remaining] == ["c@d.test"]
