@@ -312,7 +312,9 @@ class _Reader:
         while True:
             if not re.match(r"[YN]{2} ", line):
                 raise self.error(f"XX, or YY, YN, NY or NN and an address, expected, not {line[:80]!r}")
-            if "/" not in line.rpartition("@")[2]:  # else ADDRESS/TRANSPORT: that delivery is done, the address is not
+            address = _ADDRESS.match(line, 3)
+            # ADDRESS/TRANSPORT: that delivery is done, the address is not
+            if address is None or not line.startswith("/", address.end()):
                 found.append(self.mailbox(line[3:]))
             missing += line[:2].count("Y") - 1
             if not missing:
