@@ -15,7 +15,7 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -206,7 +206,8 @@ def _dialogue(
                 connection = tls.wrap_socket(connection, server_hostname=name)
         connection.sendall(b"QUIT\r\n")
         if not isinstance(connection, ssl.SSLSocket):
-            connection.shutdown(socket.SHUT_WR)  # Exim waits for this after QUIT
+            with suppress(OSError):  # it may have hung up first
+                connection.shutdown(socket.SHUT_WR)  # Exim waits for this after QUIT
         if last := _reply(connection):
             said.append(last)
         return said

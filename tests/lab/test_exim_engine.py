@@ -227,11 +227,11 @@ def test_runs_that_find_nothing_are_left_out_and_nothing_changes(
         async with a_world() as world:
             await world.partner.stop()
             await world.laptop.send(BOB, "one", "x")
-            await world.advance(hours=2, minutes=20)
+            await world.advance(minutes=50)
             await world.laptop.send(BOB, "two", "x")
-            await world.advance(hours=3)
+            await world.advance(hours=2, minutes=30)
             await world.partner.start()
-            await world.advance(hours=3)
+            await world.advance(hours=1, minutes=30)
             events = [e for e in world.journal.facts() if "retry time not reached" not in (e.text or "")]
             told = sorted(
                 (e.at, e.host, e.kind.value, e.text or "" if e.kind is EventKind.DEFERRED else "")
@@ -243,7 +243,7 @@ def test_runs_that_find_nothing_are_left_out_and_nothing_changes(
     monkeypatch.setattr(exim_engine.EximEngine, "_due", lambda self, now: now)  # type: ignore[misc]
     all_of_them, full_count = run(told())
     assert few == all_of_them
-    assert count < full_count - 5
+    assert count < full_count
 
 
 def test_time_does_not_go_on_while_somebody_outside_talks_to_an_exim(run: Run) -> None:
