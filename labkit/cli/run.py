@@ -106,7 +106,10 @@ def life_on(machine: Machine, environment: Mapping[str, str] = os.environ) -> di
         [str(tools), str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
     )
     life = {**environment, **shim, "PATH": path, "USER": machine.login, "LOGNAME": machine.login, "TZ": "UTC"}
-    return life if disk is None else {**life, "HOME": str(disk / "home" / machine.login)}
+    if disk is None:
+        return life
+    home = disk / "home" / machine.login
+    return {**life, "HOME": str(home if home.is_dir() else disk)}
 
 
 def _tools(machine: Machine) -> Path:
@@ -145,6 +148,7 @@ def find_program(name: str, path: str) -> str:
     found = shutil.which(name, path=os.pathsep.join([path, "/usr/local/sbin", "/usr/sbin", "/sbin"]))
     if found is None:
         raise FileNotFoundError(name)
+    found = os.path.abspath(found)  # it is started from the host's disk
     if os.stat(found).st_mode & (stat.S_ISUID | stat.S_ISGID):
         raise CannotRun(
             f"{found} runs as another user (setuid), so it would not live in the lab; copy it without that bit"

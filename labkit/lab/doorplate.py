@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from labkit.lab.lifetime import began
+
 LARGEST_PLATE = 1_000_000  # octets
 KEPT = Path(".lab")  # in the student's working copy: what outlives a world
 
@@ -159,23 +161,3 @@ def _plate(text: str) -> Doorplate:
     doors = tuple(Door(**door) for door in known["doors"])
     machines = tuple(Machine(**{**each, "exim": tuple(each["exim"])}) for each in known["machines"])
     return Doorplate(int(known["pid"]), str(known["began"]), str(known["title"]), doors, machines)
-
-
-def began(pid: int) -> str:
-    """When a process began, as the kernel counts it: a number may be given out again. "" if there is none.
-
-    Where there is no /proc, nothing more is known than that it lives.
-    """
-    try:
-        line = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return "" if Path("/proc/self/stat").exists() or not _is_alive(pid) else "alive"
-    return line[line.rfind(b")") + 2 :].split()[19].decode("ascii")
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True

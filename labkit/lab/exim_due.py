@@ -16,14 +16,15 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 
+from labkit.eximconf.options import read_time
+from labkit.eximconf.reader import Place
 from labkit.queue.item import QueueItem
 
 LONGEST = timedelta(hours=6)
+SAID = Place("exim -bP", 1)  # where these times come from, should one be unreadable
 _STAMP = r"\d\d-\w{3}-\d{4} \d\d:\d\d:\d\d"
 _RECORD = re.compile(rf"{_STAMP}  {_STAMP}  ({_STAMP})")  # first failed, last tried, next try
 _RULE = re.compile(r"\b[FGH]\s*,\s*((?:\d+[wdhms])+)")
-_TIME = re.compile(r"(\d+)([wdhms])")
-_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
 def next_due(
@@ -51,12 +52,12 @@ def retry_times(dump: str) -> list[datetime]:
 def cutoffs(configuration: str) -> list[timedelta]:
     """The ages up to which the retry rules of a configuration (as `exim -bP config` prints it) reach."""
     _, _, section = configuration.partition("begin retry")
-    return [span(text) for text in _RULE.findall(section.partition("\nbegin ")[0])]
+    return [read_time(text, SAID) for text in _RULE.findall(section.partition("\nbegin ")[0])]
 
 
 def warnings(delay_warning: str, until: timedelta) -> list[timedelta]:
     """The ages at which a warning is sent: those listed, and then again and again after the last interval."""
-    ages = [span(item.strip()) for item in delay_warning.split(":") if item.strip()]
+    ages = [read_time(item.strip(), SAID) for item in delay_warning.split(":") if item.strip()]
     ages = [age for age in ages if age]
     if not ages:
         return []
@@ -64,10 +65,3 @@ def warnings(delay_warning: str, until: timedelta) -> list[timedelta]:
     while interval > timedelta() and ages[-1] < until:
         ages.append(ages[-1] + interval)
     return ages
-
-
-def span(text: str) -> timedelta:
-    """A time as Exim writes it: 1h30m. Text that is none gives zero."""
-    return sum(
-        (timedelta(**{_UNITS[unit]: int(number)}) for number, unit in _TIME.findall(text)), timedelta()
-    )

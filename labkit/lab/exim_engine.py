@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.eximconf.lists import split_list
 from labkit.eximconf.reader import ConfigurationError, Place
 from labkit.lab.engine import (
     STARTS_A_DAEMON,
@@ -156,7 +157,7 @@ class EximEngine(Engine):
             *given_up,
             *warnings(values.get("delay_warning", ""), max(given_up, default=timedelta())),
         ]
-        ports = listed(values.get("daemon_smtp_ports") or "smtp")
+        ports = split_list(values.get("daemon_smtp_ports") or "smtp")
         self._ports = tuple(
             SERVICES.get(port) or int(port) for port in ports if port in SERVICES or port.isdecimal()
         )
@@ -209,7 +210,7 @@ class EximEngine(Engine):
         replace(self._host.path("/etc/passwd"), "".join(lines))
 
     def _expect_own_address(self, interfaces: str) -> None:
-        for name in map(interface_address, listed(interfaces)):
+        for name in map(interface_address, filter(None, split_list(interfaces))):
             if name not in (self._host.address, *_ANYWHERE):
                 raise ConfigurationError(
                     Place(self._host.configuration_file.name, self._line_of("local_interfaces")),
@@ -528,13 +529,6 @@ def replace(path: Path, text: str) -> None:
     with fresh.open("x", encoding="utf-8", errors="surrogateescape", newline="") as file:
         file.write(text)
     os.replace(fresh, path)
-
-
-def listed(text: str) -> list[str]:
-    """The items of a list of Exim's that are not empty."""
-    text = text.strip()
-    separator, text = (text[1], text[2:]) if len(text) > 1 and text[0] == "<" else (":", text)
-    return [item.strip() for item in text.split(separator) if item.strip()]
 
 
 def interface_address(item: str) -> str:

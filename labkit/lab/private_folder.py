@@ -15,11 +15,12 @@ import time
 import weakref
 from pathlib import Path
 
+from labkit.lab.lifetime import began
 from labkit.mail.plainly import SaidPlainly
 
 PREFIX = "labkit-world-"
 OLD = 600.0  # seconds
-OWNER = "pid"  # a file that names the process that uses the folder
+OWNER = "pid"  # a file that names the process that uses the folder, and when it began
 
 
 class PrivateFolder:
@@ -28,7 +29,7 @@ class PrivateFolder:
     def __init__(self) -> None:
         _sweep(Path(tempfile.gettempdir()))
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
-        (self.path / OWNER).write_text(str(os.getpid()), encoding="ascii")
+        (self.path / OWNER).write_text(f"{os.getpid()} {began(os.getpid())}", encoding="ascii")
         self.remove = weakref.finalize(self, _remove, self.path, os.getpid())
 
 
@@ -76,20 +77,11 @@ def _sweep(folder: Path) -> None:
 
 def _is_left(path: Path) -> bool:
     if (path / OWNER).exists():
-        return not _is_alive(int((path / OWNER).read_text(encoding="ascii")))
+        pid, _, when = (path / OWNER).read_text(encoding="ascii").partition(" ")
+        return began(int(pid)) != (when or "a time")  # nothing began at no time
     return time.time() - path.lstat().st_mtime > OLD
 
 
 def _is_mine(path: Path) -> bool:
     """Root's too are those of the user that it runs the real Exim as."""
     return not hasattr(os, "getuid") or os.getuid() in (0, path.lstat().st_uid)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

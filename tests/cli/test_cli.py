@@ -122,6 +122,13 @@ def test_a_terminal_inside_the_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             calls = "import socket; s = socket.create_connection(('mx2.st2.sne21.test', 25)); print(s.getsockname()[0])"
             status, said = await terminal("run", "--at", "mx2.st11", sys.executable, "-c", calls)
             assert (status, said) == (0, "203.0.113.11\n"), "a host calls from its own address"
+            status, said = await terminal(
+                "run", "--at", "mx2.st11", "sh", "-c", "pwd; cat etc/exim.conf; id -un"
+            )
+            assert said.startswith(f"{world.mine.folder}\n# exim.conf of mx2.st11"), (
+                "it is in the host's folder"
+            )
+            assert said.endswith("\nann\n")
             status, said = await terminal("run", "--at", "nowhere", "true")
             assert status == 1
             assert "there are laptop.st11.sne21.test" in said
@@ -150,6 +157,59 @@ def test_a_terminal_without_a_compiler_says_where_everything_is(
             assert f"laptop.st11.sne21.test is really {world.laptop.source_address[0]}" in said
 
     asyncio.run(story())
+
+
+@pytest.mark.needs("gcc", "exim")
+def test_exim_in_the_terminal_of_a_host_that_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".lab").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+    async def story() -> None:
+        async with partners(network="loopback", alongside=True, engine={"student": "exim"}) as world:
+            status, said = await terminal("run", "--at", "mx2.st11", "exim", "-bt", "bob@st2.sne21.test")
+            assert (status, "host mx2.st2.sne21.test [203.0.113.2] MX=10" in said) == (0, True), said
+            for words in (("-bd", "-q15m"), ("-q15m",)):
+                status, said = await terminal("run", "--at", "mx2.st11", "exim", *words)
+                assert (status, "host.start()" in said) == (1, True), (
+                    "a second daemon would outlive the world"
+                )
+            status, said = await terminal("run", "mailq")
+            assert (status, "choose a host that has one with --at" in said) == (1, True)
+            assert (await terminal("run", "--at", world.partner.name, "exim", "-bp"))[0] == 1
+
+    asyncio.run(story())
+
+
+def test_a_plate_that_is_not_ours_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".lab").mkdir(mode=0o700)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    plate = write_doorplate("a lab", DOORS, [LAPTOP])
+    assert len(read_doorplates(plate.parent)) == 1
+    (plate.parent / "world-1-1.json").symlink_to("/dev/zero")
+    (plate.parent / "world-1-2.json").write_bytes(b" " * 2_000_000)
+    assert len(read_doorplates(plate.parent)) == 1, "a link, and more than a plate can be"
+    plate.parent.chmod(0o777)
+    assert read_doorplates(plate.parent) == [], "anybody could have put it there"
+    with pytest.raises(PermissionError, match="somebody else"):
+        write_doorplate("a lab", DOORS, [LAPTOP])
+    plate.parent.chmod(0o700)
+    known = json.loads(plate.read_text())
+    plate.write_text(json.dumps(known | {"began": "0"}))
+    assert read_doorplates(plate.parent) == [], "another process was given the number of that kernel"
+
+
+def test_doctor_names_what_is_missing_and_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("EXIM_BIN", "/no/such/exim")
+    assert main(["doctor"]) == 1
+    said = capsys.readouterr().out
+    for package in ("swaks", "bind9-dnsutils", "libnet-ssleay-perl", "gnupg"):
+        assert f"apt-get install {package}\n" in said
+    assert "/no/such/exim cannot be run" in said
 
 
 def test_what_cannot_be_run_in_the_lab(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.lab.lifetime import began
 from labkit.lab.private_folder import OWNER, PREFIX, FolderInUse, FolderLock, PrivateFolder
 
 
@@ -18,7 +19,12 @@ def test_it_goes_with_its_world_or_with_the_next_one(tmp_path: Path, monkeypatch
     gone = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
     )
-    for name, owner in {"dead": gone.stdout.decode(), "strange": "x", "living": "1"}.items():
+    for name, owner in {
+        "dead": gone.stdout.decode(),
+        "strange": "x",
+        "living": f"1 {began(1)}",
+        "number given out again": "1 0",
+    }.items():
         (tmp_path / f"{PREFIX}{name}").mkdir()
         (tmp_path / f"{PREFIX}{name}" / OWNER).write_text(owner)
     (tmp_path / "of-others").mkdir()

@@ -722,3 +722,21 @@ def test_a_configuration_has_macros_and_included_files(run: Run) -> None:
                 await mine.reload()
 
     run(story())
+
+
+def test_names_that_do_not_exist_are_named(run: Run) -> None:
+    async def story() -> None:
+        async with partners(network="memory") as world:
+            assert world.host("mx2.st2") is world.partner
+            with pytest.raises(KeyError, match=r"there are mx2\.st11"):
+                world.host("mx2")
+            with pytest.raises(ValueError, match=r"no machine of this lab has the address 10\.0\.0\.1"):
+                world.capture("10.0.0.1")
+            with pytest.raises(ValueError, match=r"without \.\."):
+                world.mine.path("../../x")
+            await world.laptop.send(BOB, "Hello", "Does this arrive?")
+            (letter,) = world.partner.mailbox("bob")
+            assert "\r" not in str(letter) and str(letter).endswith("\n\nDoes this arrive?\n")
+            assert "C: MAIL FROM:<ann@st11.sne21.test>" in world.capture(world.laptop, world.mine).text()
+
+    run(story())
