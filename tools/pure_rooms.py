@@ -16,6 +16,7 @@ import ast
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -144,6 +145,8 @@ def _means_asking(
 ) -> bool:
     """Whether this call makes an Asking, as far as its name tells."""
     if isinstance(called, ast.Name):
+        if (local := _local(called, parents)) is not None:
+            return local
         name, near = (
             called.id,
             [f for f in _functions(tree) if f.name == called.id and not _class_of(f, parents)],
@@ -160,13 +163,40 @@ def _means_asking(
     return name == "ask" or (name in names.asking and name not in names.other)
 
 
+def _local(called: ast.Name, parents: Mapping[ast.AST, ast.AST]) -> bool | None:
+    """Does a name that a function around it defines make an Asking? None: there is none. A parameter may be either."""
+    function = _function_of(called, parents)
+    while function is not None:
+        if any(parameter.arg == called.id for parameter in _parameters(function)):
+            return False
+        if called.id in (inner := _inner_functions(function)):
+            return _is_asking(inner[called.id].returns)
+        function = _function_of(function, parents)
+    return None
+
+
+@cache
+def _inner_functions(function: Function) -> dict[str, Function]:
+    """The functions that are defined inside a function, by name."""
+    return {
+        node.name: node
+        for node in ast.walk(function)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node is not function
+    }
+
+
 def _is_heard(call: ast.Call, parents: Mapping[ast.AST, ast.AST], names: Names) -> bool:
+    """One of two, as in `yield from (a() if x else b())`, is heard if the whole is. A lambda passes it on to whoever
+    gets the lambda: to be an answer itself, as the value of an Asking, it is no good."""
     parent = parents[call]
-    if isinstance(parent, ast.keyword):
+    while isinstance(parent, (ast.keyword, ast.IfExp)):
         parent = parents[parent]
     match parent:
         case ast.YieldFrom():
             return True
+        case ast.Lambda():
+            function = _function_of(parent, parents)
+            return function is not None and not _is_asking(function.returns)
         case ast.Call(func=func) if func is not call:
             taker = (
                 func.attr
@@ -206,8 +236,9 @@ def _is_generator(function: Function) -> bool:
     return False
 
 
-def _functions(tree: ast.Module) -> Iterator[Function]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+@cache
+def _functions(tree: ast.Module) -> tuple[Function, ...]:
+    return tuple(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def _parameters(function: Function) -> list[ast.arg]:

@@ -1,4 +1,7 @@
-"""`labkit lint FILE...`: read configuration files; say what is wrong, or that nothing is."""
+"""`labkit lint FILE...`: read configuration files; say what is wrong, what is doubtful, or that nothing is.
+
+DECIDES    what is wrong keeps a host from starting; what is doubtful does not, but the host stumbles over it later.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,13 @@ def lint(files: Sequence[str]) -> int:
         try:
             with open(file, encoding="utf-8", newline="") as opened:
                 asking = reading(opened.read(), file)
-            configuration = answer_by(partial(file_text, root=Path("/"), beside=Path(file).parent), asking)
+            configuration = answer_by(partial(file_text, root=Path("/"), beside=Path.cwd()), asking)
             compile_configuration(configuration, HOST, (ADDRESS,))
         except (OSError, UnicodeDecodeError, ConfigurationError) as problem:
             print(problem, file=sys.stderr)
             status = 1
         else:
-            print(f"{file}: labkit can run it")
+            for doubt in configuration.doubts:
+                print(f"doubtful: {doubt}", file=sys.stderr)
+            print(f"{file}: labkit can run it{', with doubts' if configuration.doubts else ''}")
     return status

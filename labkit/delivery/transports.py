@@ -1,7 +1,8 @@
 """Turn a transport of the configuration into a plan for one message.
 
-WHAT       `check_transport` looks at the options once, when the file is read; `plan` fills them in for a message.
-DECIDES    which file or which hosts, which fields are added at final delivery.
+WHAT       `check_transport` looks at the options once, when the file is read; `planning` fills them in for a message.
+DECIDES    which file or which hosts, which fields are added at final delivery; or why this cannot be (Trouble).
+SAFE       a name that a stranger chose is no file name of ours: Exim calls it tainted, and so do we.
 STANDARDS  Exim specification, chapters "The appendfile transport", "The smtp transport";
            RFC 5321 §4.4 (Return-path at final delivery)
 READ NEXT  the room queue
@@ -9,15 +10,16 @@ READ NEXT  the room queue
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
 from labkit.eximconf.configuration import Driver
-from labkit.eximconf.expand import VARIABLES, Expansion
+from labkit.eximconf.expansion import Env, Value
 from labkit.eximconf.reader import ConfigurationError
 from labkit.mail.address import Mailbox
+from labkit.mail.asking import Asking
 from labkit.mail.dates import header_date
 from labkit.mail.message import HeaderField, Message
 
@@ -41,7 +43,14 @@ class SmtpPlan:
     port: int
 
 
-Plan: TypeAlias = AppendPlan | SmtpPlan
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why the transport cannot deliver now; Exim tries again later."""
+
+    words: str
+
+
+Plan: TypeAlias = AppendPlan | SmtpPlan | Trouble
 
 
 def check_transport(transport: Driver) -> None:
@@ -49,59 +58,90 @@ def check_transport(transport: Driver) -> None:
     if transport.driver != "appendfile":
         return
     options = transport.options
-    targets = [name for name in ("file", "directory") if options.expansion(name) is not None]
-    if len(targets) != 1:
+    targets = [name for name in ("file", "directory") if options.has(name)]
+    if len(targets) > 1:
         raise ConfigurationError(
             transport.place,
-            f"the transport {transport.name} needs either file or directory",
-            "add: file = /var/mail/$local_part_data",
+            f"the transport {transport.name} has both file and directory",
+            "leave out one: file for mbox, directory for Maildir",
         )
-    if (targets == ["directory"]) != options.flag("maildir_format"):
+    if targets and (targets == ["directory"]) != options.flag("maildir_format"):
         raise ConfigurationError(
             transport.place,
             f"the transport {transport.name}: directory goes with maildir_format, file without it",
             "labkit writes mbox files and Maildir directories",
         )
-    path = options.expansion(targets[0])
-    assert path is not None
-    if path.tainted:
-        vouched = "domain_data" if path.tainted[0] == "domain" else "local_part_data"
-        raise ConfigurationError(
-            path.place,
-            f"Tainted name for a file: ${path.tainted[0]} is chosen by the sender",
-            f"a stranger must not name our files: use ${vouched}, which a check vouches for",
-        )
-    if not path.parts or not (path.parts[0] == VARIABLES["home"] or path.text.startswith("/")):
-        raise ConfigurationError(
-            path.place, f"the path {path.text!r} is not absolute", "begin it with / or $home"
-        )
 
 
-def plan(
+def planning(
     transport: Driver,
     message: Message,
     reverse_path: Mailbox | None,
     recipients: Sequence[Mailbox],
-    values: Mapping[str, str],
+    env: Env,
     now: datetime,
-) -> Plan:
-    """What to do for these recipients; `values` come from the route, `now` dates the delivery."""
+    path: str = "",
+) -> Asking[Plan]:
+    """What to do for these recipients; `env` knows the route's variables, `now` dates the delivery.
+
+    `path` is a file that a redirection names; else the transport's own option does.
+    """
     options = transport.options
     if transport.driver == "smtp":
-        helo = _expanded(options.expansion("helo_data"), values)
-        return SmtpPlan(helo, options.number("port"))
-    is_maildir = options.flag("maildir_format")
-    path = _expanded(options.expansion("directory" if is_maildir else "file"), values)
+        text = options.expansion("helo_data")
+        assert text is not None, "it has a default"
+        outcome = yield from text.asking(env)
+        if not isinstance(outcome, Value):
+            return Trouble(f"failed to expand transport's helo_data: {outcome.message}")
+        return SmtpPlan(outcome.text, options.number("port"))
+    if transport.driver != "appendfile":
+        return Trouble(
+            f"{transport.name}: labkit runs no programs and writes no answers (driver {transport.driver})"
+        )
+    named = path or (yield from _mailbox(transport, env))
+    if isinstance(named, Trouble):
+        return named
+    if not named.startswith("/"):
+        return Trouble(f'appendfile: file or directory name "{named}" is not absolute')
+    content = _with_trace(transport, message, reverse_path, recipients, now)
     sender = "" if reverse_path is None else str(reverse_path)
+    return AppendPlan(named, options.flag("maildir_format"), options.number("mode"), bytes(content), sender)
+
+
+def _mailbox(transport: Driver, env: Env) -> Asking[str | Trouble]:
+    """The path that the transport's own option names."""
+    option = "directory" if transport.options.flag("maildir_format") else "file"
+    text = transport.options.expansion(option)
+    if text is None:
+        return Trouble(f"Mandatory file or directory option missing from {transport.name} transport")
+    outcome = yield from text.asking(env)
+    if not isinstance(outcome, Value):
+        what = "file or directory name"
+        return Trouble(
+            f'Expansion of "{text.text}" ({what} for {transport.name} transport) failed: {outcome.message}'
+        )
+    if outcome.is_tainted:
+        return Trouble(
+            f"Tainted '{outcome.text}' (file or directory name for {transport.name} transport) not permitted"
+        )
+    return outcome.text
+
+
+def _with_trace(
+    transport: Driver,
+    message: Message,
+    reverse_path: Mailbox | None,
+    recipients: Sequence[Mailbox],
+    now: datetime,
+) -> Message:
+    """What final delivery writes on top, RFC 5321 §4.4."""
+    options = transport.options
     if options.flag("delivery_date_add"):
         message = message.prepend(HeaderField.make("Delivery-date", header_date(now)))
     if options.flag("envelope_to_add"):
         listed = [f"{each}," for each in recipients[:-1]] + [str(recipients[-1])]
         message = message.prepend(HeaderField.make("Envelope-to", *listed, fold="\r\n "))
     if options.flag("return_path_add"):
+        sender = "" if reverse_path is None else str(reverse_path)
         message = message.prepend(HeaderField.make("Return-path", f"<{sender}>"))
-    return AppendPlan(path, is_maildir, options.number("mode"), bytes(message), sender)
-
-
-def _expanded(text: Expansion | None, values: Mapping[str, str]) -> str:
-    return "" if text is None else text.expand(values)
+    return message

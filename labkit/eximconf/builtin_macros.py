@@ -10,8 +10,15 @@ READ NEXT  macros.py
 from __future__ import annotations
 
 from labkit.eximconf import exim_names, options
+from labkit.eximconf.options import Standing
 
-HAVE = ("_HAVE_TRANSPORT_APPEND_MAILDIR",)
+HAVE = """_HAVE_CRYPTEQ _HAVE_LOOKUP_DNSDB _HAVE_LOOKUP_DSEARCH _HAVE_LOOKUP_LSEARCH _HAVE_LOOKUP_PASSWD
+    _HAVE_LOOKUP_SQLITE _HAVE_NATIVE_SRS _HAVE_SRS _HAVE_TRANSPORT_APPEND_MAILDIR""".split()
+# the room smtp, above this one, gives them their meaning
+ACL_CONDITIONS = """acl authenticated condition dnslists domains encrypted hosts local_parts ratelimit recipients seen
+    sender_domains senders verify""".split()
+ACL_MODIFIERS = """add_header continue control delay endpass log_message log_reject_target logwrite message
+    remove_header set""".split()
 
 
 def macro_of_option(scope: str, name: str) -> str:
@@ -23,11 +30,14 @@ def macro_of_option(scope: str, name: str) -> str:
 BUILTIN = dict.fromkeys(
     [
         *HAVE,
+        *(f"_ACL_COND_{name}".upper() for name in ACL_CONDITIONS),
+        *(f"_ACL_MOD_{name}".upper() for name in ACL_MODIFIERS),
         *(f"_DRIVER_{kind}_{name}".upper() for kind, names in options.DRIVERS.items() for name in names),
         *(
             macro_of_option(row.scope, row.name)
             for row in options.TABLE
-            if row.name in exim_names.OPTIONS[row.scope]  # else Exim has it for all drivers, and we for one
+            if row.standing is not Standing.TESTED  # a host that sets one of these does not run
+            and row.name in exim_names.OPTIONS[row.scope]  # else Exim has it for all drivers, and we for one
         ),
     ],
     "y",

@@ -1,10 +1,12 @@
 """The whole configuration of a host, read and compiled.
 
-WHAT       `read(text, file)`: main options, named lists, ACLs, routers, transports and retry rules.
+WHAT       `read(text, file)`: main options, named lists, ACLs, routers, transports, authenticators, retry rules.
 ASKS       FileText for each file that is included: `reading` asks, `read` takes the texts from a mapping.
-DECIDES    what fits together: names that are used must be defined, drivers must be known.
+DECIDES    what can be read. What is read but fits nowhere (a router that names a transport that is not there) is a
+           doubt, as Exim finds it out only when it gets there; `labkit lint` tells it at once.
+OCTETS     inside, a text is octets, as latin-1: its length is what it is on the wire. What people read is UTF-8.
 STANDARDS  Exim specification, chapter "The Exim run time configuration file"
-READ NEXT  the rooms smtp (acl.py), routing, delivery and queue give the parts their meaning
+READ NEXT  the rooms smtp (acl), routing, delivery and queue give the parts their meaning
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from typing import Any
 
 from labkit.eximconf import exim_names, options
 from labkit.eximconf.builtin_macros import BUILTIN
-from labkit.eximconf.expand import Expansion
+from labkit.eximconf.expansion import Compiled
 from labkit.eximconf.lists import ListKind, NamedLists, PatternList, compile_list
+from labkit.eximconf.options import Option, Standing
+from labkit.eximconf.place import readable
 from labkit.eximconf.reader import (
     ConfigurationError,
     LogicalLine,
@@ -33,22 +37,38 @@ from labkit.eximconf.reader import (
 from labkit.mail.asking import Asking, answer_by
 
 _LIST = re.compile(
-    r"(?:hide\s+)?(domainlist|hostlist|localpartlist|addresslist)\s+([A-Za-z0-9_]+)\s*=\s*(.*)", re.DOTALL
+    r"(?:hide\s+)?(domainlist|hostlist|localpartlist|addresslist)(_cache)?\s+([A-Za-z0-9_]+)\s*=\s*(.*)",
+    re.DOTALL,
 )
 _NAME = re.compile(r"([A-Za-z0-9_]+)\s*:\s*(.*)", re.DOTALL)
 _ACL_NAME = re.compile(r"([A-Za-z][A-Za-z0-9_]*)\s*:\s*(.*)", re.DOTALL)
-_CONDITION = re.compile(r"(!?)\s*([A-Za-z0-9_]+)\s*(?:=\s*(.*))?", re.DOTALL)
+_WORD = re.compile(r"[A-Za-z0-9_]+")
+_CONDITION = re.compile(r"(!?)\s*(set\s+[^\s=]+|[A-Za-z0-9_]+)\s*(?:=\s*(.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Values of options by name, defaults filled in. The methods give them a type."""
+    """Values of options by name, defaults filled in. The methods give them a type.
 
-    values: dict[str, Any]
+    `written` are the settings of the file itself, by the option's name, in file order.
+    """
+
+    values: Mapping[str, Any]
+    written: tuple[tuple[Option, Setting], ...] = ()
+
+    def has(self, name: str) -> bool:
+        """Whether it has a value, its own or a default."""
+        return self.values.get(name) is not None
 
     def text(self, name: str) -> str | None:
         value = self.values.get(name)
         assert value is None or isinstance(value, str), name
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """The items of a string list."""
+        value = self.values.get(name) or ()
+        assert isinstance(value, tuple), name
         return value
 
     def number(self, name: str) -> int:
@@ -59,14 +79,26 @@ class Options:
     def flag(self, name: str) -> bool:
         return bool(self.values[name])
 
-    def expansion(self, name: str) -> Expansion | None:
+    def truth(self, name: str) -> bool | Compiled:
+        """A boolean that may be a text to be expanded."""
+        value = self.values[name]
+        assert isinstance(value, (bool, Compiled)), name
+        return value
+
+    def expansion(self, name: str) -> Compiled | None:
         value = self.values.get(name)
-        assert value is None or isinstance(value, Expansion), name
+        assert value is None or isinstance(value, Compiled), name
         return value
 
     def patterns(self, name: str) -> PatternList | None:
         value = self.values.get(name)
         assert value is None or isinstance(value, PatternList), name
+        return value
+
+    def several(self, name: str) -> tuple[Any, ...]:
+        """The values of an option that may be set more than once, in file order."""
+        value = self.values.get(name, ())
+        assert isinstance(value, tuple), name
         return value
 
     def seconds(self, name: str) -> float:
@@ -78,6 +110,22 @@ class Options:
         value = self.values[name]
         assert isinstance(value, tuple), name
         return value
+
+    def unfulfilled(self) -> ConfigurationError | None:
+        """The first setting that asks for something that labkit can only test, not do."""
+        for row, written in self.written:
+            if row.standing is Standing.TESTED and not _is_off(self.values[row.name]):
+                problem = f'the option "{row.name}" is "real Exim only" when mail moves: {row.effect}'
+                remedy = "leave the line out, or run the host on a real Exim"
+                return ConfigurationError(written.place, problem, remedy)
+        return None
+
+
+def _is_off(value: Any) -> bool:
+    """Whether a setting asks for nothing: `tls_advertise_hosts =`."""
+    if isinstance(value, (PatternList, Compiled)):
+        return not value.text.strip()
+    return not value
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +158,10 @@ class Configuration:
     acls: dict[str, tuple[AclStatement, ...]] = field(default_factory=dict)
     routers: tuple[Driver, ...] = ()
     transports: dict[str, Driver] = field(default_factory=dict)
+    authenticators: dict[str, Driver] = field(default_factory=dict)
     retry: tuple[LogicalLine, ...] = ()
+    rewrite: tuple[LogicalLine, ...] = ()
+    doubts: tuple[ConfigurationError, ...] = ()  # what Exim would find out only when it gets there
 
 
 def read(
@@ -133,52 +184,68 @@ def reading(
     text: str, file: str = "exim.conf", *, presets: Mapping[str, str] | None = None
 ) -> Asking[Configuration]:
     """`read`, but it asks for the files that are included."""
-    cut = yield from reading_sections(text, file, presets=presets, builtin=BUILTIN)
-    return _compiled(text, file, {section.name: section for section in cut})
+    try:
+        octets = text.encode("utf-8").decode("latin-1")
+        cut = yield from reading_sections(octets, file, presets=presets, builtin=BUILTIN)
+        return _compiled(text, file, {section.name: section for section in cut})
+    except ConfigurationError as error:
+        place = Place(readable(error.place.file), error.place.line)
+        raise type(error)(place, readable(error.problem), readable(error.remedy)) from None
 
 
 def _compiled(text: str, file: str, parts: Mapping[str, Section]) -> Configuration:
     main, lists = _read_main(parts["main"])
-    for name in ("rewrite", "authenticators", "local_scan"):
-        if name in parts and parts[name].lines:
-            line = parts[name].lines[0]
-            problem = f"the {name} section is not read by labkit yet: {line.text}"
-            raise ConfigurationError(line.place, problem, "leave the section empty, or use a real Exim")
+    if "local_scan" in parts and parts["local_scan"].lines:
+        line = parts["local_scan"].lines[0]
+        problem = f"the local_scan section is not read by labkit yet: {line.text}"
+        raise ConfigurationError(line.place, problem, "leave the section empty, or use a real Exim")
     transports = {t.name: t for t in _read_drivers(parts.get("transports"), "transport", lists)}
     routers = tuple(_read_drivers(parts.get("routers"), "router", lists))
-    acls = _read_acls(parts.get("acl"))
+    authenticators = {a.name: a for a in _read_drivers(parts.get("authenticators"), "authenticator", lists)}
+    doubts: list[ConfigurationError] = []
+    acls = _read_acls(parts.get("acl"), doubts)
     retry = tuple(parts["retry"].lines) if "retry" in parts else ()
-    found = Configuration(file, text, main, lists, acls, routers, transports, retry)
-    _check_names(found, parts["main"])
-    return found
+    rewrite = tuple(parts["rewrite"].lines) if "rewrite" in parts else ()
+    doubts += _doubts(main, acls, routers, transports)
+    return Configuration(
+        file, text, main, lists, acls, routers, transports, authenticators, retry, rewrite, tuple(doubts)
+    )
 
 
 def _read_main(section: Section) -> tuple[Options, NamedLists]:
     lists: dict[tuple[ListKind, str], PatternList] = {}
-    written: dict[str, Any] = {}
+    settings: list[Setting] = []
     for line in section.lines:
-        if found := _LIST.fullmatch(line.text):
-            if found[1] == "addresslist":
-                raise ConfigurationError(
-                    line.place, "address lists are not read by labkit yet", "a real Exim can run it"
-                )
-            kind = ListKind(found[1])
-            if (kind, found[2]) in lists:
-                problem = f"the {found[1]} {found[2]} is defined a second time"
-                raise ConfigurationError(line.place, problem, "keep one of the two, or rename one")
-            lists[kind, found[2]] = compile_list(kind, unquote(found[3], line.place), line.place, lists)
+        found = _LIST.fullmatch(line.text)
+        if found is None:
+            settings.append(setting(line))
             continue
-        _set_once(written, setting(line), "main", lists)
-    return Options(options.defaults("main") | written), lists
-
-
-def _set_once(values: dict[str, Any], written: Setting, scope: str, lists: NamedLists) -> None:
-    name, value = options.read_setting(scope, written, lists)
-    if name in values:
-        raise ConfigurationError(
-            written.place, f'"{name}" option set for the second time', "keep one of the two lines"
+        kind = ListKind(found[1])
+        if (kind, found[3]) in lists:
+            problem = f"the {found[1]} {found[3]} is defined a second time"
+            raise ConfigurationError(line.place, problem, "keep one of the two, or rename one")
+        value = unquote(found[4], line.place)
+        lists[kind, found[3]] = compile_list(
+            kind, value, line.place, lists, forces_cache=found[2] is not None
         )
-    values[name] = value
+    return _options("main", settings, lists), lists
+
+
+def _options(scope: str, settings: Iterable[Setting], lists: NamedLists) -> Options:
+    """Read the settings of a scope on top of its defaults."""
+    values: dict[str, Any] = {}
+    rows: list[tuple[Option, Setting]] = []
+    for written in settings:
+        row, value = options.read_setting(scope, written, lists)
+        if row.repeats:
+            value = (*values.get(row.name, ()), value)
+        elif row.name in values:
+            raise ConfigurationError(
+                written.place, f'"{row.name}" option set for the second time', "keep one of the two lines"
+            )
+        values[row.name] = value
+        rows.append((row, written))
+    return Options({**options.defaults(scope), **values}, tuple(rows))
 
 
 def _read_drivers(section: Section | None, scope: str, lists: NamedLists) -> Iterable[Driver]:
@@ -216,21 +283,38 @@ def _driver(name: str, place: Place, settings: list[Setting], scope: str, lists:
         problem = f'the {scope} driver "{kind}" is not known to {known_to}'
         raise ConfigurationError(kinds[0].place, problem, f"labkit has: {', '.join(known)}")
     own_scope = f"{scope} {kind}"
-    values: dict[str, Any] = {}
-    for written in settings:
-        if "driver" not in values and written.name in exim_names.private(own_scope):
+    private = exim_names.private(own_scope)
+    for written in settings[: settings.index(kinds[0])]:
+        if written.name in private:
             problem = (
                 f'option "{written.name}" unknown ("driver" must be specified before any private options)'
             )
             raise ConfigurationError(written.place, problem, f"write driver = {kind} above it")
-        _set_once(values, written, own_scope, lists)
-    return Driver(name, kind, Options(options.defaults(own_scope) | values), place)
+    found = Driver(name, kind, _options(own_scope, settings, lists), place)
+    if scope == "router":
+        _check_transport(found)
+    return found
 
 
-ACL_VERBS = ("accept", "defer", "deny", "require", "warn")
+def _check_transport(router: Driver) -> None:
+    """What delivers must name who delivers; what only redirects must not."""
+    named = router.options.has("transport")
+    if router.driver in ("accept", "dnslookup") and not named and not router.options.flag("verify_only"):
+        problem = f"the router {router.name} has no transport"
+        raise ConfigurationError(router.place, problem, "add: transport = name")
+    if router.driver == "redirect" and named:
+        problem = (
+            f"the router {router.name} may not have a transport: a redirect router only makes new addresses"
+        )
+        raise ConfigurationError(router.place, problem, "leave the line out")
 
 
-def _read_acls(section: Section | None) -> dict[str, tuple[AclStatement, ...]]:
+ACL_VERBS = ("accept", "defer", "deny", "discard", "drop", "require", "warn")
+
+
+def _read_acls(
+    section: Section | None, doubts: list[ConfigurationError]
+) -> dict[str, tuple[AclStatement, ...]]:
     acls: dict[str, list[tuple[str, Place, list[Setting]]]] = {}
     current: list[tuple[str, Place, list[Setting]]] | None = None
     for line in section.lines if section else ():
@@ -239,10 +323,11 @@ def _read_acls(section: Section | None) -> dict[str, tuple[AclStatement, ...]]:
                 problem = f'there are two ACLs called "{found[1]}"'
                 raise ConfigurationError(line.place, problem, "rename one of them")
             current = acls[found[1]] = []
-            if not found[2]:
-                continue
-            line = LogicalLine(found[2], line.place)
-        elif line.after_macro:  # it ended the one before
+            if found[2]:
+                problem = f"Exim does not read what stands behind the name of an ACL: {found[2]}"
+                doubts.append(ConfigurationError(line.place, problem, "begin a new line after the colon"))
+            continue
+        if line.after_macro:  # it ended the one before
             current = None
         if current is None:
             raise ConfigurationError(line.place, "ACL name missing", "begin each ACL with: name:")
@@ -252,10 +337,6 @@ def _read_acls(section: Section | None) -> dict[str, tuple[AclStatement, ...]]:
             if not (rest := line.text[len(verb) :].strip()):
                 continue
             line = LogicalLine(rest, line.place)
-        elif verb in ("discard", "drop"):
-            raise ConfigurationError(
-                line.place, f"the ACL verb {verb} is not read by labkit yet", "deny is the nearest that is"
-            )
         if not current:
             raise ConfigurationError(
                 line.place, f"unknown ACL verb in {line.text!r}", f"one of: {', '.join(ACL_VERBS)}"
@@ -276,25 +357,35 @@ def _condition(line: LogicalLine) -> Setting:
             "a condition is written: name = value, or ! name = value",
         )
     value = found[3].strip() if found[3] is not None else None
-    return Setting(found[1] + found[2], value, line.place)
+    return Setting(found[1] + " ".join(found[2].split()), value, line.place)
 
 
-def _check_names(found: Configuration, main: Section) -> None:
-    """Whatever a name points to must be there."""
-    acl = found.main.text("acl_smtp_rcpt")
-    if acl is not None and acl not in found.acls:
-        place = next(line.place for line in main.lines if "acl_smtp_rcpt" in line.text)
-        problem = f'acl_smtp_rcpt names the ACL "{acl}", which is not defined'
-        raise ConfigurationError(place, problem, f"add to the acl section: {acl}:")
-    for router in found.routers:
-        transport = router.options.text("transport")
-        if transport is None:
-            raise ConfigurationError(
-                router.place, f"the router {router.name} has no transport", "add: transport = name"
-            )
-        if transport not in found.transports:
-            raise ConfigurationError(
-                router.place,
-                f'the router {router.name} names the transport "{transport}", which is not defined',
-                f"the transports are: {', '.join(found.transports) or 'none'}",
-            )
+def _doubts(
+    main: Options,
+    acls: Mapping[str, object],
+    routers: Iterable[Driver],
+    transports: Mapping[str, Driver],
+) -> Iterable[ConfigurationError]:
+    """Names that point to nothing. Exim loads such a file, and stumbles when it gets there."""
+    for row, written in main.written:
+        value = (written.value or "").strip()
+        if row.name.startswith("acl_") and _WORD.fullmatch(value) and value not in acls:
+            if value in ACL_VERBS:  # an ACL written out in place
+                continue
+            problem = f'{row.name} names the ACL "{value}", which is not defined'
+            yield ConfigurationError(written.place, problem, f"add to the acl section: {value}:")
+    for router in routers:
+        for row, written in router.options.written:
+            name = written.value or ""
+            if row.name.endswith("transport") and "$" not in name and name not in transports:
+                problem = f'the router {router.name} names the transport "{name}", which is not defined'
+                remedy = f"the transports are: {', '.join(transports) or 'none'}"
+                yield ConfigurationError(written.place, problem, remedy)
+    for transport in transports.values():
+        for row, written in transport.options.written:
+            value = transport.options.values[row.name]
+            if row.name in ("file", "directory") and isinstance(value, Compiled) and value.strangers:
+                vouched = "domain_data" if value.strangers[0] == "domain" else "local_part_data"
+                problem = f"Tainted name for a file: ${value.strangers[0]} is chosen by the sender"
+                remedy = f"a stranger must not name our files: use ${vouched}, which a check vouches for"
+                yield ConfigurationError(written.place, problem, remedy)

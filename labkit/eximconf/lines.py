@@ -17,14 +17,15 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from labkit.eximconf.blanks import BLANKS
 from labkit.eximconf.conditionals import Conditionals
-from labkit.eximconf.macros import BLANKS, Budget, Macros
-from labkit.eximconf.place import ConfigurationError, LogicalLine, Place
+from labkit.eximconf.macros import Budget, Macros
+from labkit.eximconf.place import ConfigurationError, LogicalLine, Place, readable
 from labkit.mail.asking import Asking, ask
-from labkit.mail.questions import FileText, NoFile
+from labkit.mail.lookups import FileText, Unopened
 
 DEEPEST = 50  # files one inside the other; Exim stops when it can open no more
-_INCLUDE = re.compile(r"\.include(_if_exists)?(?:[ \t\n\v\f\r]+(.*))?", re.DOTALL)
+_INCLUDE = re.compile(rf"\.include(_if_exists)?(?:[{BLANKS}]+(.*))?", re.DOTALL)
 _UNSEEN = re.compile(
     "[\0-\x08\x0e-\x1f\x7f-\xa0\xad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]"
 )
@@ -147,7 +148,7 @@ class _Joining:
 
 
 def _check_seen(text: str, place: Place) -> None:
-    if unseen := _UNSEEN.search(text):
+    if unseen := _UNSEEN.search(readable(text)):
         problem = f"the invisible character U+{ord(unseen[0]):04X}"
         if unseen[0] == "\ufeff" and place.line == 1:
             problem = f"found unexpected BOM (Byte Order Mark), {problem}"
@@ -187,9 +188,9 @@ def _included(name: str, if_exists: bool, opened: list[_Opened]) -> Asking[_Incl
             )
         raise ConfigurationError(place, f"{DEEPEST} files one inside the other", "write some of them out")
     answer = yield from ask(FileText(path))
-    if not isinstance(answer, NoFile):
+    if isinstance(answer, str):
         return _Included(path, answer)
-    if if_exists and answer.is_missing:
+    if if_exists and isinstance(answer, Unopened) and answer.is_missing:
         return None
     raise ConfigurationError(
         place,

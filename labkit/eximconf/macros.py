@@ -21,16 +21,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 
+from labkit.eximconf.blanks import BLANKS
 from labkit.eximconf.place import ConfigurationError, LogicalLine, Place
 
-BLANKS = " \t\n\v\f\r"  # what C calls space
 LONGEST_NAME = 63
 LONGEST_PRESET_NAME = 23  # Exim cuts a longer one off
 MOST_PRESETS = 10
 MOST_MACROS = 1000
 MOST_TEXT = 16_000_000  # characters of a whole configuration, all files and macros together
 
-DEFINITION = re.compile(r"([A-Z][A-Za-z0-9_]*)[ \t\n\v\f\r]*(==?)[ \t\n\v\f\r]*")
+DEFINITION = re.compile(rf"([A-Z][A-Za-z0-9_]*)[{BLANKS}]*(==?)[{BLANKS}]*")
 _START = re.compile("_?[A-Z]")
 _PRESET_NAME = re.compile("[A-Z][A-Za-z0-9_]*")
 

@@ -32,6 +32,14 @@ class ConfigurationError(SaidPlainly, ValueError):
         super().__init__(f"{place}: {problem}\n  {remedy}")
 
 
+def readable(octets: str) -> str:
+    """Octets, as latin-1, as people read them: UTF-8 where they are. What is no octets is readable already."""
+    try:
+        return octets if octets.isascii() else octets.encode("latin-1").decode("utf-8")
+    except ValueError:
+        return octets
+
+
 @dataclass(frozen=True, slots=True)
 class LogicalLine:
     """A line after joining, without blanks at its ends; `place` is where it begins.

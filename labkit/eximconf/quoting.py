@@ -1,5 +1,7 @@
 """Values in double quotes, and the backslash escapes of Exim's strings.
 
+WHAT       `unquote` reads the value of an option, `first_word` a word of a longer text, `read_quoted` what stands
+           between two quotes, `read_escape` one escape.
 STANDARDS  Exim specification, chapter "The Exim run time configuration file" ("String")
 READ NEXT  reader.py
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from labkit.eximconf.blanks import BLANKS
 from labkit.eximconf.place import ConfigurationError, Place
 
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
@@ -47,3 +50,26 @@ def read_escape(text: str, position: int) -> tuple[str, int]:
         return chr(code & 0xFF), numeric.end() - 1
     following = text[position + 1 : position + 2]
     return _ESCAPES.get(following, following), position + 1
+
+
+def read_quoted(text: str, position: int) -> tuple[str, int]:
+    """What stands between the quote at `position` and the next one, and the place behind that."""
+    word, position = "", position + 1
+    while position < len(text) and text[position] != '"':
+        char = text[position]
+        if char == "\\":
+            char, position = read_escape(text, position)
+        word += char
+        position += 1
+    return word, position + 1
+
+
+def first_word(text: str) -> tuple[str, str]:
+    """The first word of a text, which may stand in quotes, and the rest behind the blanks that follow it."""
+    text = text.lstrip(BLANKS)
+    if text.startswith('"'):
+        word, end = read_quoted(text, 0)
+    else:
+        end = next((at for at, char in enumerate(text) if char in BLANKS), len(text))
+        word = text[:end]
+    return word, text[end:].lstrip(BLANKS)

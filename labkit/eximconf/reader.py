@@ -21,7 +21,7 @@ from labkit.eximconf.macros import DEFINITION, Budget, Macros
 from labkit.eximconf.place import ConfigurationError, LogicalLine, Place
 from labkit.eximconf.quoting import read_escape, unquote
 from labkit.mail.asking import Asking, Question, answer_by
-from labkit.mail.questions import FileText, NoFile
+from labkit.mail.lookups import FileText, Unopened
 
 __all__ = [
     "SECTIONS",
@@ -150,11 +150,11 @@ def logical_lines(
 def answer_files(files: Mapping[str, str] | None) -> Callable[[Question[Any]], Any]:
     """Answer FileText from a mapping of paths to texts; None: we may not look for files at all."""
 
-    def answer(question: Question[Any]) -> str | NoFile:
+    def answer(question: Question[Any]) -> str | Unopened:
         assert isinstance(question, FileText), question
         if files is None:
-            return NoFile("labkit reads no other file here", is_missing=False)
-        return files.get(question.path, NoFile("No such file or directory"))
+            return Unopened("labkit reads no other file here", is_missing=False)
+        return files.get(question.path, Unopened("No such file or directory"))
 
     return answer
 

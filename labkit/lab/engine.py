@@ -18,7 +18,7 @@ from typing import ClassVar
 from labkit.mail.envelope import Envelope
 from labkit.mail.plainly import SaidPlainly
 from labkit.queue.item import QueueItem
-from labkit.routing.routers import Route
+from labkit.routing import Routed
 
 ENGINES = ("labkit", "exim")
 STARTS_A_DAEMON = re.compile(r"-bd\w*|-bw.*|-q[A-Za-z]*\d\w*|-inetd")  # of Exim's options
@@ -26,6 +26,10 @@ STARTS_A_DAEMON = re.compile(r"-bd\w*|-bw.*|-q[A-Za-z]*\d\w*|-inetd")  # of Exim
 
 class NoSuchMessage(SaidPlainly, KeyError):
     """A queue id that a host does not have in its queue."""
+
+
+class DoubtfulConfiguration(UserWarning):
+    """A line that an MTA loads and stumbles over later: told at once, so that nobody waits for it."""
 
 
 class NotThisEngine(SaidPlainly, RuntimeError):
@@ -123,7 +127,7 @@ class Engine(ABC):
         """`exim -M ID`."""
 
     @abstractmethod
-    async def route(self, address: str) -> Route:
+    async def route(self, address: str) -> Routed:
         """`exim -bt ADDRESS`."""
 
     @abstractmethod

@@ -35,8 +35,8 @@ from labkit.lab.exim_configuration import Change, copy_of, lab_settings, main_se
 from labkit.lab.exim_due import LONGEST, cutoffs, next_due, retry_times, warnings
 from labkit.lab.exim_facts import Fact, fact_in
 from labkit.lab.exim_queue import queue_summary
+from labkit.lab.exim_routes import routes_in
 from labkit.lab.programs import Programs
-from labkit.mail.address import Mailbox
 from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
 from labkit.mta.surroundings import Appointment
@@ -46,8 +46,7 @@ from labkit.net.programs.supervised import Daemon
 from labkit.net.spool_format import SpoolFormatError
 from labkit.net.spool_reading import read_item, spool_pair, waiting
 from labkit.queue.item import QueueItem
-from labkit.routing.mx import NextHop
-from labkit.routing.routers import Route, RouteOutcome
+from labkit.routing import Routed
 
 if TYPE_CHECKING:
     from labkit.lab.host import Host
@@ -199,10 +198,7 @@ class EximEngine(Engine):
         return draft, changes
 
     def _write_accounts(self) -> None:
-        """Where a configuration looks into /etc/passwd it finds the host's accounts; /etc/aliases is there, too."""
-        aliases = self._host.path("/etc/aliases")
-        if not aliases.exists():
-            replace(aliases, "# name: address, address, ...\n")
+        """Where a configuration looks into /etc/passwd it finds the host's accounts."""
         lines = [
             f"{account.name}:x:1000:1000::{account.home}:/bin/sh\n"
             for account in self._host.accounts.values()
@@ -460,9 +456,8 @@ class EximEngine(Engine):
 
     # --- looking ------------------------------------------------------------------------------
 
-    async def route(self, address: str) -> Route:
-        mailbox = Mailbox.parse(address)
-        return route_in((await self.command(("-bt", address), b"", DAEMON)).text, mailbox)
+    async def route(self, address: str) -> Routed:
+        return routes_in((await self.command(("-bt", address), b"", DAEMON)).text, address)
 
     def log(self) -> str:
         return self._log_from(0).rstrip("\n")
@@ -494,32 +489,11 @@ class EximEngine(Engine):
             return []
         complete = fresh[: fresh.rfind(b"\n") + 1]
         self._heard += len(complete)
-        facts = (fact_in(line) for line in complete.decode("utf-8", "replace").split("\n"))
+        text = complete.decode("utf-8", "replace").replace(
+            f"{self._host.folder}/", "/"
+        )  # as the host names files
+        facts = (fact_in(line) for line in text.split("\n"))
         return [fact for fact in facts if fact is not None]
-
-
-_ROUTED = re.compile(r"^  router = (?P<router>\S+), transport = (?P<transport>\S+)", re.MULTILINE)
-_HOST = re.compile(
-    r"^  host (?P<name>\S+)\s+\[(?P<address>[^\]]+)\](?:\s+MX=(?P<preference>\d+))?", re.MULTILINE
-)
-_NO_ROUTE = re.compile(r"(?P<verb>is undeliverable|cannot be resolved at this time)(?:: (?P<reason>.*))?")
-
-
-def route_in(text: str, address: Mailbox) -> Route:
-    """What `exim -bt` printed, as a Route. An address that became several gives the first of them."""
-    if (found := _ROUTED.search(text)) is not None:
-        hops = tuple(
-            NextHop(
-                hop["name"], hop["address"], None if hop["preference"] is None else int(hop["preference"])
-            )
-            for hop in _HOST.finditer(text)
-        )
-        return Route(address, RouteOutcome.ROUTED, "", (), found["router"], found["transport"], hops)
-    failed = _NO_ROUTE.search(text)
-    if failed is None:
-        return Route(address, RouteOutcome.DEFERRED, text.strip(), ())
-    outcome = RouteOutcome.FAILED if failed["verb"] == "is undeliverable" else RouteOutcome.DEFERRED
-    return Route(address, outcome, failed["reason"] or "", ())
 
 
 def replace(path: Path, text: str) -> None:

@@ -1,9 +1,10 @@
 """Facts from a real Exim's main log: the same events that labkit's own MTA notes.
 
 WHAT       `fact_in(line)` reads one line; None for what is no fact about mail (queue runs, warnings, TLS notes).
-RULES      reads what the log says and guesses nothing, with one exception: a refusal's code is not in the log, so it is
-           the one an ACL gives by default, 550 or (temporarily rejected) 451. Strangers choose addresses, names and
-           replies: they are read from the left, quoted strings as single pieces, and can state no fact of their own.
+RULES      reads what the log says and guesses nothing, with one exception: if the words of a refusal do not begin
+           with its code, it is the one an ACL gives by default, 550 or (temporarily rejected) 451. Strangers choose
+           addresses, names and replies: they are read from the left, quoted strings as single pieces, and can state
+           no fact of their own.
            (Where helo_accept_junk_hosts lets any HELO name pass, one can pretend the rest of a refusal.)
 STANDARDS  Exim specification, chapter "Log files"
 READ NEXT  exim_engine.py
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.mail.event import EventKind
+from labkit.mta.intake import IN_SECRET
 
 # Pieces of patterns. Blanks are only " ", digits only 0 to 9: those of other alphabets are part of an address.
 _QUOTED = r'"[^"\\]*(?:\\.[^"\\]*)*"'
@@ -26,9 +28,9 @@ _ADDRESS = rf'(?:\\.|{_QUOTED}|[^ "\\<>])*'  # between < and >
 _FIELD = rf" (?:[A-Za-z0-9]+\*?={_WORD}*(?<!:)|[A-Z]{{1,3}}[.*-]*)"  # R=x, or a mark like K; a colon ends all fields
 _HOST = (
     r" H=(?:(?P<name>[^ (\[][^ ]*) )?(?:\((?P<helo>.*?)\) )?\[(?P<address>[0-9A-Fa-f.:]+)\]"
-    r"(?::(?P<port>[0-9]{1,5}))?(?![^ :])"
+    r"(?::(?P<port>[0-9]{1,5}))?\*?(?![^ :])"  # *: not the first message of that connection
 )
-_NEXT_HOP = r" H=[^ (\[][^ ]* \[[0-9A-Fa-f.:]+\](?::[0-9]+)?(?![^ :])"
+_NEXT_HOP = r" H=[^ (\[][^ ]* \[[0-9A-Fa-f.:]+\](?::[0-9]+)?\*?(?![^ :])"
 _FIELDS = rf"(?P<fields>(?:{_FIELD})*)"
 _WAY = rf"(?P<fields>(?:{_NEXT_HOP}|{_FIELD})*)"
 
@@ -38,9 +40,12 @@ _LINE = re.compile(
 )
 # A received line has to be fields to its end: so the true H= is told from one in a HELO name
 _RECEIVED = re.compile(
-    rf"<= (?P<sender>{_WORD}+)(?: R=[^ ]+)?(?:{_HOST})?{_FIELDS}(?: from <{_WORD}*)?(?: for(?: (?!\[){_WORD}+)+)?"
+    rf"(?P<mark>[<(])= (?P<sender>{_WORD}+)(?: R=(?P<about>[^ ]+))?(?:{_HOST})?{_FIELDS}(?: from <{_WORD}*)?"
+    rf"(?: for(?: (?!\[){_WORD}+)+)?"
 )
-_RECEIVED_ODDLY = re.compile(rf"<= (?P<sender>{_WORD}+|[^ ]+)(?: R=[^ ]+)?(?:{_HOST})?{_FIELDS}.*")
+_RECEIVED_ODDLY = re.compile(
+    rf"(?P<mark>[<(])= (?P<sender>{_WORD}+|[^ ]+)(?: R=(?P<about>[^ ]+))?(?:{_HOST})?{_FIELDS}.*"
+)
 _SHOWN = re.compile(r"(?P<address>[^ ]+?)(?P<end>)(?=:? )")
 _ORIGINAL = re.compile(
     rf" (?=<(?P<address>{_ADDRESS})>(?P<end>)[ :])"
@@ -117,7 +122,13 @@ def _about_the_host(rest: str) -> Fact | None:
         return Fact(EventKind.STARTED, {"text": f"listening on {', '.join(dict.fromkeys(ports))}"})
     if found := _NO_GREETING.fullmatch(rest):
         return Fact(
-            EventKind.REJECTED, {"remote_address": found["address"], "code": 503, "text": found["reason"]}
+            EventKind.REJECTED,
+            {
+                "command": "MAIL",
+                "remote_address": found["address"],
+                "code": 503,
+                "text": found["reason"],
+            },
         )
     return _too_big(rest) or _rejection(rest)
 
@@ -134,15 +145,19 @@ def _received(rest: str) -> Fact | None:
         "size": int(size) if re.fullmatch("[0-9]{1,18}", size) else None,
         "message_id": f"<{fields['id']}>" if "id" in fields else None,
     }
+    if found["about"] is not None:
+        details["about"] = found["about"]
+    if found["mark"] == "(":
+        details["text"] = IN_SECRET
     return Fact(EventKind.RECEIVED, details | _client(found))
 
 
 def _delivered(rest: str) -> Fact | None:
-    recipient, more = _recipient(rest)
+    recipient, shown, more = _recipient(rest)
     way = re.match(_WAY, more)
     if way is None or not way["fields"]:
         return None
-    details = _way(recipient, way["fields"])
+    details = _way(recipient, shown, way["fields"])
     # of several lines the last: it has the id
     confirmation = _fields(way["fields"]).get("C", "").split(r"\n")[-1]
     if reply := re.match(r"([2-5][0-9][0-9])[ -](.*)", confirmation):
@@ -151,20 +166,20 @@ def _delivered(rest: str) -> Fact | None:
 
 
 def _deferred(rest: str) -> Fact | None:
-    recipient, more = _recipient(rest)
+    recipient, shown, more = _recipient(rest)
     found = _DEFERRAL.fullmatch(more)
     if found is None:
         return None
-    way = _way(recipient, found["fields"] + found["where"])
+    way = _way(recipient, shown, found["fields"] + found["where"])
     return Fact(EventKind.DEFERRED, way | _reason(found["reason"] or ""))
 
 
 def _failed(rest: str) -> Fact | None:
-    recipient, more = _recipient(rest)
+    recipient, shown, more = _recipient(rest)
     found = _FAILURE.fullmatch(more)
     if found is None:
         return None
-    return Fact(EventKind.FAILED, _way(recipient, found["fields"]) | _reason(found["reason"]))
+    return Fact(EventKind.FAILED, _way(recipient, shown, found["fields"]) | _reason(found["reason"]))
 
 
 def _reason(text: str) -> dict[str, Any]:
@@ -190,12 +205,20 @@ def _rejection(rest: str) -> Fact | None:
     details: dict[str, Any] = {
         "sender": _bare(_fields(found["fields"])["F"]) if " F=<" in found["fields"] else None,
         "recipient": _bare(argument) if what == "RCPT" else None,
-        "code": 451 if found["verb"].startswith("temporarily") else 550,
+        "command": what,
+        "code": _code(found["verb"], what, reason),
         "text": reason,
     }
     if what == "MAIL" and details["sender"] is None:
         details["sender"] = _bare(argument)
     return Fact(EventKind.REJECTED, details | _client(found))
+
+
+def _code(verb: str, what: str, reason: str) -> int:
+    """With what it was refused: a code that the words begin with, or the usual one."""
+    usual = 451 if verb.startswith("temporarily") else {"VRFY": 252, "ETRN": 458}.get(what, 550)
+    own = re.match(r"([45][0-9][0-9])\s", reason)
+    return int(own[1]) if own and own[1][0] == str(usual)[0] else usual
 
 
 def _too_big(rest: str) -> Fact | None:
@@ -232,8 +255,9 @@ def _bare(written: str) -> str:
     return found["address"] if found else written
 
 
-def _recipient(rest: str) -> tuple[str, str]:
-    """The address that a line after its mark (=>, **, ==) is about, as the sender gave it, and the rest of the line.
+def _recipient(rest: str) -> tuple[str, str, str]:
+    """The address that a line after its mark (=>, **, ==) is about, as the sender gave it; what it shows instead, if
+    aliases made something else of it; and the rest of the line.
 
     Exim shows "a B"@st2 as `a b@st2 <"a B"@st2>` (or `a b <"a B"@st2>`): what it shows can hold anything, but it is
     the address in <> without quotes, in small letters. An alias is shown as `target <alias@st2>`.
@@ -243,32 +267,43 @@ def _recipient(rest: str) -> tuple[str, str]:
     for found in originals:
         shown, address = text[: found.start()], re.sub(r'\\(.)|"', r"\1", found["address"]).lower()
         if shown.lower() in (address, address.rpartition("@")[0]) and not re.search("[A-Z]", shown):
-            return found["address"], text[found.end("end") :]
+            return found["address"], "", text[found.end("end") :]
+    if text.startswith(":blackhole: <") and originals:
+        return originals[0]["address"], ":blackhole:", text[originals[0].end("end") :]
     last = _SHOWN.match(text)
     if last is None:
-        return text, ""
+        return text, "", ""
+    shown = ""
     if known_as := _ORIGINAL.match(text, last.end()):
-        last = known_as
+        shown, last = last["address"], known_as
     elif originals and not re.match(r":| [A-Za-z]+=| [a-z_ ]*defer \(", text[last.end() :]):
         last = originals[0]  # a pipe, say, with blanks
-    return last["address"], text[last.end("end") :]
+        shown = text[: last.start()]
+    return last["address"], shown, text[last.end("end") :]
 
 
-def _way(recipient: str, fields: str) -> dict[str, Any]:
-    """Recipient, router, transport and host of a delivery."""
+def _way(recipient: str, shown: str, fields: str) -> dict[str, Any]:
+    """Recipient and what became of it, router, transport and host of a delivery."""
     known = _fields(fields)
-    details: dict[str, Any] = {"recipient": recipient, "router": known.get("R"), "transport": known.get("T")}
+    details: dict[str, Any] = {
+        "recipient": recipient,
+        "became": shown or None,
+        "router": known.get("R"),
+        "transport": known.get("T"),
+    }
     hosts = (re.fullmatch(_HOST, part) for part in _parts(fields))
     host = next(filter(None, hosts), None)
     return details | ({"remote_host": host["name"], "remote_address": host["address"]} if host else {})
 
 
 def _client(found: re.Match[str]) -> dict[str, Any]:
-    """Who called. As labkit notes it, the name is the one given in EHLO."""
+    """Who called: what it calls itself, and the name that was looked up for its address."""
     if found["address"] is None:
         return {}
     helo = found["helo"] if found["helo"] is not None else found["name"]
     details: dict[str, Any] = {"remote_host": helo, "remote_address": found["address"]}
+    if found["name"] is not None:
+        details["remote_name"] = found["name"]
     return details | ({"remote_port": int(found["port"])} if found["port"] else {})
 
 
@@ -289,6 +324,7 @@ def _parts(fields: str) -> Iterator[str]:
 
 _READERS: tuple[tuple[str, Callable[[str], Fact | None]], ...] = (
     ("<= ", _received),
+    ("(= ", _received),
     ("=> ", _delivered),
     ("-> ", _delivered),
     ("== ", _deferred),

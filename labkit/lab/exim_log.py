@@ -28,7 +28,7 @@ def main_log(events: Iterable[MailEvent]) -> Iterator[str]:
     """The lines of the main log for these events (of one host)."""
     for event in events:
         if (line := _LINES.get(event.kind)) is not None:
-            ident = f"{event.queue_id} " if event.queue_id and event.kind is not EventKind.REJECTED else ""
+            ident = f"{event.queue_id} " if event.queue_id else ""
             yield printable(f"{log_date(event.at)} {ident}{line(event)}")
 
 
@@ -42,35 +42,54 @@ def printable(text: str) -> str:
 
 def _received(event: MailEvent) -> str:
     host = f" H={_client(event)}" if event.remote_address else " U=exim"
-    message_id = f" id={event.message_id.strip('<>')}" if event.message_id else ""
-    return f"<= {event.sender or '<>'}{host} P={event.protocol} S={event.size}{message_id}"
+    about = f" R={event.about}" if event.about else ""
+    is_own = (event.message_id or "").startswith(
+        f"<E{event.queue_id}@"
+    )  # Exim leaves out what it made itself
+    message_id = f" id={event.message_id.strip('<>')}" if event.message_id and not is_own else ""
+    mark = "(=" if event.text else "<="  # the client was told that it is not taken
+    return f"{mark} {event.sender or '<>'}{about}{host} P={event.protocol} S={event.size}{message_id}"
 
 
 def _delivered(event: MailEvent) -> str:
-    local = "" if event.remote_host else f"{(event.recipient or '').partition('@')[0]} <{event.recipient}>"
+    """A delivery here shows the local part, and the address as the sender named it beside it."""
     confirmation = f' C="{event.code} {event.text}"' if event.remote_host and event.code else ""
-    return f"=> {local or event.recipient}{_way(event)}{confirmation}"
+    local = None if event.remote_host else (event.recipient or "").partition("@")[0]
+    return f"=> {_named(event, local)}{_way(event)}{confirmation}"
+
+
+def _named(event: MailEvent, shown: str | None = None) -> str:
+    shown = event.became or shown
+    return event.recipient or "" if shown is None else f"{shown} <{event.recipient}>"
 
 
 def _deferred(event: MailEvent) -> str:
     text = event.text or ""
     number = next((n for start, n in _ERRORS if text.startswith(start)), 0)
-    return f"== {event.recipient}{_way(event)} defer ({number}): {text}"
+    return f"== {_named(event)}{_way(event)} defer ({number}): {text}"
 
 
 def _failed(event: MailEvent) -> str:
-    return f"** {event.recipient}{_way(event)}: {event.text}"
+    return f"** {_named(event)}{_way(event)}: {event.text}"
 
 
 def _rejected(event: MailEvent) -> str:
     verb = "temporarily rejected" if event.code is not None and event.code < 500 else "rejected"
-    if event.recipient is None:
-        return f"{verb} from <{event.sender}> H={_client(event)}: {event.text}"
-    return f"H={_client(event)} F=<{event.sender}> {verb} RCPT <{event.recipient}>: {event.text}"
+    why = f": {event.text}" if event.text else ""
+    if event.command == "MAIL" and event.sender is None:  # before HELO
+        return f"{verb} MAIL from [{event.remote_address}]{why}"
+    if event.command is None:
+        return f"{verb} from <{event.sender}> H={_client(event)}{why}"
+    who = f" F=<{event.sender}>" if event.command in ("RCPT", "after DATA") else ""
+    named = {"RCPT": f" <{event.recipient}>", "MAIL": f" <{event.sender}>"}.get(event.command, "")
+    return f"H={_client(event)}{who} {verb} {event.command}{named}{why}"
 
 
 def _client(event: MailEvent) -> str:
-    return f"({event.remote_host}) [{event.remote_address}]"
+    """Name, (HELO name), [address]; a HELO name that is the name is not shown."""
+    name, helo = event.remote_name, event.remote_host
+    said = f"({helo})" if helo and helo != name else None
+    return " ".join(filter(None, (name, said, f"[{event.remote_address}]")))
 
 
 def _way(event: MailEvent) -> str:
@@ -89,6 +108,7 @@ _LINES: dict[EventKind, Callable[[MailEvent], str]] = {
     EventKind.FAILED: _failed,
     EventKind.REJECTED: _rejected,
     EventKind.PROBLEM: lambda event: f"internal problem: {event.text}",
+    EventKind.LOGGED: lambda event: event.text or "",
     EventKind.FROZEN: lambda event: event.text or "Frozen",
     EventKind.COMPLETED: lambda event: "Completed",
 }

@@ -28,7 +28,7 @@ from labkit.mta.mta import Mta
 from labkit.net.mailboxes import read_maildir, read_mbox
 from labkit.net.network import Peer
 from labkit.queue.item import QueueItem
-from labkit.routing.routers import Route
+from labkit.routing import Routed
 
 if TYPE_CHECKING:
     from labkit.lab.laptop import Laptop
@@ -71,7 +71,8 @@ class Host:
         self.address = plan.address
         self.folder = folder
         self.accounts: dict[str, Account] = {}
-        for account in plan.accounts:
+        homes = sorted(path.name for path in self.path("/home").glob("*") if _is_login(path.name))
+        for account in dict.fromkeys((*plan.accounts, *homes)):  # a disk of an earlier world has more of them
             self.add_account(account)
         if not self.configuration_file.exists():
             self.write_configuration(plan.configuration)
@@ -171,10 +172,15 @@ class Host:
         return self.engine.ports
 
     def add_account(self, name: str) -> None:
-        """Give the host a login account: `adduser`."""
-        if not name.isidentifier() or not name.islower() or not name.isascii():
+        """Give the host a login account with a home directory: `adduser`.
+
+        A real Exim that is running looks at accounts again at the next reload.
+        """
+        if not _is_login(name):
             raise ValueError(f"account name {name!r}: small letters, digits and _ only")
-        self.accounts[name] = Account(name, f"/home/{name}")
+        account = Account(name, f"/home/{name}")
+        self.path(account.home).mkdir(parents=True, exist_ok=True)
+        self.accounts[name] = account
 
     # --- the daemon ---------------------------------------------------------------------------
 
@@ -274,9 +280,9 @@ class Host:
 
     # --- looking ------------------------------------------------------------------------------
 
-    async def route(self, address: str) -> Route:
+    async def route(self, address: str) -> Routed:
         """Where mail for an address would go: `exim -bt ADDRESS`."""
-        found: list[Route] = []
+        found: list[Routed] = []
 
         async def look() -> None:
             found.append(await self.engine.route(address))
@@ -292,7 +298,7 @@ class Host:
 
         Raises NoSuchAccount.
         """
-        if account not in self.accounts:
+        if account not in self.accounts and account != "root":  # which every machine has
             raise NoSuchAccount(f"no account {account} at {self.name}; there is: {', '.join(self.accounts)}")
         path = self.mailbox_file(account)
         if not path.exists():
@@ -323,3 +329,7 @@ class Host:
             raise ConnectionRefusedError(f"nobody listens at {self.name}: start it first")
         session = self.mta.open_session(Peer(client.address, 0))
         return LiveSession(session, client.name, self.world.settle, lambda: self.open_session(client))
+
+
+def _is_login(name: str) -> bool:
+    return name.isidentifier() and name.islower() and name.isascii()

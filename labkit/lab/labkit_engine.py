@@ -5,25 +5,28 @@ READ NEXT  exim_engine.py
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import ChainMap
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from warnings import warn_explicit
 
 from labkit.eximconf.configuration import reading
-from labkit.lab.engine import Engine, NoSuchMessage, NotThisEngine, Output, QueueRun
+from labkit.lab.engine import DoubtfulConfiguration, Engine, NoSuchMessage, NotThisEngine, Output, QueueRun
 from labkit.lab.exim_log import main_log
 from labkit.lab.exim_queue import queue_listing, queue_summary
 from labkit.mail.address import Mailbox
 from labkit.mail.asking import Question, answer_by
 from labkit.mail.envelope import Envelope
-from labkit.mail.questions import FileText, NoFile
+from labkit.mail.lookups import FileText, Unopened
+from labkit.mail.questions import Account
 from labkit.mta.compiled import Compiled, compile_configuration
 from labkit.mta.mta import Mta
 from labkit.net.file_text import file_text
 from labkit.net.resolver import Resolver
 from labkit.queue.item import QueueItem
-from labkit.routing.routers import Route, RouteOutcome
+from labkit.routing import Mode, Routed
 
 if TYPE_CHECKING:
     from labkit.lab.host import Host
@@ -45,7 +48,7 @@ class LabkitEngine(Engine):
             resolver=Resolver(
                 world.network, host.address, world.scenario.nameserver, world.now, world.agenda.sleep
             ),
-            accounts=host.accounts,
+            accounts=ChainMap(host.accounts, {"root": Account("root", "/root")}),
             root=host.folder,
             surroundings=world,
             queue_interval=queue_interval,
@@ -55,12 +58,16 @@ class LabkitEngine(Engine):
     def _compile(self) -> Compiled:
         host, file = self._host, self._host.configuration_file
 
-        def answer(question: Question[Any]) -> str | NoFile:
+        def answer(question: Question[Any]) -> str | Unopened:
             assert isinstance(question, FileText), question
             return file_text(question, root=host.folder, beside=file.parent)
 
         configuration = answer_by(answer, reading(host.configuration, file.name))
-        return compile_configuration(configuration, self._host.name, (self._host.address,))
+        compiled = compile_configuration(configuration, self._host.name, (self._host.address,))
+        for doubt in configuration.doubts:
+            words = f"{doubt.problem}\n  {doubt.remedy}\n  (Exim loads such a file; it shows when mail comes)"
+            warn_explicit(words, DoubtfulConfiguration, doubt.place.file, doubt.place.line)
+        return compiled
 
     # --- the daemon ---------------------------------------------------------------------------
 
@@ -115,8 +122,10 @@ class LabkitEngine(Engine):
 
     # --- looking ------------------------------------------------------------------------------
 
-    async def route(self, address: str) -> Route:
-        return await self.mta.route(Mailbox.parse(address))
+    async def route(self, address: str) -> Routed:
+        """`postmaster` alone is somebody here; whatever else is no address raises AddressSyntaxError."""
+        domain = self.mta.state.compiled.qualify_recipient
+        return await self.mta.route(Mailbox.parse(address if "@" in address else f"{address}@{domain}"))
 
     def log(self) -> str:
         host = self._host
@@ -140,13 +149,13 @@ class LabkitEngine(Engine):
             return Output(0, "")
         if option in ("-Mvh", "-Mvb") and len(rest) == 1:
             return self._spool_text(rest[0], part=0 if option == "-Mvh" else 1)
-        if option == "-bt" and rest:
-            routes = [await self.route(address) for address in rest]
-            worst = max(_STATUS[route.outcome] for route in routes)
-            return Output(worst, "".join(map(routed, routes)))
+        if option in _TESTS and rest:
+            return Output(*await self.mta.test(rest, _TESTS[option]))
+        if option == "-be" and rest:
+            return Output(0, "".join([f"{await self.mta.expand(text, login)}\n" for text in rest]))
         raise NotThisEngine(
             f"labkit's own MTA does not know `exim {' '.join(arguments)}` yet; it knows -bp, -bpc, -q, -qf, -qff, "
-            '-M, -R, -Mvh, -Mvb and -bt. With `await host.run_on("exim")` the real Exim answers.'
+            '-M, -R, -Mvh, -Mvb, -bt, -bv, -bvs and -be. With `await host.run_on("exim")` the real Exim answers.'
         )
 
     def _spool_text(self, queue_id: str, part: int) -> Output:
@@ -158,19 +167,4 @@ class LabkitEngine(Engine):
         return Output(0, files[part].read_text(encoding="utf-8", errors="replace"))
 
 
-_STATUS = {RouteOutcome.ROUTED: 0, RouteOutcome.DEFERRED: 1, RouteOutcome.FAILED: 2}
-
-
-def routed(route: Route) -> str:
-    """A route as `exim -bt` prints it."""
-    words: dict[RouteOutcome, Callable[[], str]] = {
-        RouteOutcome.FAILED: lambda: f"{route.address} is undeliverable: {route.reason}",
-        RouteOutcome.DEFERRED: lambda: f"{route.address} cannot be resolved at this time: {route.reason}",
-    }
-    if route.outcome in words:
-        return words[route.outcome]() + "\n"
-    lines = [str(route.address), f"  router = {route.router}, transport = {route.transport}"]
-    for hop in route.next_hops:
-        preference = "" if hop.preference is None else f" MX={hop.preference}"
-        lines.append(f"  host {hop.host} [{hop.address}]{preference}")
-    return "\n".join(lines) + "\n"
+_TESTS = {"-bt": Mode.TEST, "-bv": Mode.VERIFY_RECIPIENT, "-bvs": Mode.VERIFY_SENDER}

@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from labkit.mail.reply import Reply
-from labkit.mta.intake import Session
-from labkit.smtp.decisions import Decision
+from labkit.mta.session import Session
+from labkit.smtp.decisions import Answer, Decision
 from labkit.smtp.pair import Exchange
 from labkit.smtp.transcript import readable
 
@@ -70,15 +70,16 @@ class LiveSession:
 
     async def _answer_all(self) -> None:
         while (decision := self.machine.pending) is not None:
-            self.machine.decide(await self.decide(decision))
+            answer = await self.decide(decision)
+            self.machine.decide(answer.reply, close=answer.closes)
 
-    async def decide(self, decision: Decision) -> Reply | None:
-        """What the host answers to a decision of the machine."""
-        answered: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+    async def decide(self, decision: Decision) -> Answer:
+        """What the host answers to a decision of the machine, and whether it hangs up with that."""
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
-        def decide(answer: Reply | None) -> None:
+        def decide(answer: Reply | None, *, close: bool = False) -> None:
             if not answered.done():
-                answered.set_result(answer)
+                answered.set_result(Answer(answer, close))
 
         self._session.answer(decision, decide)
         return await answered

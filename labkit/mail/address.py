@@ -41,7 +41,7 @@ class Mailbox:
 
     def __str__(self) -> str:
         local_part = self.local_part
-        if not re.fullmatch(rf"{_ATEXT}+", local_part):
+        if _ATOMS.fullmatch(local_part) is None:
             escaped = local_part.replace("\\", "\\\\").replace('"', '\\"')
             local_part = f'"{escaped}"'
         return f"{local_part}@{self.domain}" if self.domain else local_part

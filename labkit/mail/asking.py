@@ -65,10 +65,15 @@ async def answer_later(
     answerer: Callable[[Question[Any]], Awaitable[Any]],
     asking: Asking[T],
     heard: Callable[[Asked], None] | None = None,
+    *,
+    first: Question[Any] | None = None,
 ) -> T:
-    """Run a decision whose answers take time; `heard` is told each question with its answer."""
+    """Run a decision whose answers take time; `heard` is told each question with its answer.
+
+    `first` is the question that a decision has asked already that was begun by hand.
+    """
     try:
-        question = next(asking)
+        question = next(asking) if first is None else first
         while True:
             try:
                 answer = await answerer(question)

@@ -29,6 +29,7 @@ class EventKind(str, Enum):
     DIALOGUE = "dialogue"  # a line of an SMTP conversation
     QUESTION = "question"  # a question a decision asked, and the answer
     ACL_STEP = "acl step"
+    LOGGED = "logged"  # a line that the configuration itself wants in the log
     ROUTED = "routed"
     CLOCK = "clock"  # lab time moved
     PROBLEM = "problem"  # something went wrong in labkit itself; no statement about mail, so no fact
@@ -43,6 +44,7 @@ INSIGHTS = frozenset(
         EventKind.DIALOGUE,
         EventKind.QUESTION,
         EventKind.ACL_STEP,
+        EventKind.LOGGED,
         EventKind.ROUTED,
         EventKind.CLOCK,
         EventKind.PROBLEM,
@@ -60,14 +62,20 @@ class MailEvent:
     kind: EventKind
     queue_id: str | None = None
     sender: str | None = None  # the reverse-path; "" is the null path
-    recipient: str | None = None
+    recipient: str | None = None  # as the sender named it
+    became: str | None = (
+        None  # what aliases made of it: an address (at home its local part), a program, a file
+    )
+    command: str | None = None  # what was refused: RCPT, MAIL, EHLO, connection, DATA, after DATA
     router: str | None = None
     transport: str | None = None
     remote_host: str | None = None
+    remote_name: str | None = None  # of a client: the name that was looked up for its address
     remote_address: str | None = None
     remote_port: int | None = None
     protocol: str | None = None
     size: int | None = None
+    about: str | None = None  # of a report: the queue id of the message that it is about
     message_id: str | None = None
     code: int | None = None  # of the SMTP reply that decided
     session: int | None = None  # which conversation a dialogue line belongs to

@@ -3,7 +3,7 @@
 WHAT       DNS look-ups, accounts, files, and what one room wants to know of another.
 WHY HERE   the deciding rooms do not import each other: `acl` asks VerifyRecipient, `mta` lets routing answer.
 STANDARDS  RFC 1035 (DNS), RFC 2308 §2 (NXDOMAIN and NODATA are different answers), RFC 5321 §5.1 (MX)
-READ NEXT  event.py
+READ NEXT  lookups.py
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Generic, TypeVar
 
 from labkit.mail.address import Mailbox
 from labkit.mail.asking import Question
-from labkit.mail.reply import Reply
 
 R = TypeVar("R")
 
@@ -35,10 +34,14 @@ class DnsOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DnsAnswer(Generic[R]):
-    """What the resolver found: the outcome, and the records when there are any (zone order)."""
+    """What the resolver found: the outcome, and the records when there are any (zone order).
+
+    `canonical` is the name at which they stand, where a CNAME led to another one.
+    """
 
     outcome: DnsOutcome
     records: tuple[R, ...] = ()
+    canonical: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -79,10 +82,12 @@ class NamesOf(Question[DnsAnswer[str]]):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A login account of a host, as check_local_user finds it."""
+    """A login account of a host, as check_local_user finds it. `uid` and `gid` are None where nobody knows them."""
 
     name: str
     home: str
+    uid: int | None = None
+    gid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +103,61 @@ class OwnAddresses(Question["tuple[str, ...]"]):
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
-    """The verdict on an address: deliverable, or the reply that says why not; with the steps that led there."""
+class Callout:
+    """Ask the next host whether it would take the address, as a sender address without a message (Exim: callout).
 
-    refusal: Reply | None
+    Times are seconds. `postmaster`: the sender of a second test for <postmaster@domain>, None for no such test.
+    """
+
+    timeout: float = 30
+    connect: float = 30
+    overall: float = 120
+    uses_cache: bool = True
+    is_random: bool = False  # first try a local part that cannot exist
+    full_postmaster: bool = False
+    postmaster: str | None = None
+    mail_from: str = ""  # what stands in MAIL FROM: "" is the null reverse-path
+    uses_sender: bool = False  # MAIL FROM is the sender of the message
+    uses_postmaster: bool = False  # MAIL FROM is postmaster@qualify_domain
+
+
+class Standing(Enum):
+    """How a verification ended."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNDECIDED = "undecided"  # it may be decided later: Exim defers
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The verdict on an address.
+
+    `words` are what the client may hear ("Unrouteable address"), `reason` what the log says; an UNDECIDED one has
+    words only if the client shall hear them (`:defer:` of a redirect router, a callout). `failure` is what
+    $recipient_verify_failure or $sender_verify_failure become: qualify, route, mail, recipient or postmaster.
+    `address_data` is what the router that took it has set. `steps` tell how the verdict was found.
+    """
+
+    standing: Standing
+    words: str = ""
+    reason: str = ""
+    failure: str = ""
+    address_data: str = ""
     steps: tuple[str, ...] = field(default=())
 
     @property
     def is_good(self) -> bool:
-        return self.refusal is None
+        return self.standing is Standing.GOOD
+
+    @property
+    def is_bad(self) -> bool:
+        return self.standing is Standing.BAD
+
+    @property
+    def is_of_callout(self) -> bool:
+        """Whether routing was well, and what did not work was asking the next host."""
+        return self.failure in ("mail", "recipient", "postmaster")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,21 +165,75 @@ class VerifyRecipient(Question[Verification]):
     """Would this host know what to do with mail for that address? (Exim: verify = recipient)"""
 
     recipient: Mailbox
+    callout: Callout | None = None
+    callout_sender: str = ""  # the sender of the message, for Callout.uses_sender
 
 
 @dataclass(frozen=True, slots=True)
-class NoFile:
-    """There is no such text: the file is missing, or cannot be read for the reason given."""
+class VerifySender(Question[Verification]):
+    """Could a report be sent to that address? (Exim: verify = sender)"""
 
-    reason: str
-    is_missing: bool = True
+    sender: Mailbox
+    callout: Callout | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class FileText(Question["str | NoFile"]):
-    """What does this file of the host say? (`.include` in a configuration)
+class CalloutAnswer:
+    """What the hosts of an address said. `words` are the last reply or what kept us from one."""
 
-    A path without a slash in front is relative to where the name of the including file is relative to.
+    standing: Standing
+    words: str = ""
+    failure: str = ""  # mail, recipient or postmaster: which command was refused
+
+
+@dataclass(frozen=True, slots=True)
+class CallOut(Question[CalloutAnswer]):
+    """Connect to these hosts, in order, until one tells whether it takes the address; send no message.
+
+    `hosts` are (name, address, port).
     """
 
-    path: str
+    hosts: tuple[tuple[str, str, int], ...]
+    helo_name: str
+    address: Mailbox
+    how: Callout
+
+
+@dataclass(frozen=True, slots=True)
+class RateOf(Question["float | None"]):
+    """Count `count` more under this key and tell the smoothed rate per `period` seconds (Exim: ratelimit).
+
+    `mode`: "leaky" (Exim's default: what is over the limit does not count), "strict" (it does) or "readonly".
+    `unique`: count only a value that was not counted within the period. None: nobody can tell.
+    smtp/acl/rates.py says how to count; who answers keeps a record for each key.
+    """
+
+    key: str
+    limit: float
+    period: float
+    count: float = 1
+    mode: str = "leaky"
+    unique: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenBefore(Question["float | None"]):
+    """How many seconds ago was this key written down? None: never (Exim: seen).
+
+    `is_before`: the condition asks for something older than `interval` seconds ("-5m"), else for something younger.
+    `mode`: "" (Exim's default), "readonly" or "write". Who answers writes down afterwards: smtp/acl/rates.py,
+    `age_afterwards`, says with which time. `refresh` is the age in seconds at which an old entry gets a new one.
+    """
+
+    key: str
+    interval: float
+    is_before: bool = False
+    mode: str = ""
+    refresh: float = 864_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pause(Question[None]):
+    """Let this many seconds pass before going on (Exim: delay). It costs the client time."""
+
+    seconds: float

@@ -71,9 +71,9 @@ OK = Reply(250, ("OK",))
 RESET_OK = Reply(250, ("Reset OK",))
 ACCEPTED = Reply(250, ("Accepted",))
 ENTER_MESSAGE = Reply(354, ('Enter message, ending with "." on a line by itself',))
-COMMANDS_SUPPORTED = Reply(214, ("Commands supported:", "HELO EHLO MAIL RCPT DATA NOOP QUIT RSET VRFY HELP"))
 CANNOT_VERIFY = Reply(252, ("Administrative prohibition",))
 CANNOT_EXPAND = Reply(550, ("Administrative prohibition",))
+ETRN_WITHOUT_HASH = Reply(501, ("argument must begin with #",))
 CANNOT_ETRN = Reply(458, ("Administrative prohibition",))
 TOO_MANY_RECIPIENTS = Reply(452, ("too many recipients",))
 LOCAL_PROBLEM = Reply(451, ("Temporary local problem - please try later",))
@@ -99,7 +99,14 @@ SYNCHRONIZATION_ERROR = Reply(554, ("SMTP synchronization error",))
 TOO_MANY_NONMAIL = Reply(554, ("Too many nonmail commands",))
 ADMINISTRATIVE_PROHIBITION = Reply(550, ("Administrative prohibition",))
 UNROUTEABLE = Reply(550, ("Unrouteable address",))
+UNEXPECTED_FAILURE = Reply(421, ("Unexpected failure, please try later",))
 TOO_MANY_CONNECTIONS = Reply(421, ("Too many concurrent SMTP connections; please try again later.",))
+
+
+def commands_supported(offers: Iterable[str] = ()) -> Reply:
+    """The answer to HELP; `offers` are commands that not everybody has."""
+    words = " ".join(["HELO EHLO MAIL RCPT DATA NOOP QUIT RSET HELP", *offers])
+    return Reply(214, ("Commands supported:", words))
 
 
 def closing(host: str) -> Reply:
@@ -144,6 +151,7 @@ def all_recipients_refused(errors: Iterable[Reply]) -> Reply:
 
 
 _CODE = re.compile(r"([0-9]{3})\s((?:[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\s)?)")
+_SKIPPED = " \t\n\v\f\r"  # at the beginning of a further line
 
 
 def worded(code: int, text: str) -> Reply:
@@ -152,20 +160,55 @@ def worded(code: int, text: str) -> Reply:
     A code at the start of the text counts if it begins with the digit of `code`, and is dropped else; an
     enhanced code (RFC 3463) behind it stands on every line. A long text becomes several lines.
     """
-    text, enhanced = _fold(text), ""
+    text = folded(text)
+    if (found := code_of(text)) is None:
+        return shaped(code, "", text)
+    own_code, enhanced, text = found
+    return shaped(own_code, enhanced, text) if own_code // 100 == code // 100 else shaped(code, "", text)
+
+
+def code_of(text: str) -> tuple[int, str, str] | None:
+    """The code and the enhanced code (with its blank) that a text begins with, and the rest of it."""
     if found := _CODE.match(text):
-        text = text[found.end() :]
-        if found[1][0] == str(code)[0]:
-            code, enhanced = int(found[1]), found[2]
-    first, *others = text.removesuffix("\n").split("\n")
-    return Reply(code, tuple(enhanced + line for line in (first, *(line.lstrip() for line in others))))
+        return int(found[1]), found[2], text[found.end() :]
+    return None
 
 
-def _fold(text: str, width: int = 75) -> str:
+def shaped(
+    code: int, enhanced: str, text: str, *, before: Iterable[str] = (), multiline: bool = True
+) -> Reply:
+    """A reply of these octets (latin-1). `before` are texts for lines that go before; blank lines are left out.
+
+    `multiline` False: the first line alone.
+    """
+    lines = [line for each in before for line in _lines(each)]
+    lines += _lines(text) if multiline else _lines(text)[:1]
+    return Reply(code, tuple([_as_text(enhanced + line) for line in lines]))
+
+
+def _lines(text: str) -> list[str]:
+    found = []
+    while "\n" in text[:-1]:
+        line, _, text = text.partition("\n")
+        found.append(line)
+        text = text.lstrip(_SKIPPED)
+    return [*found, text.removesuffix("\n")]
+
+
+def _as_text(octets: str) -> str:
+    """Octets as the text that Reply writes out as these octets again; no line end or NUL may be in a line."""
+    clean = octets.translate(_UNSENDABLE)
+    return clean if clean.isascii() else clean.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
+
+
+_UNSENDABLE = dict.fromkeys(map(ord, "\r\n\0"), " ")
+
+
+def folded(text: str, width: int = 75) -> str:
     """Break lines longer than `width`: best behind a colon, else between words; never in the first 35 octets."""
     if len(text) <= width:
         return text
-    folded: list[str] = []
+    found: list[str] = []
     for line in text.split("\n"):
         while len(line) > width:
             blanks = [i for i in range(width, 35, -1) if line[i] == " "]
@@ -174,7 +217,7 @@ def _fold(text: str, width: int = 75) -> str:
             )
             if cut < 0:
                 break
-            folded.append(line[:cut])
+            found.append(line[:cut])
             line = line[cut + 1 :]
-        folded.append(line)
-    return "\n".join(folded)
+        found.append(line)
+    return "\n".join(found)

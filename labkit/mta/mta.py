@@ -6,24 +6,29 @@ READ NEXT  the room lab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 from labkit.mail.address import Mailbox
 from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
+from labkit.mail.message import Message
 from labkit.mail.questions import Account
+from labkit.mta.answers import AnswersDns
 from labkit.mta.compiled import Compiled
-from labkit.mta.intake import Intake, Session
+from labkit.mta.fixups import completed
+from labkit.mta.intake import Intake
 from labkit.mta.runner import Runner
-from labkit.mta.state import AnswersDns, MtaState
+from labkit.mta.session import Session
+from labkit.mta.state import MtaState
 from labkit.mta.surroundings import Surroundings
 from labkit.net.network import Listener, Network, Peer
 from labkit.net.spool import Spool
 from labkit.queue.hints import Hints
 from labkit.queue.item import QueueItem
-from labkit.routing.routers import Route
+from labkit.routing import Mode, Routed
 
 
 class Mta:
@@ -52,7 +57,7 @@ class Mta:
         self.state = MtaState(
             name, addresses, compiled, network, resolver, accounts, root, self._open_spool(), surroundings
         )
-        self.intake = Intake(self.state, self._received)
+        self.intake = Intake(self.state, self._received, self._turned)
         self.runner = Runner(self.state, self.intake, queue_interval)
         self._listeners: list[Listener] = []
         self._recover()
@@ -63,9 +68,18 @@ class Mta:
         self.state.stored_hints = self.state.spool.read_hints()
         self.state.hints = Hints.from_text(self.state.stored_hints)
 
-    def _received(self, queue_id: str) -> None:
+    def _received(self, queue_id: str, waits: bool) -> None:
         if self.state.is_running:
-            self.runner.received(queue_id)
+            self.runner.received(queue_id, waits=waits)
+
+    def _turned(self, text: str) -> None:
+        """A client asks for its mail: what exim -R TEXT does."""
+
+        async def run() -> None:
+            await self.run_queue(part=text)
+
+        now = self.state.surroundings.now()
+        self.state.surroundings.at(now, run, f"{self.state.name} runs its queue for {text}")
 
     @property
     def is_running(self) -> bool:
@@ -113,11 +127,14 @@ class Mta:
         self.runner.stop()
         self._close_listeners()
         self.intake.close()
+        with suppress(OSError):  # these are only hints
+            self.state.answers.store()
         self.state.note(EventKind.STOPPED)
 
     def close(self) -> None:
         """Stop for good: let go of the spool."""
         self.stop()
+        self.state.answers.close()
         self.state.spool.close()
 
     def reconfigure(self, compiled: Compiled) -> None:
@@ -131,9 +148,17 @@ class Mta:
 
     # --- what an administrator does -----------------------------------------------------------
 
-    async def route(self, address: Mailbox) -> Route:
+    async def route(self, address: Mailbox | str) -> Routed:
         """Where mail for this address would go: `exim -bt`."""
         return await self.state.route(address)
+
+    async def test(self, addresses: Sequence[str], mode: Mode = Mode.TEST) -> tuple[int, str]:
+        """`exim -bt ADDRESS …` (or -bv, -bvs): the exit status, and what it prints."""
+        return await self.state.test(addresses, mode)
+
+    async def expand(self, text: str, login: str) -> str:
+        """`exim -be TEXT`: what a text expands to, or why it does not."""
+        return await self.state.expand(text, login)
 
     @property
     def queue(self) -> tuple[QueueItem, ...]:
@@ -151,9 +176,20 @@ class Mta:
         await self.runner.deliver(queue_id, forced=True)
 
     async def submit(self, envelope: Envelope, content: bytes, login: str) -> str:
-        """A message from an account of this host, as the sendmail command hands it in. Returns its queue id."""
-        queue_id = self.state.new_queue_id()
-        await self.intake.take_local(envelope, content, login, queue_id)
+        """A message from an account of this host, as the sendmail command hands it in. Returns its queue id.
+
+        Raises NotTaken if the host's ACL for such messages refuses it.
+        """
+        state, queue_id = self.state, self.state.new_queue_id()
+        complete = completed(
+            Message.parse(content),
+            queue_id=queue_id,
+            host=state.primary_hostname,
+            sender=envelope.sender,
+            now=state.surroundings.now(),
+            keeps_sender=True,  # an account of the lab may say who sends, as Exim's trusted users
+        )
+        await self.intake.take_local(envelope, bytes(complete), login, queue_id)
         return queue_id
 
     def open_session(self, peer: Peer) -> Session:

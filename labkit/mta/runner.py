@@ -7,6 +7,7 @@ READ NEXT  mta.py
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from labkit.mail.event import EventKind
@@ -38,30 +39,40 @@ class Runner:
             self._next.cancel()
             self._next = None
 
-    def received(self, queue_id: str) -> None:
+    def received(self, queue_id: str, *, waits: bool = False) -> None:
         """A message has come in: deliver it right away (or at the next run, if it must wait)."""
 
-        if self.queue_only:
+        if self.queue_only or waits:
             self._appoint_next()
             return
 
         async def deliver() -> None:
-            await self._deliver_safely(queue_id)
+            await self._deliver_safely(queue_id, is_first=True)
             self._appoint_next()
 
         self.state.surroundings.at(
             self.state.surroundings.now(), deliver, f"{self.state.name} delivers {queue_id}"
         )
 
-    async def deliver(self, queue_id: str, *, forced: bool = False) -> None:
+    async def deliver(self, queue_id: str, *, forced: bool = False, is_first: bool = False) -> None:
         """One run over one message; nothing happens if it is gone, busy, or frozen (unless forced)."""
         state = self.state
         item = state.queue.get(queue_id)
-        if item is None or not state.is_running or queue_id in state.busy or (item.frozen and not forced):
+        if item is None or not state.is_running or queue_id in state.busy:
             return
+        cancels = False
+        if item.frozen and not forced:
+            age = (state.surroundings.now() - item.received_at).total_seconds()
+            limits = state.compiled.configuration.main
+            cancels = 0 < limits.seconds("timeout_frozen_after") <= age
+            if not cancels and not (item.is_report and age >= limits.seconds("ignore_bounce_errors_after")):
+                return
         state.busy.add(queue_id)
         try:
-            await DeliveryRun(state, self.intake, item, forced=forced).carry_out()
+            run = DeliveryRun(
+                state, self.intake, replace(item, frozen=False), forced=forced, is_first=is_first
+            )
+            await (run.cancel() if cancels else run.carry_out())
         finally:
             state.busy.discard(queue_id)
 
@@ -76,18 +87,19 @@ class Runner:
             if part is None or self._has_recipient(queue_id, part.lower())
         ]
         for place, queue_id in enumerate(selected):
-            if (item := self.state.queue.get(queue_id)) is None or (item.frozen and not thaws):
+            if (item := self.state.queue.get(queue_id)) is None:
                 continue
             is_first = part is not None and place == 0
-            await self._deliver_safely(queue_id, forced=forced or is_first)
+            is_forced = (forced or is_first) and (thaws or not item.frozen)
+            await self._deliver_safely(queue_id, forced=is_forced)
 
     def _has_recipient(self, queue_id: str, text: str) -> bool:
         return any(text in str(recipient).lower() for recipient in self.state.queue[queue_id].remaining)
 
-    async def _deliver_safely(self, queue_id: str, *, forced: bool = False) -> None:
+    async def _deliver_safely(self, queue_id: str, *, forced: bool = False, is_first: bool = False) -> None:
         """A mistake of ours in one message, or a disk that fails, must not keep the others from being served."""
         try:
-            await self.deliver(queue_id, forced=forced)
+            await self.deliver(queue_id, forced=forced, is_first=is_first)
         except Exception as problem:
             self.state.note(EventKind.PROBLEM, queue_id=queue_id, text=repr(problem))
 

@@ -1,35 +1,30 @@
 """What the parts of one MTA share: its configuration, its queue, its doors to the outside.
 
 WHAT       `MtaState`, and how it answers the questions that decisions ask.
-DOES       DNS questions go to the resolver, accounts to the host, VerifyRecipient to routing.
-READ NEXT  intake.py
+DOES       what one room wants to know of another (VerifyRecipient, VerifySender) goes to routing, all else to Answers.
+READ NEXT  session.py
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from labkit.mail import reply
-from labkit.mail.address import Mailbox
-from labkit.mail.asking import Asked, Question, answer_later
+from labkit.eximconf.expansion import Env, Value, compile_text
+from labkit.eximconf.place import Place, readable
+from labkit.mail.address import AddressSyntaxError, Mailbox
+from labkit.mail.asking import Asked, Asking, Question, answer_later
 from labkit.mail.event import EventKind
-from labkit.mail.questions import (
-    Account,
-    AccountNamed,
-    AddressesOf,
-    DnsAnswer,
-    MxOf,
-    NamesOf,
-    OwnAddresses,
-    TextOf,
-    Verification,
-    VerifyRecipient,
-)
-from labkit.mail.reply import Reply
+from labkit.mail.message import Message
+from labkit.mail.questions import Account, VerifyRecipient, VerifySender
+from labkit.mail.reply import Reply, shaped
+from labkit.mta import variables
+from labkit.mta.answers import Answers, AnswersDns
+from labkit.mta.callouts import expiry_of
 from labkit.mta.compiled import Compiled
 from labkit.mta.queue_id import queue_id
 from labkit.mta.surroundings import Surroundings
@@ -37,15 +32,9 @@ from labkit.net.network import Network
 from labkit.net.spool import Spool
 from labkit.queue.hints import Hints
 from labkit.queue.item import QueueItem
-from labkit.routing.routers import Route, RouteOutcome, route
+from labkit.routing import Mode, Routed
 
 SOFTWARE = "labkit 0.1"
-
-
-class AnswersDns(Protocol):
-    """A resolver, as the MTA needs it."""
-
-    async def answer(self, question: Any) -> DnsAnswer[Any]: ...
 
 
 @dataclass
@@ -66,6 +55,22 @@ class MtaState:
     stored_hints: str = ""
     busy: set[str] = field(default_factory=set)
     is_running: bool = False
+    answers: Answers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.answers = Answers(
+            root=self.root,
+            addresses=self.addresses,
+            resolver=self.resolver,
+            network=self.network,
+            accounts=self.accounts,
+            now=self.surroundings.now,
+            sleep=self.surroundings.sleep,
+            beside=self.root / "etc",
+            seed=self.name,
+            rates=self.root / "var/spool/exim/db/labkit-rates",
+            callout_expiry=lambda: expiry_of(self.compiled.configuration.main),
+        )
 
     @property
     def primary_hostname(self) -> str:
@@ -78,17 +83,33 @@ class MtaState:
     def new_queue_id(self) -> str:
         return queue_id(self.surroundings.now(), self.surroundings.next_process())
 
-    async def answer(self, question: Question[Any]) -> Any:
-        """Answer one question of a decision."""
-        if isinstance(question, (MxOf, AddressesOf, TextOf, NamesOf)):
-            return await self.resolver.answer(question)
-        if isinstance(question, AccountNamed):
-            return self.accounts.get(question.name)
-        if isinstance(question, OwnAddresses):
-            return self.addresses
-        if isinstance(question, VerifyRecipient):
-            return verification(await self.route(question.recipient))
-        raise NotImplementedError(f"nobody here can answer {question!r}")
+    def env(self) -> Env:
+        """What this host knows whatever it does; for a connection, a message, an address there is more to tell."""
+        compiled = self.compiled
+        return Env(
+            variables=variables.of_host(compiled),
+            here=compiled.here,
+            named=compiled.configuration.lists,
+            now=self.surroundings.now(),
+        )
+
+    def env_of(self, item: QueueItem, message: Message) -> Env:
+        """What is known while a message is delivered."""
+        env = self.env()
+        env.headers = variables.header_of(message)
+        variables.of_item(env.variables, item, message)
+        return env
+
+    async def answer(self, question: Question[Any], env: Env | None = None) -> Any:
+        """Answer one question of a decision; `env` is what it knows. Raises CannotAnswer."""
+        if isinstance(question, (VerifyRecipient, VerifySender)):
+            asking = self.compiled.routers.verify(question, env or self.env(), watched=True)
+            return await answer_later(self.answerer(env), asking, self.hear())
+        return await self.answers.answer(question)
+
+    def answerer(self, env: Env | None) -> Callable[[Question[Any]], Awaitable[Any]]:
+        """Whoever answers a decision that knows `env`."""
+        return partial(self.answer, env=env)
 
     def hear(self, queue_id: str | None = None) -> Callable[[Asked], None]:
         """A listener that writes questions and answers into the journal."""
@@ -98,14 +119,52 @@ class MtaState:
 
         return heard
 
-    async def route(self, address: Mailbox, queue_id: str | None = None) -> Route:
-        """Route one address by this host's configuration."""
-        configuration = self.compiled.configuration
-        asking = route(address, configuration.routers, self.compiled.here)
-        return await answer_later(self.answer, asking, self.hear(queue_id))
+    async def route(self, address: Mailbox | str) -> Routed:
+        """Route one address by this host's configuration, as exim -bt does."""
+        env = self.env()
+        asking = self.compiled.routers.route(address, env, mode=Mode.TEST, watched=True)
+        return await answer_later(self.answerer(env), asking, self.hear())
+
+    async def test(self, addresses: Sequence[str], mode: Mode) -> tuple[int, str]:
+        """What exim -bt, -bv or -bvs says of addresses: the exit status, and the text."""
+        env = self.env()
+        tester = self.compiled.routers.tester(env, mode)
+        for address in addresses:
+            await answer_later(self.answerer(env), tester.test(address), self.hear())
+        return tester.status, tester.text
+
+    async def expand(self, text: str, login: str) -> str:
+        """What exim -be, called by `login`, says of a text."""
+        env = self.env()
+        variables.from_sender(env.variables, Mailbox(login, self.compiled.qualify_domain))
+        compiled = compile_text(text.encode("utf-8", "surrogateescape").decode("latin-1"), Place("-be", 1))
+        outcome = await answer_later(self.answerer(env), compiled.asking(env), self.hear())
+        said = outcome.text if isinstance(outcome, Value) else f"Failed: {outcome.message}"
+        return readable(said)
+
+    async def route_all(
+        self, recipients: Sequence[Mailbox], env: Env, queue_id: str | None = None
+    ) -> Sequence[Routed]:
+        """Route the recipients of a message."""
+        asking = self.compiled.routers.route_all(recipients, env, watched=True)
+        return await answer_later(self.answerer(env), asking, self.hear(queue_id))
+
+    def expanded(self, text: str, env: Env) -> Asking[Reply]:
+        """What EXPN tells of an address: what aliases make of it. Exim takes the text as it is, without brackets."""
+        named = text if "@" in text else f"{text}@{self.compiled.qualify_recipient}"
+        try:
+            address = str(Mailbox.parse(named))
+        except AddressSyntaxError:
+            address = ""
+        if address != named:
+            return shaped(553, "", f"{named} is undeliverable")
+        tester = self.compiled.routers.tester(env, Mode.EXPN)
+        yield from tester.test(named)
+        return shaped(553 if tester.status else 250, "", "\n".join(line.strip() for line in tester.lines))
 
     def store_hints(self) -> None:
-        """Bring the hints to disk, if anything has changed. Raises OSError."""
+        """Bring the hints to disk, and what ACLs remember, if anything has changed. Raises OSError."""
+        self.answers.store()
         text = self.hints.to_text()
         if text != self.stored_hints:
             self.spool.write_hints(text)
@@ -125,14 +184,3 @@ class MtaState:
 
         self.spool.accept(item, on_durable)
         await done
-
-
-def verification(found: Route) -> Verification:
-    """What a route says about an address, as `verify = recipient` puts it."""
-    steps = tuple(f"{step.router}: {step.because}" for step in found.steps)
-    if found.outcome is RouteOutcome.ROUTED:
-        return Verification(None, steps)
-    if found.outcome is RouteOutcome.DEFERRED:
-        return Verification(Reply(451, (found.reason,)), steps)
-    refusal = Reply(550, tuple(found.reason.splitlines())) if found.reason else reply.UNROUTEABLE
-    return Verification(refusal, steps)

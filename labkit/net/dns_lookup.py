@@ -18,6 +18,7 @@ import dns.rdatatype
 import dns.rrset
 from dns.name import Name
 from dns.rcode import Rcode
+from dns.rdata import Rdata
 from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
@@ -140,3 +141,16 @@ def _addresses(zones: Zones, rrsets: Iterable[RRset]) -> tuple[RRset, ...]:
 def _renamed(rrset: RRset, name: Name) -> RRset:
     """A wildcard's records under the name that was asked for (RFC 4592 §3.3.1)."""
     return dns.rrset.from_rdata_list(name, rrset.ttl, list(rrset))
+
+
+def as_in_a_master_file(rdata: Rdata) -> str:
+    """A record as dnsdb gives it, octets as latin-1: names without their last dot; of a TXT record the first string."""
+    if rdata.rdtype in (RdataType.TXT, RdataType.SPF):
+        first: bytes = getattr(rdata, "strings")[0]  # noqa: B009
+        return first.decode("latin-1")
+    if rdata.rdtype == RdataType.TLSA:
+        usage, selector, kind, data = (
+            getattr(rdata, field) for field in ("usage", "selector", "mtype", "cert")
+        )
+        return f"{usage} {selector} {kind} {data.hex()}"
+    return " ".join(word.removesuffix(".") or "." for word in rdata.to_text().split(" "))

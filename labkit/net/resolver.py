@@ -1,6 +1,6 @@
 """A host's resolver: asks the lab's nameserver, and remembers the answers for as long as they say.
 
-WHAT       `Resolver.answer` answers MxOf, AddressesOf, TextOf and NamesOf; `cached` shows what it remembers.
+WHAT       `Resolver.answer` answers MxOf, AddressesOf, TextOf, NamesOf, DnsRecords; `cached` shows what it remembers.
 DOES       UDP first, TCP when the answer was cut short; follows CNAMEs; believes only answers to what it asked.
 DECIDES    TTLs run, and patience with a silent nameserver is spent, in lab time: no real time passes.
 STANDARDS  RFC 1035 §4.2, §7; RFC 2308 §5 (negative caching); RFC 5452 §9 (what makes an answer believable)
@@ -30,8 +30,9 @@ from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
 from labkit.mail.asking import Question
+from labkit.mail.lookups import DnsRecords
 from labkit.mail.questions import AddressesOf, DnsAnswer, DnsOutcome, MxOf, MxRecord, NamesOf, TextOf
-from labkit.net.dns_lookup import LONGEST_CHAIN
+from labkit.net.dns_lookup import LONGEST_CHAIN, as_in_a_master_file
 from labkit.net.dns_server import DNS_PORT, plain, take_message
 from labkit.net.network import HostSilent, Network
 
@@ -44,6 +45,7 @@ MOST_ENTRIES = 10_000
 STUCK = 5.0  # seconds of real time after which a TCP connection inside the lab is given up: somebody's bug
 
 R = TypeVar("R")
+_Key = tuple[str, RdataType, type]  # and the kind of question, which decides the form of the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Resolver:
     ) -> None:
         self.source_address, self.nameserver_address = source_address, nameserver_address
         self._network, self._now, self._sleep = network, now, sleep
-        self._cache: dict[tuple[str, RdataType], tuple[datetime, DnsAnswer[Any]]] = {}
+        self._cache: dict[_Key, tuple[datetime, DnsAnswer[Any]]] = {}
         self._last_id = 0
 
     async def answer(self, question: Question[DnsAnswer[R]]) -> DnsAnswer[R]:
@@ -86,12 +88,13 @@ class Resolver:
         name = name_of(question)
         if name is None:
             return DnsAnswer(DnsOutcome.NXDOMAIN)
-        key = (plain(name), rdtype)
+        key = (plain(name), rdtype, type(question))
         expires, remembered = self._cache.get(key, (None, None))
         if expires is not None and remembered is not None and self._now() < expires:
             return remembered
-        outcome, records, life = await self._find(name, rdtype)
-        answer = DnsAnswer(outcome, tuple(read(rdata) for rdata in records))
+        outcome, records, life, last_name = await self._find(name, rdtype)
+        canonical = plain(last_name) if records and last_name != name else ""
+        answer = DnsAnswer(outcome, tuple(read(rdata) for rdata in records), canonical)
         self._remember(key, answer, life)
         return answer
 
@@ -100,7 +103,7 @@ class Resolver:
         now = self._now()
         return [
             Cached(name, dns.rdatatype.to_text(rdtype), answer, expires - now)
-            for (name, rdtype), (expires, answer) in self._cache.items()
+            for (name, rdtype, _), (expires, answer) in self._cache.items()
             if now < expires
         ]
 
@@ -108,35 +111,38 @@ class Resolver:
         """Forget everything."""
         self._cache.clear()
 
-    def _remember(self, key: tuple[str, RdataType], answer: DnsAnswer[Any], life: timedelta) -> None:
+    def _remember(self, key: _Key, answer: DnsAnswer[Any], life: timedelta) -> None:
         self._cache.pop(key, None)
         if life > timedelta(0):
             if len(self._cache) >= MOST_ENTRIES:
                 del self._cache[next(iter(self._cache))]
             self._cache[key] = (self._now() + life, answer)
 
-    async def _find(self, name: Name, rdtype: RdataType) -> tuple[DnsOutcome, list[Any], timedelta]:
-        """Outcome, records, and how long they hold. Asks again where a CNAME leads out of the answer."""
+    async def _find(self, name: Name, rdtype: RdataType) -> tuple[DnsOutcome, list[Any], timedelta, Name]:
+        """Outcome, records, how long they hold, and the name at which they stand, behind all CNAMEs.
+
+        Asks again where a CNAME leads out of the answer.
+        """
         life = LONGEST_LIFE
         for _ in range(LONGEST_CHAIN):
             response = await self._ask(name, rdtype)
             if response is None:
-                return DnsOutcome.TIMEOUT, [], timedelta(0)
+                return DnsOutcome.TIMEOUT, [], timedelta(0), name
             if response.rcode() not in (Rcode.NOERROR, Rcode.NXDOMAIN):
                 break
             chain, last_name = _follow(response, name, rdtype)
             life = min([life, *(timedelta(seconds=rrset.ttl) for rrset in chain)])
             if chain and chain[-1].rdtype == rdtype:
-                return DnsOutcome.FOUND, list(chain[-1]), life
+                return DnsOutcome.FOUND, list(chain[-1]), life, last_name
             soa = next((found for found in response.authority if found.rdtype == RdataType.SOA), None)
             if response.rcode() == Rcode.NXDOMAIN or soa is not None:
                 is_there = response.rcode() == Rcode.NOERROR
                 outcome = DnsOutcome.NODATA if is_there else DnsOutcome.NXDOMAIN
-                return outcome, [], min(life, _negative_life(soa))
+                return outcome, [], min(life, _negative_life(soa)), name
             if not chain:
                 break  # a referral, or nothing at all: this nameserver does not know
             name = last_name
-        return DnsOutcome.SERVFAIL, [], timedelta(0)
+        return DnsOutcome.SERVFAIL, [], timedelta(0), name
 
     async def _ask(self, name: Name, rdtype: RdataType) -> Message | None:
         """The nameserver's response; None if it was silent each time."""
@@ -268,6 +274,8 @@ _KINDS: dict[type, tuple[RdataType, Callable[[Any], Name | None], Callable[[Any]
 def _kind(
     question: Question[Any],
 ) -> tuple[RdataType, Callable[[Any], Name | None], Callable[[Any], Any]]:
+    if isinstance(question, DnsRecords):
+        return RdataType.make(question.type), lambda q: _name(q.name), as_in_a_master_file
     try:
         return _KINDS[type(question)]
     except KeyError:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeAlias, cast
+from functools import partial
+from typing import Protocol, cast
 
 from labkit.mail import reply
 from labkit.mail.reply import Reply
@@ -20,7 +21,13 @@ from labkit.smtp.decisions import Decision
 from labkit.smtp.server import Server
 from labkit.smtp.states import State
 
-Decide: TypeAlias = Callable[[Reply | None], None]
+
+class Decide(Protocol):
+    """What an answer is given to. `close`: the session ends with this reply."""
+
+    def __call__(self, answer: Reply | None, *, close: bool = False) -> None: ...
+
+
 LONGEST_COMMAND = 300.0  # seconds a foreign client may take for one command line, however it drips
 LONGEST_CONTENT = 3600.0  # and for one message
 LINGER = 10.0  # for taking our last reply, once the session is over
@@ -90,7 +97,7 @@ class SmtpServerShell(asyncio.Protocol):
         try:
             while (decision := self.machine.pending) is not None and decision is not self._asked:
                 self._asked = decision
-                self._answer(decision, lambda answer, asked=decision: self._decided(asked, answer))  # type: ignore[misc]
+                self._answer(decision, partial(self._decided, decision))
         finally:
             self._going_on = False
         if self._no_more_input and self.machine.pending is None:
@@ -119,9 +126,9 @@ class SmtpServerShell(asyncio.Protocol):
             else:
                 self._transport.resume_reading()
 
-    def _decided(self, asked: Decision, answer: Reply | None) -> None:
+    def _decided(self, asked: Decision, answer: Reply | None, *, close: bool = False) -> None:
         if self.machine.pending is asked:  # else the session ended in the meantime
-            self.machine.decide(answer)
+            self.machine.decide(answer, close=close)
             self._go_on()
 
     # --- the patience with foreign clients ----------------------------------------------------

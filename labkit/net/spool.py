@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 OnDurable = Callable[["OSError | None"], None]
 FILE_MODE, FOLDER_MODE = 0o640, 0o750  # as Exim's
+HINTS = "labkit-retry"  # a name of our own: db/retry is a database of the real Exim's, who may work here, too
 LARGEST_BATCH = 100  # each message has two files open for a while
 _UNFINISHED = "hdr."  # a -H file before it gets its name; no queue id has a point in it
 
@@ -176,11 +177,11 @@ class Spool:
 
     def write_hints(self, text: str) -> None:
         """Store the retry hints; a crash leaves the old ones or the new ones. Raises OSError."""
-        _replace(self._db / "retry", text.encode("utf-8", "surrogateescape"), self._db / "retry.new")
+        _replace(self._db / HINTS, text.encode("utf-8", "surrogateescape"), self._db / f"{HINTS}.new")
 
     def read_hints(self) -> str:
         """What was stored last, or "". Raises OSError."""
-        return _read(self._db / "retry", or_else=b"").decode("utf-8", "surrogateescape")
+        return _read(self._db / HINTS, or_else=b"").decode("utf-8", "surrogateescape")
 
     def close(self) -> None:
         """Wait until everything accepted is stored, and let go of the folder. May be called again."""

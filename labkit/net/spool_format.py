@@ -6,7 +6,7 @@ LIKE EXIM  4.96: `exim -bp`, `-Mvh`, `-Mvb` and exipick read these files, and Ex
 DECIDES    lines end in LF, as in all text here; a body with a bare CR or LF is kept as it came (Exim's wire format).
            A field that Exim could not read back (a NUL in it, a bare CR or LF) begins the body. What these files
            cannot say is in two options of ours: Exim skips a line in '-' that it does not know.
-SIMPLER    no warning count, no DSN parameters, no ACL variables: read over where Exim wrote them
+SIMPLER    no warning count, no DSN parameters: read over where Exim wrote them
 STANDARDS  Exim specification, chapter "Format of spool files"; RFC 5321 §4.1.2 (addresses)
 READ NEXT  spool.py
 """
@@ -33,15 +33,19 @@ HEADER_TYPES = {  # the letters by which Exim finds fields again; a blank stands
     "resent-bcc": "B", "resent-cc": "C", "resent-from": "F", "resent-sender": "S", "resent-to": "T",
 }  # fmt: skip
 
+_LINE_ENDS = bytes.maketrans(b"\r\n\0", b"   ")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _QUEUE_ID = re.compile(r"[0-9A-Za-z]+(?:-[0-9A-Za-z]+)*")
 _ADDRESS = re.compile(
     r'(?:"(?P<quoted>(?:[^"\\]|\\.)+)"|(?P<atoms>[A-Za-z0-9!#$%&\'*+/=?^_`{|}~.-]+))'
     r"(?:@(?P<domain>[A-Za-z0-9_.-]+|\[[!-Z^-~]*\]))?"
 )
+# What a finished delivery is known by that is no address of its own: a file or a program with the address that named
+# it, an address that an address of the same text became (Exim adds the transport).
+_DELIVERY = re.compile(r"[/|].*:.+|\\.\\.+|.+@[^@/]+/\w+", re.DOTALL)
 _AFTER_RECIPIENT = re.compile(r" .*#[0-9]+| [0-9]+(?:,[0-9]+,[0-9]+)?")  # Exim: DSN wishes, one-time aliases
 _OPTION = re.compile(r"--?(?:\(\w+\))?(?P<name>\w+)(?: (?P<value>.*))?")  # "--": a stranger chose the value
-_ACL_VARIABLE = re.compile(r"--?(?:\(\w+\))?acl[cm]? \w+ (?P<length>[0-9]{1,9})")
+_ACL_VARIABLE = re.compile(r"--?(?:\(\w+\))?acl(?P<kind>[cm]?) (?P<name>\w+) (?P<length>[0-9]{1,9})")
 _HEADER_COUNT = re.compile(rb"(?P<length>[0-9]{1,9})(?P<type>[^\n]) ")
 
 
@@ -90,6 +94,7 @@ def encode(item: QueueItem) -> tuple[bytes, bytes]:
         "-received_time_usec": f".{microseconds:06d}",
         "-received_time_complete": f"{seconds}.{microseconds:06d}",
         "--helo_name": origin.helo_name,
+        "--host_name": origin.client_name,
         "--host_address": origin.client_address and f"[{origin.client_address}]:{origin.client_port}",
         "-ident": origin.login,
         "-received_protocol": origin.protocol,
@@ -118,6 +123,7 @@ def encode(item: QueueItem) -> tuple[bytes, bytes]:
     ]
     if any(c in line for line in lines for c in "\n\0"):
         raise ValueError(f"{queue_id}: a line end or NUL inside a name that came with the message")
+    lines[4:4] = [_acl_variable(name, value) for name, value in item.acl_variables]
     envelope = "\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
     header = b"".join(map(_counted, fields))
     return envelope + header, f"{queue_id}-D\n".encode() + (unix_body if is_unix else body)
@@ -126,11 +132,28 @@ def encode(item: QueueItem) -> tuple[bytes, bytes]:
 def address_line(mailbox: Mailbox) -> str:
     """An address as the tree, the list of recipients and the journal `<id>-J` have it. Raises ValueError.
 
+    Of a delivery to a file or a program it is that with its address: Mailbox("/var/mail/ann:ann@a.test", "").
+
     Exim looks for more data at the end of a recipient's line, where a domain cannot be mistaken for it.
     An address without a domain can: then it is quoted.
     """
+    if not mailbox.domain and _DELIVERY.fullmatch(mailbox.local_part):
+        octets = mailbox.local_part.encode("latin-1", "replace")
+        return octets.translate(_LINE_ENDS).decode("utf-8", "surrogateescape")
     text = _checked(str(mailbox))
     return f'"{text}"' if not mailbox.domain and re.search(r"(?:^|#)[0-9]*$", text) else text
+
+
+def _acl_variable(name: str, value: str) -> str:
+    """The line of a variable, and its value, which may have line ends in it."""
+    octets = value.encode("latin-1", "replace").replace(b"\0", b"")
+    return f"--acl{name[4]} {name[5:]} {len(octets)}\n" + octets.decode("utf-8", "surrogateescape")
+
+
+def _delivery(text: str) -> Mailbox | None:
+    """The reverse, for what is no address."""
+    octets = text.encode("utf-8", "surrogateescape").decode("latin-1")
+    return Mailbox(octets, "") if _DELIVERY.fullmatch(octets) and not _ADDRESS.fullmatch(text) else None
 
 
 def _checked(address: str) -> str:
@@ -212,9 +235,11 @@ def decode(header_file: bytes, data_file: bytes) -> QueueItem:
             given("helo_name", ""),
             given("received_protocol", ""),
             given("ident", ""),
+            given("host_name", ""),
         ),
         frozenset(finished),
         "frozen" in reader.options,
+        tuple(reader.acl_variables),
     )
 
 
@@ -227,7 +252,7 @@ def decode_journal(journal: bytes) -> tuple[list[Mailbox], list[str]]:
     mailboxes, troubles = [], []
     for _ in range(journal.count(LF)):
         try:
-            mailboxes.append(reader.mailbox(reader.next("an address")))
+            mailboxes.append(reader.finished(reader.next("an address")))
         except SpoolFormatError as problem:
             troubles.append(str(problem))
     return mailboxes, troubles
@@ -238,6 +263,7 @@ class _Reader:
 
     def __init__(self, text: bytes, file: str) -> None:
         self.options: dict[str, str] = {}
+        self.acl_variables: list[tuple[str, str]] = []
         self._text = text
         self._file = file
         self._position = 0
@@ -280,6 +306,10 @@ class _Reader:
         local_part = found["atoms"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
         return Mailbox(local_part, found["domain"] or "")
 
+    def finished(self, text: str) -> Mailbox:
+        """An address, or what else a delivery is known by."""
+        return _delivery(text) or self.mailbox(text)
+
     def recipient(self) -> Mailbox:
         return self.mailbox(self.next("a recipient"), _AFTER_RECIPIENT)
 
@@ -287,7 +317,10 @@ class _Reader:
         """Read the lines that begin with a hyphen; returns the first one that does not."""
         while (line := self.next("an option or the non-recipients")).startswith("-"):
             if variable := _ACL_VARIABLE.fullmatch(line):  # its value follows, and may contain line ends
-                self._skip(int(variable["length"]) + 1)
+                length = int(variable["length"])
+                value = self._text[self._position : self._position + length].decode("latin-1")
+                self.acl_variables.append((f"acl_{variable['kind']}{variable['name']}", value))
+                self._skip(length + 1)
             elif option := _OPTION.fullmatch(line):
                 self.options[option["name"]] = option["value"] or ""
                 self._option_numbers[option["name"]] = self._number
@@ -312,10 +345,7 @@ class _Reader:
         while True:
             if not re.match(r"[YN]{2} ", line):
                 raise self.error(f"XX, or YY, YN, NY or NN and an address, expected, not {line[:80]!r}")
-            address = _ADDRESS.match(line, 3)
-            # ADDRESS/TRANSPORT: that delivery is done, the address is not
-            if address is None or not line.startswith("/", address.end()):
-                found.append(self.mailbox(line[3:]))
+            found.append(self.finished(line[3:]))
             missing += line[:2].count("Y") - 1
             if not missing:
                 return found

@@ -23,6 +23,7 @@ class Origin:
     helo_name: str = ""
     protocol: str = "local"  # Exim's words: smtp, esmtp, esmtps, esmtpa, esmtpsa, local
     login: str = ""  # the local account, when there is no client
+    client_name: str = ""  # if it was looked up
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class QueueItem:
     origin: Origin = Origin()
     finished: frozenset[Mailbox] = frozenset()  # delivered or given up: nothing left to do for these
     frozen: bool = False
+    acl_variables: tuple[tuple[str, str], ...] = ()  # what ACLs have set: acl_c… and acl_m… with their values
 
     @property
     def is_report(self) -> bool:

@@ -3,28 +3,43 @@
 DECIDES    order by preference; implicit MX; null MX; never hand mail to ourselves or to a worse exchanger.
 STANDARDS  RFC 5321 §5.1, RFC 7505 (null MX)
 LIKE EXIM  ignored addresses are as if they did not exist; a null MX beside others is a host without address;
-           of two records for one host, or two hosts at one address, the better one counts
+           of two records for one host, or two hosts at one address, the better one counts; the canonical name of a
+           host takes the place of its alias
 SIMPLER    equal preferences keep the order of the zone (a real MTA shuffles them): two runs do the same
-READ NEXT  routers.py
+READ NEXT  dnslookup.py, host_list.py
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from labkit.eximconf.expansion.hosts import is_ip
 from labkit.mail.asking import Asking, ask
-from labkit.mail.questions import AddressesOf, DnsOutcome, MxOf, MxRecord, OwnAddresses
+from labkit.mail.questions import AddressesOf, DnsAnswer, DnsOutcome, MxOf, MxRecord, OwnAddresses
+from labkit.routing.srv import Server, servers_of
+
+ANY_HOST = "0.0.0.0"  # many systems take it for themselves
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9/_-]*\w)?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
+
+Ignored = Callable[[str, str], Asking[bool]]  # host, address: is nothing ever delivered to it?
+Tolerated = Callable[[], Asking[bool]]
 
 
 @dataclass(frozen=True, slots=True)
 class NextHop:
-    """A host to try, with one of its addresses. `preference` is None for an implicit MX (an address record)."""
+    """A host to try, with one of its addresses. `preference` is None without an MX record, `port` if none is given.
+
+    A host without an address cannot be used; it is kept because exim -bt shows it.
+    """
 
     host: str
     address: str
     preference: int | None
+    port: int | None = None
 
 
 class MxOutcome(Enum):
@@ -37,41 +52,104 @@ class MxOutcome(Enum):
     OURSELVES = "lowest numbered MX record points to local host"
     OUR_ADDRESS = "remote host address is the local host"
     TRY_LATER = "host lookup did not complete"
+    INSECURE = "host lookup done insecurely"
 
 
 @dataclass(frozen=True, slots=True)
 class Exchangers:
-    """The hosts to try in order, or why there are none; `steps` tells how it was found out."""
+    """The hosts in order, or why there are none; `steps` tells how it was found out.
+
+    With OURSELVES and OUR_ADDRESS, `hosts` are all of them, for a router that sends nevertheless.
+    """
 
     outcome: MxOutcome
-    next_hops: tuple[NextHop, ...] = ()
+    hosts: tuple[NextHop, ...] = ()
     steps: tuple[str, ...] = ()
+    left_ourselves_out: bool = False  # we are an exchanger, but not the best
+
+    @property
+    def next_hops(self) -> tuple[NextHop, ...]:
+        """The hosts that can be tried."""
+        if self.outcome is not MxOutcome.FOUND:
+            return ()
+        return tuple(hop for hop in self.hosts if hop.address)
 
 
-def exchangers_of(
-    domain: str, is_ignored: Callable[[str], bool] = lambda address: False
-) -> Asking[Exchangers]:
-    """Find the mail exchangers of a domain. Asks MxOf, AddressesOf and OwnAddresses.
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How to look. `tolerates` and `tolerates_srv` are asked when a look-up gets no answer: is it as good as none?
 
-    `is_ignored` says of an address that nothing is ever delivered to it (Exim: ignore_target_hosts).
+    `service`: SRV records for it come first. `needs_mx`: without MX records there are no hosts. `needs_dnssec`: what
+    is not signed does not count, and in the lab nothing is.
     """
+
+    ignored: Ignored | None = None
+    needs_mx: bool = False
+    needs_dnssec: bool = False
+    service: str = ""
+    tolerates: Tolerated | None = None
+    tolerates_srv: Tolerated | None = None
+
+
+USUAL = Manner()
+
+
+def exchangers_of(domain: str, manner: Manner = USUAL) -> Asking[Exchangers]:
+    """Find the mail exchangers of a domain. Asks MxOf, AddressesOf and OwnAddresses, for a service also DnsRecords."""
+    if not is_name(domain):
+        return Exchangers(MxOutcome.NO_SUCH_DOMAIN, (), (f"{domain} is no name of a domain",))
+    steps: list[str] = []
+    if manner.service:
+        found = yield from servers_of(manner.service, domain)
+        steps.append(found.step)
+        if found.is_undecided and not (yield from _tolerated(manner.tolerates_srv)):
+            return Exchangers(MxOutcome.TRY_LATER, (), tuple(steps))
+        if found.servers:
+            return (yield from _of_servers(found.servers, manner, steps))
     answer = yield from ask(MxOf(domain))
-    if answer.outcome.is_temporary:
-        return Exchangers(MxOutcome.TRY_LATER, (), (f"MX of {domain}: {answer.outcome.value}",))
-    if answer.outcome is DnsOutcome.NXDOMAIN:  # RFC 5321 §5.1: there is no such domain, so no address either
-        return Exchangers(MxOutcome.NO_SUCH_DOMAIN, (), (f"MX of {domain}: {answer.outcome.value}",))
-    if not answer.records:  # RFC 5321 §5.1: without MX the domain itself is the exchanger
-        steps = [f"MX of {domain}: {answer.outcome.value}, so its own address counts"]
-        return (yield from _with_addresses([(None, domain)], is_ignored, steps))
-    steps = [f"MX of {domain}: {', '.join(f'{mx.preference} {mx.exchange}' for mx in answer.records)}"]
-    named = [mx for mx in answer.records if mx.exchange not in ("", ".")]
-    if not named:  # RFC 7505 §3
+    records, outcome = answer.records, answer.outcome
+    if outcome.is_temporary or (records and manner.needs_dnssec):
+        if not (yield from _tolerated(manner.tolerates)):
+            why = MxOutcome.TRY_LATER if outcome.is_temporary else MxOutcome.INSECURE
+            return Exchangers(why, (), (*steps, f"MX of {domain}: {outcome.value}"))
+        records = ()
+    if outcome is DnsOutcome.NXDOMAIN or (not records and manner.needs_mx):
+        # RFC 5321 §5.1: there is no such domain, so no address either
+        return Exchangers(MxOutcome.NO_SUCH_DOMAIN, (), (*steps, f"MX of {domain}: {outcome.value}"))
+    if not records:  # RFC 5321 §5.1: without MX the domain itself is the exchanger
+        steps.append(f"MX of {domain}: {outcome.value}, so its own address counts")
+        return (yield from _with_addresses([NextHop(domain, "", None)], manner, steps))
+    steps.append(f"MX of {domain}: {', '.join(f'{mx.preference} {mx.exchange}' for mx in records)}")
+    if all(mx.exchange.rstrip(".") == "" for mx in records):  # RFC 7505 §3
         return Exchangers(MxOutcome.NULL_MX, (), (*steps, "a null MX: the domain takes no mail"))
-    best: dict[str, MxRecord] = {}
-    for mx in sorted(named, key=_preference):
-        best.setdefault(mx.exchange.lower().rstrip("."), mx)
-    hosts: list[tuple[int | None, str]] = [(mx.preference, mx.exchange) for mx in best.values()]
-    return (yield from _with_addresses(hosts, is_ignored, steps))
+    best: dict[str, NextHop] = {}
+    for mx in sorted(records, key=_preference):
+        name = mx.exchange.rstrip(".")
+        best.setdefault(name.lower(), NextHop(name, "", mx.preference))
+    return (yield from _with_addresses(list(best.values()), manner, steps))
+
+
+def _of_servers(servers: Sequence[Server], manner: Manner, steps: list[str]) -> Asking[Exchangers]:
+    if [server.host for server in servers] == [""]:  # RFC 2782: the service is not there
+        return Exchangers(MxOutcome.NULL_MX, (), tuple(steps))
+    if manner.needs_dnssec:
+        return Exchangers(MxOutcome.INSECURE, (), tuple(steps))
+    hosts = {s.host.lower(): NextHop(s.host, "", s.priority, s.port) for s in reversed(servers)}
+    return (yield from _with_addresses(list(reversed(hosts.values())), manner, steps))
+
+
+def addresses_of(host: str, manner: Manner = USUAL) -> Asking[Exchangers]:
+    """Find the addresses of one host, which may be given by its address."""
+    return (yield from _with_addresses([NextHop(host, "", None)], manner, [], takes_ip=True))
+
+
+def _tolerated(asked: Tolerated | None) -> Asking[bool]:
+    return asked is not None and (yield from asked())
+
+
+def is_name(text: str) -> bool:
+    """May it stand in the DNS? (Exim: dns_check_names_pattern)"""
+    return _NAME.fullmatch(text) is not None
 
 
 def _preference(record: MxRecord) -> int:
@@ -79,36 +157,74 @@ def _preference(record: MxRecord) -> int:
 
 
 def _with_addresses(
-    hosts: list[tuple[int | None, str]], is_ignored: Callable[[str], bool], steps: list[str]
+    hosts: list[NextHop], manner: Manner, steps: list[str], *, takes_ip: bool = False
 ) -> Asking[Exchangers]:
-    own = {"0.0.0.0", *(yield from ask(OwnAddresses()))}
-    hops: list[NextHop] = []
-    lowest: int | None = None  # the preference of the first host that is not ignored altogether
+    found: list[NextHop] = []
+    known: set[str] = set()
     undecided = False
-    for preference, host in hosts:
-        answer = yield from ask(AddressesOf(host))
+    for hop in hosts:
+        answer = yield from _asked(hop.host, takes_ip)
         undecided = undecided or answer.outcome.is_temporary
-        shown = ", ".join(answer.records) or answer.outcome.value
-        steps.append(f"address of {host}: {shown}")
-        addresses = [address for address in answer.records if not is_ignored(address)]
-        if answer.records and not addresses:
-            continue
-        lowest = preference if lowest is None else lowest
-        if not own.isdisjoint(addresses):
-            # RFC 5321 §5.1: leave out ourselves and every exchanger that is not better than us
-            steps.append(f"{host} is this host: it and everything after it is left out")
-            if preference is None:
-                return Exchangers(MxOutcome.OUR_ADDRESS, (), tuple(steps))
-            if preference == lowest:
-                return Exchangers(MxOutcome.OURSELVES, (), tuple(steps))
-            hops = [hop for hop in hops if hop.preference is not None and hop.preference < preference]
+        steps.append(f"address of {hop.host}: {', '.join(answer.records) or answer.outcome.value}")
+        if answer.records and manner.needs_dnssec and not is_ip(hop.host):
+            return Exchangers(MxOutcome.INSECURE, (), tuple(steps))
+        name = answer.canonical or hop.host
+        kept = yield from _kept(name, answer.records, manner.ignored)
+        if kept or not answer.records:
+            new = [address for address in dict.fromkeys(kept) if address not in known]
+            known.update(new)
+            if kept and not new:  # another name of a host that we have
+                continue
+            name = name if kept else hop.host
+            found += [NextHop(name, address, hop.preference, hop.port) for address in new or [""]]
+    own = {ANY_HOST, *(yield from ask(OwnAddresses()))}
+    outcome, kept_hosts, removed = _without_ourselves(found, own, steps)
+    if outcome is MxOutcome.NO_SUCH_DOMAIN:
+        outcome = _nothing(hosts[0], undecided)
+    return Exchangers(outcome, tuple(kept_hosts), tuple(steps), removed)
+
+
+def _asked(host: str, takes_ip: bool) -> Asking[DnsAnswer[str]]:
+    if is_ip(host):
+        return DnsAnswer(DnsOutcome.FOUND, (host,)) if takes_ip else DnsAnswer(DnsOutcome.NXDOMAIN)
+    if not is_name(host):
+        return DnsAnswer(DnsOutcome.NXDOMAIN)
+    return (yield from ask(AddressesOf(host)))
+
+
+def _kept(host: str, addresses: tuple[str, ...], ignored: Ignored | None) -> Asking[tuple[str, ...]]:
+    if ignored is None:
+        return addresses
+    kept = []
+    for address in addresses:
+        if not (yield from ignored(host, address)):
+            kept.append(address)
+    return tuple(kept)
+
+
+def _without_ourselves(
+    hosts: list[NextHop], own: Collection[str], steps: list[str]
+) -> tuple[MxOutcome, list[NextHop], bool]:
+    """RFC 5321 §5.1: leave out ourselves and every exchanger that is not better than us."""
+    better = 0  # so many have a lower preference than the one looked at
+    removed = False
+    for at, hop in enumerate(hosts):
+        if at and hosts[at - 1].preference != hop.preference:
+            better = at
+        if hop.address in own:
+            steps.append(f"{hop.host} is this host: it and everything after it is left out")
+            if not better:
+                ours = MxOutcome.OUR_ADDRESS if hop.preference is None else MxOutcome.OURSELVES
+                return ours, hosts, False
+            hosts, removed = hosts[:better], True
             break
-        known = {hop.address for hop in hops}
-        hops += (NextHop(host, a, preference) for a in dict.fromkeys(addresses) if a not in known)
-    if hops:
-        return Exchangers(MxOutcome.FOUND, tuple(hops), tuple(steps))
+    is_found = any(hop.address for hop in hosts)
+    return MxOutcome.FOUND if is_found else MxOutcome.NO_SUCH_DOMAIN, hosts, removed
+
+
+def _nothing(best: NextHop, undecided: bool) -> MxOutcome:
     if undecided:
-        return Exchangers(MxOutcome.TRY_LATER, (), tuple(steps))
-    implicit = hosts[0][0] is None
-    outcome = MxOutcome.NO_SUCH_DOMAIN if implicit else MxOutcome.NO_ADDRESSES
-    return Exchangers(outcome, (), tuple(steps))
+        return MxOutcome.TRY_LATER
+    if best.preference is None:
+        return MxOutcome.NO_SUCH_DOMAIN
+    return MxOutcome.NULL_MX if best.host == "" else MxOutcome.NO_ADDRESSES

@@ -1,160 +1,119 @@
-"""Walk the routers: the first that takes an address decides what happens to it.
+"""The front door: routers compiled once, then asked about addresses.
 
-WHAT       `route(address, …)` gives a Route: a transport with its next hops, or a failure, or "try later";
-           the steps say for each router why it took or passed the address.
-STANDARDS  Exim specification, chapters "Generic options for routers", "The accept router", "The dnslookup router"
-LIKE EXIM  local parts are looked at without case (the transport's RCPT keeps it); a router that cannot help
-           declines and the next is asked; the words for an address nobody takes are those of a router that
-           declined with words, else the cannot_route_message of the last router looked at
-READ NEXT  the room delivery
+WHAT       `compile_routers(configuration)` gives Routers. `.route` is for delivery and tests, `.route_all` for all
+           recipients of a message, `.verify` answers VerifyRecipient and VerifySender, `.tester` is exim -bt and -bv.
+RULES      everything asks; the Env that is given is never changed.
+STANDARDS  Exim specification, chapters "Generic options for routers" and those of the four routers
+READ NEXT  way.py, compile.py, walk.py
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 
-from labkit.eximconf.configuration import Driver
-from labkit.eximconf.lists import Here
+from labkit.eximconf.configuration import Configuration, Driver
+from labkit.eximconf.expansion import Env
 from labkit.mail.address import Mailbox
-from labkit.mail.asking import Asking, ask
-from labkit.mail.questions import AccountNamed
-from labkit.routing.mx import MxOutcome, NextHop, exchangers_of
+from labkit.mail.asking import Asking
+from labkit.mail.questions import Verification, VerifyRecipient, VerifySender
+from labkit.routing.accept import make_accept
+from labkit.routing.addresses_tested import AddressTester
+from labkit.routing.compile import LOCAL_DRIVERS, DriverMaker, Router, Transports, compile_all
+from labkit.routing.dnslookup import make_dnslookup
+from labkit.routing.family import route_recipients, routes_of
+from labkit.routing.manualroute import make_manualroute
+from labkit.routing.mx import NextHop
+from labkit.routing.redirect import make_redirect
+from labkit.routing.route import Route, Routed, RouteOutcome
+from labkit.routing.trace import RouterStep, Trace
+from labkit.routing.verify import Verifier, qualify, verify
+from labkit.routing.way import Mode, Said
 
-
-class RouteOutcome(Enum):
-    """What routing an address came to."""
-
-    ROUTED = "routed"
-    FAILED = "failed"
-    DEFERRED = "deferred"
-
-
-@dataclass(frozen=True, slots=True)
-class RouterStep:
-    """One router looked at, and what came of it."""
-
-    router: str
-    took: bool
-    because: str
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where an address goes. `values` are the expansion variables that the router set for its transport."""
-
-    address: Mailbox
-    outcome: RouteOutcome
-    reason: str
-    steps: tuple[RouterStep, ...]
-    router: str | None = None
-    transport: str | None = None
-    next_hops: tuple[NextHop, ...] = ()
-    values: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    """What one router says: took it (perhaps only to defer it), or passed it on (`outcome` None).
-
-    `declined`: its conditions were met, but it could not do anything; no_more counts only then.
-    """
-
-    because: str
-    outcome: RouteOutcome | None = None
-    next_hops: tuple[NextHop, ...] = ()
-    values: Mapping[str, str] = field(default_factory=dict)
-    declined: bool = False
-    last_words: str = ""  # what to tell the sender, if no other router takes the address
-
-
-UNROUTEABLE = "Unrouteable address"
-
-
-def route(address: Mailbox, routers: Sequence[Driver], here: Here) -> Asking[Route]:
-    """Route one address. Asks about DNS and accounts, as the routers need it."""
-    steps: list[RouterStep] = []
-    reason = UNROUTEABLE
-    last_words = ""
-    for router in routers:
-        taken = yield from _try_router(router, address, here)
-        steps.append(RouterStep(router.name, taken.outcome is not None, taken.because))
-        if taken.outcome is RouteOutcome.ROUTED:
-            return Route(
-                address,
-                RouteOutcome.ROUTED,
-                taken.because,
-                tuple(steps),
-                router.name,
-                router.options.text("transport"),
-                taken.next_hops,
-                taken.values,
-            )
-        if taken.outcome is not None:
-            return Route(address, taken.outcome, taken.because, tuple(steps), router.name)
-        words = router.options.expansion("cannot_route_message")
-        reason = UNROUTEABLE if words is None else words.expand(_address_values(address, here))
-        last_words = taken.last_words or last_words
-        if taken.declined and not router.options.flag("more"):
-            steps.append(RouterStep(router.name, False, "no_more: no other router is asked"))
-            break
-    return Route(address, RouteOutcome.FAILED, last_words or reason, tuple(steps))
-
-
-def _try_router(router: Driver, address: Mailbox, here: Here) -> Asking[_Taken]:
-    """First the conditions every router has, then what its driver does."""
-    options = router.options
-    values: dict[str, str] = dict(_address_values(address, here))
-    met: list[str] = []
-    domains, local_parts = options.patterns("domains"), options.patterns("local_parts")
-    if domains is not None:
-        match = domains.look(address.domain, here)
-        if not match.found:
-            return _Taken(f"domain {address.domain} is not in {domains.text}")
-        values["domain_data"] = match.data
-        met.append(f"domain {address.domain} is in {domains.text}")
-    if local_parts is not None:
-        match = local_parts.look(address.local_part, here)
-        if not match.found:
-            return _Taken(f"local part {address.local_part} is not in {local_parts.text}")
-        values["local_part_data"] = match.data
-        met.append(f"local part {address.local_part} is in {local_parts.text}")
-    if options.flag("check_local_user"):
-        account = yield from ask(AccountNamed(address.local_part.lower()))
-        if account is None:
-            return _Taken(f"{address.local_part} is no account of this host")
-        values["local_part_data"] = account.name
-        values["home"] = account.home
-        met.append(f"{account.name} is an account of this host")
-    if router.driver == "dnslookup":
-        return (yield from _dnslookup(router, address, here, values))
-    return _Taken("; ".join(met) or "it takes everything", RouteOutcome.ROUTED, (), values)
-
-
-def _dnslookup(router: Driver, address: Mailbox, here: Here, values: Mapping[str, str]) -> Asking[_Taken]:
-    ignored = router.options.patterns("ignore_target_hosts")
-    found = yield from exchangers_of(
-        address.domain.lower(), lambda target: ignored is not None and ignored.matches(target, here)
-    )
-    if found.outcome is MxOutcome.FOUND:
-        return _Taken("; ".join(found.steps), RouteOutcome.ROUTED, found.next_hops, values)
-    if found.outcome in (MxOutcome.TRY_LATER, MxOutcome.OURSELVES, MxOutcome.OUR_ADDRESS):
-        return _Taken(found.outcome.value, RouteOutcome.DEFERRED)
-    last_words = _LAST_WORDS[found.outcome]
-    return _Taken(last_words or found.outcome.value, declined=True, last_words=last_words)
-
-
-_LAST_WORDS = {
-    MxOutcome.NO_SUCH_DOMAIN: "",
-    MxOutcome.NULL_MX: "an MX or SRV record indicated no SMTP service",
-    MxOutcome.NO_ADDRESSES: MxOutcome.NO_ADDRESSES.value,
+MAKERS: Mapping[str, DriverMaker] = {
+    "accept": make_accept,
+    "dnslookup": make_dnslookup,
+    "manualroute": make_manualroute,
+    "redirect": make_redirect,
 }
+_VERIFYING = (Mode.VERIFY_RECIPIENT, Mode.VERIFY_SENDER)
 
 
-def _address_values(address: Mailbox, here: Here) -> Mapping[str, str]:
-    return {
-        "local_part": address.local_part.lower(),
-        "domain": address.domain.lower(),
-        "primary_hostname": here.primary_hostname,
-    }
+@dataclass(frozen=True, slots=True)
+class Routers:
+    """The routers of a configuration, ready to run."""
+
+    routers: tuple[Router, ...]
+    transports: Transports
+    verifier: Verifier
+
+    @property
+    def first(self) -> Router | None:
+        return self.routers[0] if self.routers else None
+
+    def route(
+        self, address: Mailbox | str, env: Env, *, mode: Mode = Mode.DELIVERY, watched: bool = False
+    ) -> Asking[Routed]:
+        """Where mail for this address goes. With `watched`, the Routed has a trace."""
+        text = qualify(str(address), env, is_recipient=True)
+        trace = Trace() if watched else None
+        if mode in _VERIFYING:
+            return (yield from self._verified(text, env, mode, trace))
+        if mode is Mode.DELIVERY:
+            (routed,) = yield from route_recipients(
+                self.first, [text], env, self.verifier.errors_address, trace
+            )
+            return routed
+        tester = self.tester(env, mode, is_full=True, trace=trace)
+        walk = yield from tester.walk_fully(text)
+        return Routed(text, tuple(route for _, route in routes_of(walk)), tuple(walk.remarks), trace)
+
+    def route_all(
+        self, addresses: Sequence[Mailbox | str], env: Env, *, watched: bool = False
+    ) -> Asking[tuple[Routed, ...]]:
+        """The same for all recipients of a message: each is routed, and what comes to the same is marked."""
+        texts = [qualify(str(address), env, is_recipient=True) for address in addresses]
+        trace = Trace() if watched else None
+        return (yield from route_recipients(self.first, texts, env, self.verifier.errors_address, trace))
+
+    def _verified(self, text: str, env: Env, mode: Mode, trace: Trace | None) -> Asking[Routed]:
+        found = yield from self.verifier.verify_address(text, env, mode, trace=trace)
+        if found.said is not Said.OK:
+            found.walk.done.append((found.address, found.said))
+        return Routed(
+            text, tuple(route for _, route in routes_of(found.walk)), tuple(found.walk.remarks), trace
+        )
+
+    def verify(
+        self, question: VerifyRecipient | VerifySender, env: Env, *, watched: bool = False
+    ) -> Asking[Verification]:
+        """Answer the question of an ACL."""
+        return verify(self.verifier, question, env, Trace() if watched else None)
+
+    def tester(
+        self, env: Env, mode: Mode = Mode.TEST, *, is_full: bool = False, trace: Trace | None = None
+    ) -> AddressTester:
+        """One run of exim -bt, -bv or -bvs."""
+        return AddressTester(self.verifier, self.transports, env, mode, is_full=is_full, trace=trace)
+
+
+def compile_routers(configuration: Configuration) -> Routers:
+    """Compile the routers of a configuration. Raises ConfigurationError."""
+    transports: Mapping[str, Driver] = configuration.transports
+    known = {name: driver.driver in LOCAL_DRIVERS for name, driver in transports.items()}
+    routers = compile_all(configuration.routers, configuration.lists, known, MAKERS)
+    first = routers[0] if routers else None
+    return Routers(routers, known, Verifier(first, transports))
+
+
+__all__ = [
+    "Mode",
+    "NextHop",
+    "Route",
+    "RouteOutcome",
+    "Routed",
+    "RouterStep",
+    "Routers",
+    "Trace",
+    "compile_routers",
+]

@@ -20,10 +20,10 @@ _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")
 def split_command(text: str) -> tuple[str, str]:
     """The verb in capitals and its argument; MAIL FROM: and RCPT TO: lose these words (blanks as Exim takes them)."""
     word, _, argument = text.partition(" ")
-    word, argument = word.upper(), argument.strip(" \t")
+    word, is_apart, argument = word.upper(), argument[:1] in (" ", "\t"), argument.strip(" \t")
     for verb, preposition in (("MAIL", "FROM"), ("RCPT", "TO")):
-        if word == verb:
-            found = re.match(rf"{preposition}\s*:", argument, re.IGNORECASE)
+        if word == verb:  # one blank, and no more
+            found = None if is_apart else re.match(rf"{preposition}\s*:", argument, re.IGNORECASE)
             return (verb, argument[found.end() :].strip(" \t")) if found else ("", text)
     return word, argument
 

@@ -8,10 +8,11 @@ READ NEXT  server.py
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from labkit.mail.address import Mailbox
 from labkit.mail.envelope import Envelope
+from labkit.mail.reply import Reply
 from labkit.smtp.states import Verb
 
 
@@ -21,7 +22,6 @@ class Limits:
 
     message_size: int = 50 * 1024 * 1024  # message_size_limit
     header_size: int = 1024 * 1024  # Exim: header_maxsize
-    text_line: int = 998  # RFC 5322 §2.1.1, without CR LF; Exim's example configuration refuses longer ones
     command_line: int = 16384  # Exim's buffer; RFC 5321 §4.5.3.1.4 asks for 512, RFC 4954 for 12288
     recipients: int = 1000  # recipients_max; RFC 5321 §4.5.3.1.8 asks for at least 100
     unknown_commands: int = 3  # smtp_max_unknown_commands
@@ -84,4 +84,41 @@ class Verify:
     text: str
 
 
-Decision: TypeAlias = Connected | Greeted | MailFrom | RcptTo | DataBegins | MessageReceived | Verify
+@dataclass(frozen=True, slots=True)
+class Expand:
+    """EXPN with its argument. None refuses."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnQueue:
+    """ETRN with its argument (RFC 1985): may this client start a queue run for it? None refuses."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """QUIT. It cannot be refused; an answer is other words for 221."""
+
+
+class Answer(NamedTuple):
+    """What a machine is told: None is its own positive reply. `closes`: the session ends with this reply."""
+
+    reply: Reply | None = None
+    closes: bool = False
+
+
+Decision: TypeAlias = (
+    Connected
+    | Greeted
+    | MailFrom
+    | RcptTo
+    | DataBegins
+    | MessageReceived
+    | Verify
+    | Expand
+    | TurnQueue
+    | Goodbye
+)

@@ -32,11 +32,14 @@ from labkit.smtp.decisions import (
     Connected,
     DataBegins,
     Decision,
+    Expand,
+    Goodbye,
     Greeted,
     Limits,
     MailFrom,
     MessageReceived,
     RcptTo,
+    TurnQueue,
     Verify,
 )
 from labkit.smtp.states import (
@@ -57,9 +60,9 @@ class Server:
     """One SMTP session, seen from the server.
 
     Arguments: `host_name` for replies; `client_address` for the greeting; `limits`; `qualify_domain` for
-    `<postmaster>` without a domain (default: the host's name); `enforce_sync` (Exim: smtp_enforce_sync);
-    `on_line` hears every line with the state it led to, `on_refused` of a message that is refused for its size or
-    form, which asks nobody.
+    `<postmaster>` without a domain (default: the host's name); `offers`: more keywords for EHLO; `enforce_sync`
+    (Exim: smtp_enforce_sync); `on_line` hears every line with the state it led to, `on_refused` of what is refused
+    without asking anybody: a message for its size or form, MAIL before HELO.
     """
 
     def __init__(
@@ -69,12 +72,14 @@ class Server:
         limits: Limits | None = None,
         *,
         qualify_domain: str = "",
+        offers: tuple[str, ...] = (),
         enforce_sync: bool = True,
         on_line: Listener | None = None,
         on_refused: Callable[[Envelope, Reply, str], None] | None = None,
     ) -> None:
         self.host_name = host_name
         self.qualify_domain = qualify_domain or host_name
+        self.offers = offers
         self.client_address = client_address
         self.limits = limits or Limits()
         self.enforce_sync = enforce_sync
@@ -97,7 +102,13 @@ class Server:
         self._free_once: set[Verb] = set()
         self._reverse_path: Mailbox | None = None
         self._forward_paths: list[Mailbox] = []
-        self._refusals: list[Reply] = []
+        self.rcpt_count = self.rcpt_fail_count = self.rcpt_defer_count = 0  # of this message, as Exim counts
+        self.command_line = ""  # the one that is looked at, as it was given
+        self.command_argument = ""
+        self._first_refusal: bytes | None = None  # what the first RCPT was answered
+        self._refusals_are_alike = True
+        self._last_verb: Verb | None = None
+        self._mail_refused = False  # and nothing but RCPT since then
 
     # --- bytes in, bytes out ------------------------------------------------------------------
 
@@ -204,29 +215,75 @@ class Server:
             return
         text = line.decode("ascii", "replace").rstrip(" \t")
         word, argument = split_command(text)
+        last, was_refused = self._last_verb, self._mail_refused
+        self._last_verb, self._mail_refused = None, False
         try:
             verb = Verb(word)
         except ValueError:
-            self._refuse_unknown(text)
+            if self._is_out_of_step():
+                self._say(reply.SYNCHRONIZATION_ERROR, State.CLOSED)
+            else:
+                self._refuse_unknown(text)
             return
         waits = SYNCHRONIZED if self.is_esmtp else SYNCHRONIZED_WITHOUT_PIPELINING
-        if self.enforce_sync and self._in and verb in waits:
+        if verb in waits and self._is_out_of_step():
             self._say(reply.SYNCHRONIZATION_ERROR, State.CLOSED)
             return
         if verb not in MAIL_COMMANDS and not self._count_nonmail(verb):
             return
+        self.command_line, self.command_argument = text, argument
+        self._last_verb = verb
         following = SERVER_TABLE[verb][self.state]
+        if verb is Verb.RCPT:
+            self.rcpt_count += 1
         if verb in TAKES_NO_ARGUMENT and argument:
             self._refuse_error(reply.UNEXPECTED_ARGUMENT)
-        elif verb is Verb.DATA and self._refusals and isinstance(following, Reply):
-            # no mistake of the client's: with PIPELINING, DATA is under way before it hears of the refusals
-            self._say(reply.all_recipients_refused(self._refusals), self.state)
+        elif verb is Verb.RCPT and following == reply.SENDER_NOT_YET_GIVEN:
+            self._refuse_rcpt_without_sender(was_refused and self.is_esmtp)
+        elif verb is Verb.DATA and isinstance(following, Reply):
+            self._refuse_data(following, last)
         elif following == reply.HELO_REQUIRED:  # no syntax or protocol error to Exim, however often
+            if self.on_refused is not None:
+                self.on_refused(Envelope(None, ()), reply.HELO_REQUIRED, "no HELO/EHLO given")
             self._say(reply.HELO_REQUIRED, self.state)
         elif isinstance(following, Reply):
             self._refuse_error(following)
         else:
             self._COMMANDS[verb](self, verb, argument, following or self.state)
+
+    def _is_out_of_step(self) -> bool:
+        """More input, where the client must wait for an answer first."""
+        return self.enforce_sync and bool(self._in)
+
+    def _refuse_rcpt_without_sender(self, is_pipelined: bool) -> None:
+        """With PIPELINING recipients are under way before the client hears that its sender is refused."""
+        self.rcpt_fail_count += 1
+        if is_pipelined:
+            self._mail_refused = True
+            self._note_answer(bytes(reply.SENDER_NOT_YET_GIVEN))
+            self._say(reply.SENDER_NOT_YET_GIVEN, self.state)
+        else:
+            self._last_verb = None
+            self._note_answer(bytes(reply.SENDER_NOT_YET_GIVEN))
+            self._refuse_error(reply.SENDER_NOT_YET_GIVEN)
+
+    def _note_answer(self, octets: bytes) -> None:
+        """Of what the recipients were answered, DATA tells if it was the same each time."""
+        if self._first_refusal is None:
+            self._first_refusal = octets
+        elif self._first_refusal != octets:
+            self._refusals_are_alike = False
+
+    def _refuse_data(self, refusal: Reply, last: Verb | None) -> None:
+        """No recipient was accepted: with PIPELINING, DATA is under way before the client hears of it."""
+        is_pipelined = self.is_esmtp and last is Verb.RCPT
+        lines = (self._first_refusal or b"").decode("utf-8", "surrogateescape").splitlines()
+        told = [Reply(503, tuple(lines))] if lines and self._refusals_are_alike else []
+        answer = reply.all_recipients_refused(told)
+        if is_pipelined:
+            self._say(answer, self.state)
+        else:
+            self._refuse_error(Reply(refusal.code, (*answer.lines[:-1], *refusal.lines)))
 
     # --- the commands -------------------------------------------------------------------------
 
@@ -241,7 +298,9 @@ class Server:
 
     def _helo(self, verb: Verb, argument: str, following: State) -> None:
         if not is_helo_name(argument):
-            self._refuse_error(reply.bad_greeting(verb.value))
+            self._errors += 1  # at the last one the session ends, without a word about it
+            is_last = self._errors > self.limits.errors
+            self._say(reply.bad_greeting(verb.value), State.CLOSED if is_last else self.state)
             return
 
         def then(answer: Reply | None) -> None:
@@ -251,17 +310,22 @@ class Server:
             self.helo_name = argument
             self.is_esmtp = verb is Verb.EHLO
             self._forget_transaction()
-            self._say(answer or self._hello(), following)
+            self._say(self._hello(answer), following)
 
         self._stop_at(Greeted(verb, argument), then)
 
-    def _hello(self) -> Reply:
-        greeting = f"{self.host_name} Hello {self.helo_name} [{self.client_address}]"
+    def _hello(self, answer: Reply | None) -> Reply:
+        """Our answer to HELO or EHLO: its first line may be somebody else's, the extensions are ours."""
+        code, greeting = 250, f"{self.host_name} Hello {self.helo_name} [{self.client_address}]"
+        if answer is not None:
+            code, greeting = answer.code, answer.lines[0]
         if not self.is_esmtp:
-            return Reply(250, (greeting,))
-        return Reply(250, (greeting, f"SIZE {self.limits.message_size}", "8BITMIME", "PIPELINING", "HELP"))
+            return Reply(code, (greeting,))
+        size = f"SIZE {self.limits.message_size}"
+        return Reply(code, (greeting, size, "8BITMIME", *self.offers, "PIPELINING", "HELP"))
 
     def _mail(self, verb: Verb, argument: str, following: State) -> None:
+        self._mail_refused = True  # until it is accepted
         try:
             mailbox, rest = read_path(argument)
         except AddressSyntaxError as problem:
@@ -276,8 +340,8 @@ class Server:
         size: int | None = None
         body = "7BIT"
         for name, value in read_parameters(rest, self.is_esmtp):
-            if name == "SIZE" and value.isdigit():
-                size = int(value[:20])
+            if name == "SIZE":  # what is no number says nothing
+                size = int(value[:20]) if value.isdigit() else None
             elif name == "BODY" and value.upper() in ("7BIT", "8BITMIME"):
                 body = value.upper()
             elif name == "BODY" and value:
@@ -292,36 +356,31 @@ class Server:
 
         def then(answer: Reply | None) -> None:
             if answer is None or answer.is_positive:
-                self._forget_transaction()
+                self._mail_refused = False
                 self._reverse_path = mailbox
                 self._say(answer or reply.OK, following)
             else:
                 self._say(answer, self.state)
 
+        self._forget_transaction()
         self._stop_at(MailFrom(mailbox, size, body), then)
 
     def _rcpt(self, verb: Verb, argument: str, following: State) -> None:
-        try:
-            mailbox, rest = read_path(argument)
-        except AddressSyntaxError as problem:
-            if argument:
-                self._refuse_error(reply.bad_address(argument, problem))
-            else:
-                self._refuse_error(reply.NO_RECIPIENT_ADDRESS)
+        mailbox = self._recipient(argument)
+        if isinstance(mailbox, Reply):
+            self.rcpt_fail_count += 1
+            self._note_answer(bytes(mailbox))
+            self._refuse_error(mailbox)
             return
-        if mailbox is None:
-            self._refuse_error(reply.bad_address(argument, "missing or malformed local part"))
+        if not mailbox.domain:  # Exim does not count it as an error of syntax
+            refusal = reply.bad_address(argument, "recipient address must contain a domain")
+            self.rcpt_fail_count += 1
+            self._note_answer(bytes(refusal))
+            self._say(refusal, self.state)
             return
-        if rest.strip():
-            self._refuse_error(_may_not_follow(argument, rest.strip(), rest))
-            return
-        if not mailbox.domain:
-            if mailbox.local_part.lower() != "postmaster":  # RFC 5321 §4.5.1
-                problem_text = "recipient address must contain a domain"
-                self._refuse_error(reply.bad_address(argument, problem_text))
-                return
-            mailbox = Mailbox(mailbox.local_part, self.qualify_domain)
         if len(self._forward_paths) >= self.limits.recipients:
+            self.rcpt_defer_count += 1
+            self._note_answer(bytes(reply.TOO_MANY_RECIPIENTS))
             self._say(reply.TOO_MANY_RECIPIENTS, self.state)
             return
 
@@ -330,11 +389,29 @@ class Server:
                 self._forward_paths.append(mailbox)
                 self._say(answer or reply.ACCEPTED, following)
             else:
-                if len(self._refusals) < 2 and answer not in self._refusals:  # one, or several: DATA tells
-                    self._refusals.append(answer)
+                if answer.is_transient:
+                    self.rcpt_defer_count += 1
+                else:
+                    self.rcpt_fail_count += 1
+                # what an ACL says is noted without its code, which the lines of the next reply have anyway
+                self._note_answer("\n".join(answer.lines).encode("utf-8", "surrogateescape"))
                 self._say(answer, self.state)
 
         self._stop_at(RcptTo(self._reverse_path, mailbox), then)
+
+    def _recipient(self, argument: str) -> Mailbox | Reply:
+        """The address of RCPT, or what is wrong with it."""
+        try:
+            mailbox, rest = read_path(argument)
+        except AddressSyntaxError as problem:
+            return reply.bad_address(argument, problem) if argument else reply.NO_RECIPIENT_ADDRESS
+        if mailbox is None:
+            return reply.bad_address(argument, "missing or malformed local part")
+        if rest.strip():
+            return _may_not_follow(argument, rest.strip(), rest)
+        if not mailbox.domain and mailbox.local_part.lower() == "postmaster":  # RFC 5321 §4.5.1
+            return Mailbox(mailbox.local_part, self.qualify_domain)
+        return mailbox
 
     def _data(self, verb: Verb, argument: str, following: State) -> None:
         envelope = Envelope(self._reverse_path, tuple(self._forward_paths))
@@ -361,7 +438,7 @@ class Server:
         self._say(reply.OK, following)
 
     def _help(self, verb: Verb, argument: str, following: State) -> None:
-        self._say(reply.COMMANDS_SUPPORTED, following)
+        self._say(reply.commands_supported(self.offers), following)
 
     def _vrfy(self, verb: Verb, argument: str, following: State) -> None:
         if not argument:
@@ -369,8 +446,16 @@ class Server:
             return
         self._stop_at(Verify(argument), lambda answer: self._say(answer or reply.CANNOT_VERIFY, following))
 
+    def _etrn(self, verb: Verb, argument: str, following: State) -> None:
+        self._stop_at(TurnQueue(argument), lambda answer: self._say(answer or reply.CANNOT_ETRN, following))
+
+    def _expn(self, verb: Verb, argument: str, following: State) -> None:
+        self._stop_at(Expand(argument), lambda answer: self._say(answer or reply.CANNOT_EXPAND, following))
+
     def _quit(self, verb: Verb, argument: str, following: State) -> None:
-        self._say(reply.closing(self.host_name), following)
+        self._stop_at(
+            Goodbye(), lambda answer: self._say(answer or reply.closing(self.host_name), State.CLOSED)
+        )
 
     _COMMANDS: ClassVar[dict[Verb, Callable[[Server, Verb, str, State], None]]] = {
         Verb.HELO: _helo,
@@ -382,6 +467,8 @@ class Server:
         Verb.NOOP: _noop,
         Verb.HELP: _help,
         Verb.VRFY: _vrfy,
+        Verb.EXPN: _expn,
+        Verb.ETRN: _etrn,
         Verb.QUIT: _quit,
     }
 
@@ -414,11 +501,8 @@ class Server:
         if header_exceeds(content, self.limits.header_size):
             return self._refuse_message(envelope, reply.HEADER_TOO_LONG)
         content = defuse_bare_line_ends(undo_dots(content))
-        longest = longest_line(content)
-        if longest > self.limits.text_line:
-            return self._refuse_message(envelope, reply.line_too_long(self.limits.text_line))
         protocol = "esmtp" if self.is_esmtp else "smtp"
-        received = MessageReceived(envelope, content, longest, self.helo_name, protocol)
+        received = MessageReceived(envelope, content, longest_line(content), self.helo_name, protocol)
         self._stop_at(received, self._end_of_message)
         return True
 
@@ -441,7 +525,9 @@ class Server:
     def _forget_transaction(self) -> None:
         self._reverse_path = None
         self._forward_paths = []
-        self._refusals = []
+        self.rcpt_fail_count = self.rcpt_defer_count = 0
+        self.rcpt_count = 0
+        self._first_refusal, self._refusals_are_alike = None, True
 
     def _stop_at(self, decision: Decision, then: Callable[[Reply | None], None]) -> None:
         self.pending = decision
@@ -462,8 +548,8 @@ class Server:
         self._unknown += 1
         if self._unknown > self.limits.unknown_commands:
             self._say(reply.TOO_MANY_UNRECOGNIZED, State.CLOSED)
-        else:
-            self._say(reply.UNRECOGNIZED, self.state)
+        else:  # it is an error of syntax, too
+            self._refuse_error(reply.UNRECOGNIZED)
 
     def _refuse_error(self, refusal: Reply) -> None:
         self._errors += 1

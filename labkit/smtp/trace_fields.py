@@ -17,6 +17,7 @@ from labkit.mail.message import HeaderField
 def received_field(
     *,
     client_address: str,
+    client: str = "",
     helo_name: str,
     by: str,
     software: str,
@@ -28,11 +29,15 @@ def received_field(
 ) -> HeaderField:
     """The Received field for a message that arrived at `at` from `client_address` (or from the local `login`).
 
+    `client` is what Exim's $sender_rcvhost says of the client, where its name may have been looked up.
+
     `for` names the recipient only when there is one: it must not tell the others (RFC 5321 §7.6).
     """
     written_by = f"by {by} with {protocol} ({software})"
     if not client_address:
         lines = [f"from {login} {written_by}"]
+    elif client:
+        lines = [f"from {client}", written_by]
     elif not helo_name or helo_name == f"[{client_address}]":
         lines = [f"from [{client_address}]", written_by]
     else:

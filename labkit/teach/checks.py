@@ -2,7 +2,7 @@
 
 WHAT       an exercise is a function that looks at a world and returns a Verdict: not attempted, not yet (with a
            hint) or done (with the evidence). `check("blind copy", world)` runs it and shows the verdict.
-RULES      evidence is facts of the journal and bytes in mailboxes: what a real Exim would give as well.
+RULES      evidence is facts of the journal, bytes in mailboxes and what is served: what a real Exim would give as well.
 READ NEXT  tasks/tour.py
 """
 
@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from importlib import import_module
+from typing import Any, TypeVar
 
-from labkit.lab.world import World
 from labkit.mail.dates import log_date
 from labkit.mail.event import MailEvent
 from labkit.teach.markup import Markup, tag
@@ -31,12 +32,24 @@ class Progress(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """Evidence that is no event: what the check itself found, when and where (a record that is served, a file)."""
+
+    at: datetime | None  # None: a file of the student's, or one from outside the lab
+    where: str
+    what: str
+
+
+Evidence = MailEvent | Seen
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a check found: how far it is, in words, and the events that show it."""
+    """What a check found: how far it is, in words, and what shows it."""
 
     progress: Progress
     words: str
-    evidence: tuple[MailEvent, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
 
 
 def todo(words: str) -> Verdict:
@@ -44,16 +57,20 @@ def todo(words: str) -> Verdict:
     return Verdict(Progress.NOT_ATTEMPTED, words)
 
 
-def hint(words: str, *look_at: MailEvent) -> Verdict:
+def hint(words: str, *look_at: Evidence) -> Verdict:
     """Something was tried; `words` say what is missing, `look_at` where to look."""
     return Verdict(Progress.NOT_YET, words, look_at)
 
 
-def done(words: str, evidence: Sequence[MailEvent]) -> Verdict:
+def done(words: str, evidence: Sequence[Evidence]) -> Verdict:
     """It happened. Raises ValueError without evidence: a claim is not enough."""
     if not evidence:
         raise ValueError("an exercise is done by what happened: name the events")
     return Verdict(Progress.DONE, words, tuple(evidence))
+
+
+Judge = Callable[[Any], Verdict]  # of a world, or of what the student wrote
+J = TypeVar("J", bound=Judge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +79,26 @@ class Exercise:
 
     name: str
     title: str
-    judge: Callable[[World], Verdict]
+    judge: Judge
 
 
 _EXERCISES: dict[str, Exercise] = {}
-_TASKS = ("tour",)  # modules of labkit.teach.tasks
+_TASKS = (  # modules of labkit.teach.tasks
+    "tour",
+    "dns",
+    "exim_conf",
+    "exim_conf_aliases",
+    "install",
+    "install_makefile",
+    "deliver",
+    "deliver_postmaster",
+)
 
 
-def exercise(name: str, title: str) -> Callable[[Callable[[World], Verdict]], Callable[[World], Verdict]]:
+def exercise(name: str, title: str) -> Callable[[J], J]:
     """Register the decorated function as the judge of an exercise. Raises ValueError for a name in use."""
 
-    def register(judge: Callable[[World], Verdict]) -> Callable[[World], Verdict]:
+    def register(judge: J) -> J:
         if name in _EXERCISES:
             raise ValueError(f"there are two exercises called {name!r}")
         _EXERCISES[name] = Exercise(name, title, judge)
@@ -88,12 +114,15 @@ def exercises() -> tuple[Exercise, ...]:
     return tuple(_EXERCISES.values())
 
 
-def check(name: str, world: World) -> CheckView:
-    """Judge an exercise and show the verdict. Raises KeyError naming the exercises there are."""
+def check(name: str, of: object) -> CheckView:
+    """Judge an exercise, by a world or by what was handed in, and show the verdict.
+
+    Raises KeyError naming the exercises there are.
+    """
     found = next((each for each in exercises() if each.name == name), None)
     if found is None:
         raise KeyError(f"no exercise {name!r}; there are: {', '.join(each.name for each in exercises())}")
-    return CheckView(found, found.judge(world))
+    return CheckView(found, found.judge(of))
 
 
 class CheckView(View):
@@ -116,12 +145,17 @@ class CheckView(View):
 
     @property
     def _rows(self) -> list[tuple[str, str, str]]:
-        return [(log_date(e.at), e.host, in_words(e)) for e in self.verdict.evidence]
+        return [
+            (log_date(e.at) if e.at else "", e.where, e.what)
+            if isinstance(e, Seen)
+            else (log_date(e.at), e.host, in_words(e))
+            for e in self.verdict.evidence
+        ]
 
     def html(self) -> Markup:
         badge = f"color:white; background:{self._COLOUR[self.progress]}; padding:1px 8px; border-radius:9px"
         label = f"{self._SIGN[self.progress]} {self.progress.value}"
-        lines = [tag("li", f"{at} {host}: {what}") for at, host, what in self._rows]
+        lines = [tag("li", f"{at} {where}: {what}".strip()) for at, where, what in self._rows]
         return tag(
             "div",
             tag("p", tag("span", label, style=badge), " ", tag("b", self.exercise.title)),
@@ -134,4 +168,7 @@ class CheckView(View):
         head = f"[{self.progress.value}] {self.exercise.title}\n{self.verdict.words}"
         if not self.verdict.evidence:
             return head
-        return f"{head}\n{text_table(('lab time', 'host', 'what happened'), self._rows)}"
+        columns, rows = ("lab time", "where", "evidence"), self._rows
+        if not any(at for at, _, _ in rows):
+            return f"{head}\n{text_table(columns[1:], [row[1:] for row in rows])}"
+        return f"{head}\n{text_table(columns, rows)}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from labkit.mail.reply import Reply
-from labkit.smtp.decisions import Decision
+from labkit.smtp.decisions import Answer, Decision
 from labkit.smtp.pair import Exchange
 from labkit.smtp.server import Server
 from labkit.smtp.states import State, Step
@@ -26,7 +26,7 @@ HEARD_BANNER = (
     "has heard the banner"  # where somebody stands who types: no Step of the client machine says it
 )
 
-Decide = Callable[[Decision], "Reply | Awaitable[Reply | None] | None"]
+Decide = Callable[[Decision], "Reply | Answer | Awaitable[Reply | Answer | None] | None"]
 
 
 class TypingSession(Protocol):
@@ -92,7 +92,9 @@ class MachineSession:
     async def _answers(self) -> Sequence[Exchange]:
         while (decision := self._server.pending) is not None:
             answer = self._decide(decision)
-            self._server.decide(await answer if inspect.isawaitable(answer) else answer)
+            found = await answer if inspect.isawaitable(answer) else answer
+            told = found if isinstance(found, Answer) else Answer(found)
+            self._server.decide(told.reply, close=told.closes)
         lines = self._server.bytes_to_send().splitlines()
         server = self._server.state.value
         said: list[Exchange] = []

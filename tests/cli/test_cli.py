@@ -41,7 +41,7 @@ def test_lint_takes_the_tours_configuration(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     "content, words",
     [
-        (b"primary_hostname = a.test\nspool_directory = /x\n", "line 2: the option"),
+        (b"primary_hostname = a.test\nperl_startup = /x\n", "line 2: the option"),
         (b"\xff\xfe", "codec can't decode"),
         (None, "No such file"),
     ],
@@ -57,6 +57,21 @@ def test_lint_says_what_is_wrong_and_goes_on(
     said = capsys.readouterr()
     assert words in said.err
     assert "good.conf: labkit can run it" in said.out
+
+
+def test_lint_includes_what_stands_beside_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sub/deep").mkdir(parents=True)
+    (tmp_path / "sub/x.conf").write_text(".include names\n.include deep/more\n")
+    (tmp_path / "sub/names").write_text("primary_hostname = a.test\n")
+    (tmp_path / "sub/deep/more").write_text("received_headers_max = 20\n")
+    monkeypatch.chdir(tmp_path)
+    for name in ("sub/x.conf", "./sub/x.conf", str(tmp_path / "sub/x.conf")):
+        assert main(["lint", name]) == 0, capsys.readouterr().err
+    monkeypatch.chdir(tmp_path / "sub")
+    assert main(["lint", "x.conf"]) == 0, capsys.readouterr().err
+    assert main(["lint", "../sub/x.conf"]) == 0, capsys.readouterr().err
 
 
 def test_doorplates_of_dead_kernels_are_taken_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

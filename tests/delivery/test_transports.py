@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.delivery.transports import AppendPlan, SmtpPlan, check_transport, plan
+from labkit.delivery.transports import AppendPlan, Plan, SmtpPlan, Trouble, check_transport, planning
 from labkit.eximconf.configuration import Driver, read
+from labkit.eximconf.expansion import Env
 from labkit.eximconf.reader import ConfigurationError
 from labkit.mail.address import Mailbox
+from labkit.mail.asking import answer_from
 from labkit.mail.message import Message, is_canonical
 
 NOON = datetime(2026, 11, 22, 23, 6, 37, tzinfo=timezone.utc)
@@ -29,10 +31,15 @@ def transport(options: str) -> Driver:
     return read(f"begin transports\nt:\n {options}\n").transports["t"]
 
 
+def plan(
+    chosen: Driver, message: Message, sender: Mailbox | None, recipients: tuple[Mailbox, ...], path: str = ""
+) -> Plan:
+    env = Env(dict(VALUES))
+    return answer_from({}, planning(chosen, message, sender, recipients, env, NOON, path))
+
+
 def append(options: str, *recipients: Mailbox, sender: Mailbox | None = ANN) -> AppendPlan:
-    made = plan(
-        transport("driver = appendfile\n " + options), MESSAGE, sender, recipients or (BOB,), VALUES, NOON
-    )
+    made = plan(transport("driver = appendfile\n " + options), MESSAGE, sender, recipients or (BOB,))
     assert isinstance(made, AppendPlan)
     return made
 
@@ -87,8 +94,6 @@ def test_a_message_without_header_keeps_its_body() -> None:
         Message.parse(b"just text\r\n"),
         ANN,
         (BOB,),
-        VALUES,
-        NOON,
     )
     assert isinstance(made, AppendPlan)
     assert made.content.endswith(b"+0000\r\n\r\njust text\r\n")
@@ -106,27 +111,15 @@ def test_a_message_without_header_keeps_its_body() -> None:
 def test_to_another_host(options: str, helo_name: str, port: int, because: str) -> None:
     chosen = transport("driver = smtp\n " + options)
     check_transport(chosen)
-    assert plan(chosen, MESSAGE, ANN, (BOB,), VALUES, NOON) == SmtpPlan(helo_name, port), because
+    assert plan(chosen, MESSAGE, ANN, (BOB,)) == SmtpPlan(helo_name, port), because
 
 
 @pytest.mark.parametrize(
     "options, problem, because",
     [
-        ("", "needs either file or directory", "nowhere"),
-        ("file = /a\n directory = /b\n maildir_format", "needs either file or directory", "two places"),
+        ("file = /a\n directory = /b\n maildir_format", "has both file and directory", "two places"),
         ("directory = /b", "directory goes with maildir_format", "which format?"),
         ("file = /b\n maildir_format", "directory goes with maildir_format", "which format?"),
-        ("file = /m/$local_part", "Tainted name for a file: $local_part is chosen", "a stranger's choice"),
-        ("file = /m/${local_part}.mbox", "Tainted name for a file: $local_part", "in braces"),
-        ("file = /m/$sender_address", "Tainted name for a file: $sender_address", "a stranger's choice"),
-        (
-            "directory = /m/$domain/x\n maildir_format",
-            "Tainted name for a file: $domain",
-            "a stranger's choice",
-        ),
-        ("file = mail/bob", "the path 'mail/bob' is not absolute", "relative to what?"),
-        ("file =", "the path '' is not absolute", "nothing"),
-        ("file = ~/mbox", "is not absolute", "no shell reads this"),
     ],
 )
 def test_what_is_refused(options: str, problem: str, because: str) -> None:
@@ -135,6 +128,36 @@ def test_what_is_refused(options: str, problem: str, because: str) -> None:
     assert problem in caught.value.problem, because
     assert caught.value.remedy
     assert caught.value.place.line in (2, 4), "the transport, or the very option"
+
+
+@pytest.mark.parametrize(
+    "options, words, because",
+    [
+        ("", "Mandatory file or directory option missing from t transport", "nowhere"),
+        ("file = /m/$local_part", "Tainted '/m/eve' (file or directory name for t", "a stranger's choice"),
+        ("file = /m/${lc:$sender_address}", "Tainted '/m/x@y' (file", "however it is dressed up"),
+        ("directory = /m/$domain/x\n maildir_format", "Tainted '/m/st11.test/x'", "a stranger's choice"),
+        ("file = mail/bob", 'name "mail/bob" is not absolute', "relative to what?"),
+        ("file = ~/mbox", "is not absolute", "no shell reads this"),
+        ("file = /m/${nosuch:x}", 'Expansion of "/m/${nosuch:x}" (file or directory name', "a mistake"),
+    ],
+)
+def test_what_cannot_be_delivered(options: str, words: str, because: str) -> None:
+    chosen = transport("driver = appendfile\n " + options)
+    env = Env({**VALUES, "local_part": "eve", "sender_address": "X@Y"})
+    made = answer_from({}, planning(chosen, MESSAGE, ANN, (BOB,), env, NOON))
+    assert isinstance(made, Trouble), because
+    assert words in made.words, because
+
+
+def test_a_file_that_a_redirection_names() -> None:
+    made = plan(transport("driver = appendfile"), MESSAGE, ANN, (BOB,), "/var/spool/list")
+    assert isinstance(made, AppendPlan) and made.path == "/var/spool/list"
+
+
+def test_what_labkit_does_not_run() -> None:
+    made = plan(transport("driver = pipe\n command = /bin/true"), MESSAGE, ANN, (BOB,))
+    assert made == Trouble("t: labkit runs no programs and writes no answers (driver pipe)")
 
 
 addresses = st.builds(Mailbox, st.text(st.characters(min_codepoint=32, max_codepoint=126)), st.just("b.test"))

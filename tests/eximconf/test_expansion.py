@@ -17,12 +17,14 @@ from labkit.eximconf.expansion import (
     Env,
     Failure,
     ForcedFailure,
-    ListMatch,
     Tainted,
     Value,
     compile_text,
 )
-from labkit.eximconf.expansion.questions import (
+from labkit.eximconf.lists import ListKind, compile_list
+from labkit.eximconf.place import ConfigurationError, Place
+from labkit.mail.asking import Asking, Question, answer_from
+from labkit.mail.lookups import (
     Exists,
     FileLine,
     FileText,
@@ -32,8 +34,6 @@ from labkit.eximconf.expansion.questions import (
     Unanswered,
     Unopened,
 )
-from labkit.eximconf.place import ConfigurationError, Place
-from labkit.mail.asking import Asking, Question, answer_from
 
 PLACE = Place("exim.conf", 3)
 VARIABLES = {
@@ -52,6 +52,7 @@ HEADERS = [
 ]  # fmt: skip
 ANSWERS: dict[Question[Any], Any] = {
     FileLine("/F", "ann"): "bob",
+    FileLine("/F", "a.b"): "the data",
     FileLine("/F", "empty"): "",
     FileLine("/F", "zz"): None,
     FileLine("/F", "*"): "any",
@@ -75,14 +76,6 @@ ANSWERS: dict[Question[Any], Any] = {
 }  # fmt: skip
 
 
-def match_list(name: str, subject: str, text: str, env: Env) -> Asking[ListMatch]:
-    """As far as these rows need it: items between colons, compared without case."""
-    if text.startswith("lsearch;"):
-        return ListMatch(True, "the data")
-    return ListMatch(subject.lower() in [item.strip().lower() for item in text.split(":")], subject)
-    yield
-
-
 def call_acl(name: str, arguments: Any) -> Asking[AclVerdict]:
     return {
         "yes": AclVerdict(True, " ".join(arguments)),
@@ -97,8 +90,9 @@ def world() -> Env:
         VARIABLES,
         headers=HEADERS,
         environment={"FOO": "bar"},
-        named_lists={("d", "local_domains"): "b.test : *.b.test"},
-        match_list=match_list,
+        named={
+            (ListKind.DOMAIN, "local_domains"): compile_list(ListKind.DOMAIN, "b.test : *.b.test", PLACE, {})
+        },
         acl=call_acl,
     )
 
@@ -214,7 +208,7 @@ ROWS: list[tuple[str, str, str, str]] = [
     ("E48", "${if match{abc}{(b)}}$1", "true", "if does not"),
     ("E48", "${if match{abc}{b}{${if match{xyz}{(y)}{$1}}$0}}$0.", "yb.", "nested"),
     ("E49", "${if inlist{a}{a:b}{$value}}", "a", "inlist sets $value"),
-    ("E49", "${if match_domain{a.b}{lsearch;F}{$value}}<$domain_data>", "the data<>", "match_domain too, and no more"),
+    ("E49", "${if match_domain{a.b}{lsearch;/F}{$value}}<$domain_data>", "the data<>", "match_domain too, and no more"),
     ("E50", "${if !match{abc}{(b)}{y}{n$1}}", "nb", "numbers are set although negated"),
     ("E51", "${if or{{match{abc}{(b)}}{eq{a}{b}}}{$1}}", "b", "numbers come out of or"),
     ("E51", "${if and{{match{abc}{(b)}}{eq{$1}{b}}}{y}{n}}", "y", "later members see them"),
@@ -250,7 +244,7 @@ ROWS: list[tuple[str, str, str, str]] = [
     ("T4", "${expand:$local_part}", 'Failed: internal expansion of "ann" failed: attempt to expand tainted string'
      " 'ann'", "a stranger writes no expansions"),
     ("H1", "$h_x-multi:", "one\ntwo", "fields of one name"),
-    ("H1", "<$rh_subject:><$bh_subject:><$h_nosuch:>", "< hello><hello><>", "raw keeps the blank"),
+    ("H1", "<$rh_subject:><$bh_subject:><$h_nosuch:>", "< hello\n><hello><>", "raw keeps the blank and the newline"),
     ("H1", "$bh_from:", "J\xc3\xbcrg <j@b.test>", "encoded words, as UTF-8"),
     ("H1", "$lh_x-colon:", " a::b", "a list of fields"),
     ("H1", "${if def:h_x-empty:{y}{n}}", "y", "an empty field is there"),

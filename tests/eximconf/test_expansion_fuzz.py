@@ -15,11 +15,11 @@ from labkit.eximconf.expansion import Env, Failure, Tainted, Value, compile_text
 from labkit.eximconf.expansion.files import entries, find_line
 from labkit.eximconf.expansion.outcomes import Stop
 from labkit.eximconf.expansion.patterns import MOST_WAYS, compiled, match
-from labkit.eximconf.expansion.questions import FileLine, FileText, Unanswered, Unopened
 from labkit.eximconf.expansion.regex_machine import Run
 from labkit.eximconf.expansion.syntax import CONDITIONS, ITEMS, OPERATORS
 from labkit.eximconf.reader import ConfigurationError, Place
 from labkit.mail.asking import Question, answer_by
+from labkit.mail.lookups import FileLine, FileText, Unanswered, Unopened
 
 PLACE = Place("exim.conf", 1)
 WORDS = sorted({*ITEMS, *OPERATORS, *CONDITIONS})

@@ -9,16 +9,17 @@ import pytest
 
 from labkit.eximconf.expansion import Defer, Env, Failure, Value, compile_text
 from labkit.eximconf.expansion.files import entries, find_line, find_network, wanted_keys
-from labkit.eximconf.expansion.questions import (
+from labkit.eximconf.place import Place
+from labkit.mail.asking import Question, answer_by, answer_from
+from labkit.mail.lookups import (
     DnsRecords,
+    Exists,
     FileLine,
     FileText,
     PasswdLine,
     Unanswered,
     Unopened,
 )
-from labkit.eximconf.place import Place
-from labkit.mail.asking import Question, answer_by, answer_from
 
 PLACE = Place("exim.conf", 1)
 FILE = """\
@@ -159,6 +160,18 @@ def test_passwd() -> None:
     assert outcome("${lookup passwd{ann}}", answers) == Value("*:1000:100:Ann:/home/ann:/bin/sh")
     assert outcome("${extract{5}{:}{${lookup passwd{ann}}}}", answers) == Value("/home/ann")
     assert outcome("${lookup passwd{no}{y}{n}}", answers) == Value("n")
+
+
+def test_what_we_may_not_look_at_does_not_exist() -> None:
+    for answer, text in ((True, "y"), (False, "n"), (Unopened("Permission denied", is_missing=False), "n")):
+        assert outcome("${if exists{/x}{y}{n}}", {Exists("/x"): answer}) == Value(text)
+    found = outcome("${if exists{/x}{y}{n}}", {Exists("/x"): Unanswered("the disk sleeps")})
+    assert found == Defer("the disk sleeps")
+
+
+def test_passwd_that_nobody_can_tell_now() -> None:
+    found = outcome("${lookup passwd{ann}{y}{n}}", {PasswdLine("ann"): Unanswered("no server")})
+    assert found == Defer('lookup of "ann" gave DEFER: no server')
 
 
 ZONE: dict[Question[Any], Any] = {

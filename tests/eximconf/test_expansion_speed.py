@@ -9,9 +9,9 @@ import pytest
 from labkit.eximconf.expansion import Env, Value, compile_text
 from labkit.eximconf.expansion.compiler import Compiler
 from labkit.eximconf.expansion.parser import parse
-from labkit.eximconf.expansion.questions import FileLine
 from labkit.eximconf.reader import Place
 from labkit.mail.asking import answer_from
+from labkit.mail.lookups import FileLine
 
 PLACE = Place("exim.conf", 1)
 VARIABLES = {

@@ -7,7 +7,7 @@ import pytest
 from labkit.eximconf.lines import DEEPEST
 from labkit.eximconf.reader import ConfigurationError, Place, reading_sections, sections
 from labkit.mail.asking import answer_by
-from labkit.mail.questions import FileText, NoFile
+from labkit.mail.lookups import FileText, Unopened
 
 FILE = "/etc/exim4/exim.conf"
 
@@ -66,7 +66,7 @@ def test_what_is_asked() -> None:
 
     def answer(question: object) -> object:
         asked.append(question)
-        return NoFile("none") if question == FileText("/n") else "x = 1\n"
+        return Unopened("none") if question == FileText("/n") else "x = 1\n"
 
     answer_by(answer, reading_sections(".include b\n.include_if_exists /n\n.include /c", FILE))
     assert asked == [FileText("/etc/exim4/b"), FileText("/n"), FileText("/c")]
@@ -134,4 +134,4 @@ def test_a_file_that_cannot_be_read() -> None:
     """Exim passes over a file that is not there, not over one that it cannot open."""
     asking = reading_sections(".include_if_exists /a", FILE)
     with pytest.raises(ConfigurationError, match="file /a: Permission denied"):
-        answer_by(lambda question: NoFile("Permission denied", is_missing=False), asking)
+        answer_by(lambda question: Unopened("Permission denied", is_missing=False), asking)

@@ -102,6 +102,12 @@ def test_sees_a_forgotten_question(body: str, because: str) -> None:
         ("x = drive({}, asking=is_local('a.test'))", "also by name"),
         ("known = {'local': is_local}", "the function, not a call"),
         (
+            "def f() -> Asking[bool]:\n    return (yield from (is_local('a') if x else is_local('b')))",
+            "one of two",
+        ),
+        ("def f() -> Later:\n    return lambda: is_local('a')", "whoever gets it asks"),
+        ("def f(is_local: Plain) -> None:\n    is_local('a')", "what is handed in may be anything"),
+        (
             "def f() -> None:\n    def is_local() -> bool: ...\n    is_local()",
             "the nearer one may mean another",
         ),

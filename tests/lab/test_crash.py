@@ -45,6 +45,7 @@ EXIM_CONF = "acl_smtp_rcpt = all\\nbegin acl\\nall:\\n  accept\\nbegin routers\\
 class Surroundings:
     def __init__(self, life): self.process = itertools.count(life * 100_000)
     def now(self): return datetime(2026, 9, 7, 9, tzinfo=timezone.utc)
+    async def sleep(self, span): pass
     def next_process(self): return next(self.process)
     def note(self, *event, **details): pass
 
@@ -56,7 +57,7 @@ async def receiver(folder, life):
     compiled = compile_configuration(read(EXIM_CONF, "exim.conf"), "mx.test", (HOST,))
     spool = Spool(folder, threaded=True)
     state = MtaState("mx.test", (HOST,), compiled, network, None, {}, folder, spool, Surroundings(life))
-    await network.listen(HOST, 25, Intake(state, lambda queue_id: None).accept)
+    await network.listen(HOST, 25, Intake(state, lambda *taken: None, print).accept)
     ready(os.getpid(), *network.real_place(HOST, 25), network.real_place(CLIENT, 0)[0])
     await asyncio.Event().wait()
 

@@ -126,7 +126,8 @@ def test_the_commands_are_the_same_on_both_engines(run: Run) -> None:
         async with a_world(engine=engine) as world:
             said: list[Any] = []
             route = await world.mine.route(BOB)
-            said.append((route.outcome, route.router, route.transport, route.next_hops))
+            first = route.first
+            said.append((route.outcome, first.router, first.transport, first.next_hops))
             said.append((await world.mine.route("x@nowhere.invalid")).outcome)
             said.append((await world.mine.route("nobody9@st11.sne21.test")).outcome)
             said.append(str(await world.mine.exim("-bt", BOB)))
@@ -495,7 +496,7 @@ def test_a_zone_is_edited_and_the_next_question_sees_it(run: Run) -> None:
             before = await world.mine.route("x@new.sne21.test")
             assert before.outcome is RouteOutcome.FAILED
             world.write_zone("sne21.test", world.zone("sne21.test") + "new IN MX 10 mx2.st2\n")
-            (hop,) = (await world.mine.route("x@new.sne21.test")).next_hops
+            (hop,) = (await world.mine.route("x@new.sne21.test")).first.next_hops
             assert (hop.host, hop.preference) == ("mx2.st2.sne21.test", 10)
             with pytest.raises(KeyError, match="there are"):
                 world.zone("nowhere.test")
@@ -674,11 +675,11 @@ def test_bt_is_read_as_a_route(run: Run) -> None:
     async def story() -> None:
         async with a_world() as world:
             unknown = await world.mine.route("nobody9@st11.sne21.test")
-            assert (unknown.outcome, unknown.reason) == (RouteOutcome.FAILED, "Unrouteable address")
+            assert (unknown.outcome, unknown.first.reason) == (RouteOutcome.FAILED, "Unrouteable address")
             world.nameserver.servfail("elsewhere.test")
             broken = await world.mine.route("x@elsewhere.test")
             assert broken.outcome is RouteOutcome.DEFERRED
-            assert "host lookup did not complete" in broken.reason
+            assert "host lookup did not complete" in broken.first.reason
             assert isinstance(world.mine.engine, EximEngine)
 
     run(story())

@@ -67,7 +67,7 @@ def test_smtplib_sends_as_to_any_server(run: Run) -> None:
                         refused |= client.send_message(a_letter(f"letter {number}"))
                     assert client.ehlo_resp is not None
                     assert b"PIPELINING" in client.ehlo_resp
-                    assert client.verify("bob") == (252, b"Administrative prohibition")
+                    assert client.verify(BOB) == (252, b"Administrative prohibition")
                     return refused
 
             assert await asyncio.to_thread(send) == {}

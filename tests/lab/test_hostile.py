@@ -122,6 +122,7 @@ def test_only_crlf_dot_crlf_ends_a_message(run: Run, greeted: Calls) -> None:
                 assert answer.startswith("250 OK id="), (nearly, answer)
             assert await caller.codes("QUIT") == [221]
             await world.settle()
+            await world.mine.run_queue()  # more than ten messages of one session wait for it
             letters = world.mine.mailbox("ann")
             assert len(letters) == len(NEARLY)
             for nearly, letter in zip(NEARLY, letters):
@@ -148,6 +149,7 @@ def test_what_is_relayed_smuggles_nothing(run: Run, greeted: Calls) -> None:
                 await caller.finish(b"Subject: honest\r\n\r\nbefore" + nearly + SMUGGLED + b"after")
             await caller.codes("QUIT")
             await world.settle()
+            await world.mine.run_queue()  # more than ten messages of one session wait for it
             assert len(heard) == len(NEARLY)
             for nearly, octets in zip(NEARLY, heard):
                 assert is_canonical(octets), nearly
@@ -469,7 +471,13 @@ def test_refused_recipients_take_no_memory() -> None:
 def test_commands_that_carry_no_mail_have_a_limit(run: Run, greeted: Calls) -> None:
     async def story() -> None:
         async with lab() as world:
-            for command, most in [("NOOP", 10), ("RSET", 11), ("HELP", 10), ("VRFY ann", 10), ("EHLO x", 10)]:
+            for command, most in [
+                ("NOOP", 10),
+                ("RSET", 11),
+                ("HELP", 10),
+                (f"VRFY {ANN}", 10),
+                ("EHLO x", 10),
+            ]:
                 caller = await greeted(world)
                 answers = await caller.codes(*[command] * most)
                 assert all(code < 300 for code in answers), command
@@ -880,7 +888,7 @@ RECIPIENTS = [
     ("bob", 501, "no domain"),
     ("ann@mx2.st11.sne21.test", 550, "only the domains of the list are ours"),
     ("eve@st11.sne21.test", 550, "unknown here"),
-    ("root@st11.sne21.test", 550, "unknown here too"),
+    ("root@st11.sne21.test", 250, "whom every machine has"),
     ("ann@st11.sne21.test", 250, "really ours"),
     ("ann@ST11.sne21.TEST", 250, "domains have no case"),
     ('"ann"@st11.sne21.test', 250, "the quotes are not part of it"),
@@ -902,7 +910,7 @@ def test_no_open_relay(run: Run, greeted: Calls) -> None:
                 caller.hang_up()
             await world.settle()
             expected = 4 * [code for _, code, _ in RECIPIENTS].count(250)
-            assert len(world.mine.mailbox("ann")) == expected
+            assert len(world.mine.mailbox("ann")) + len(world.mine.mailbox("root")) == expected
             assert world.journal.where(host=world.partner.name, kind=EventKind.RECEIVED) == []
 
     run(story())
@@ -1075,8 +1083,9 @@ def test_address_injection(run: Run, address: str) -> None:
                     await world.laptop.send(BOB, "s", "t", sender=address)
                 with pytest.raises(ValueError, match=r"."):
                     await world.mine.send(address, BOB, "Subject: s\n\nt\n")
-            with pytest.raises(ValueError, match=r"."):
-                await world.mine.route(address)
+            if address != "bob":  # somebody of this host, to exim -bt
+                with pytest.raises(ValueError, match=r"."):
+                    await world.mine.route(address)
             assert world.journal.where(EventKind.RECEIVED) == []
 
     run(story())

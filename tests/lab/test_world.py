@@ -415,14 +415,8 @@ def test_a_broken_configuration_is_refused(network: str, run: Run) -> None:
                 ("driver    = dnslookup", "driver    = dnslooku", "dnslookup"),
                 ("check_local_user", "check_locl_user", "check_local_user"),
                 ("domainlist local_domains", "domainlst local_domains", "option"),
-                (
-                    "file   = /var/mail/$local_part_data",
-                    "file   = /var/mail/$local_part",
-                    r"\$local_part_data",
-                ),
                 ("begin retry", "begin retries", "retry"),
                 ("F,2h,15m", "F,2h,15x", "15m"),
-                ("acl_smtp_rcpt = check_rcpt", "acl_smtp_rcpt = check_rctp", "check_r"),
             ]:
                 assert old in good
                 line = 1 + good[: good.index(old)].count("\n")
@@ -438,7 +432,7 @@ def test_a_broken_configuration_is_refused(network: str, run: Run) -> None:
             world.mine.write_configuration(good)
             await world.mine.start()
             assert (await world.laptop.send(BOB)).queue_id
-            assert len(world.partner.mailbox("bob")) == 8
+            assert len(world.partner.mailbox("bob")) == 6
 
     run(story())
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from labkit.mail.asking import Asked, Asking, Question, answer_by, answer_from, answer_later, ask
-from labkit.mail.questions import DnsOutcome, MxRecord, Verification
-from labkit.mail.reply import UNROUTEABLE
+from labkit.mail.questions import DnsOutcome, MxRecord, Standing, Verification
 
 
 @dataclass(frozen=True)
@@ -90,5 +89,6 @@ def test_what_may_pass(outcome: DnsOutcome) -> None:
 
 def test_values() -> None:
     assert sorted([MxRecord(20, "a"), MxRecord(10, "b")])[0] == MxRecord(10, "b")
-    assert Verification(None).is_good
-    assert not Verification(UNROUTEABLE).is_good
+    assert Verification(Standing.GOOD).is_good
+    assert not Verification(Standing.BAD).is_good
+    assert not Verification(Standing.UNDECIDED).is_good

@@ -164,6 +164,9 @@ def test_answers(
         assert answer.outcome is outcome, because
         if records is not None:
             assert answer.records == records, because
+            end = {"www.a.test": "mx1.a.test", "far.a.test": "other.b.test", "bare.a.test": "mx2.a.test"}
+            name = getattr(question, "host", "") or getattr(question, "domain", "")
+            assert answer.canonical == (end.get(name, "") if records else ""), because
         assert lab.now == MONDAY
 
     lab.tell(story())
@@ -478,7 +481,9 @@ def test_hostile_answers(
     async def story() -> None:
         lab.nameserver.close()
         await lab.network.listen_datagrams(NAMESERVER, 53, answer)
-        assert await lab.resolver.answer(AddressesOf("x.test")) == DnsAnswer(outcome, records), because
+        found = await lab.resolver.answer(AddressesOf("x.test"))
+        assert (found.outcome, found.records) == (outcome, records), because
+        assert found.canonical == ("y.test" if records and "x." not in because else ""), because
         assert lab.now == MONDAY + waits * PATIENCE, because
 
     lab.tell(story())

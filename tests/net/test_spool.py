@@ -536,7 +536,7 @@ def test_hints(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(OSError, match="No space"):
                 spool.write_hints("new")
     assert spool.read_hints() == "T:mx.a.test é\r\n\n"
-    assert names(spool, "db") == ["retry"]
+    assert names(spool, "db") == ["labkit-retry"]
 
 
 def test_one_owner(spool: Spool) -> None:

@@ -19,7 +19,14 @@ from hypothesis import strategies as st
 from labkit.mail.address import Mailbox
 from labkit.mail.envelope import Envelope
 from labkit.net.mailboxes import read_mbox
-from labkit.net.spool_format import SpoolFormatError, check_queue_id, decode, decode_journal, encode
+from labkit.net.spool_format import (
+    SpoolFormatError,
+    address_line,
+    check_queue_id,
+    decode,
+    decode_journal,
+    encode,
+)
 from labkit.queue.item import Origin, QueueItem
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, 250000, timezone.utc)
@@ -427,3 +434,36 @@ def test_a_delivery_by_one_transport_is_not_the_end_of_an_address() -> None:
     )
     item = decode(header, b"1xVGdp-0000LT-0M-D\nx\n")
     assert [str(left) for left in item.remaining] == ["c@d.test"]
+
+
+KEYS = (
+    Mailbox("/var/mail/list:list@st1.sne21.test", ""),
+    Mailbox("|/bin/cat -u:list@st1.sne21.test", ""),
+    Mailbox("list@st1.sne21.test/into_mailbox", ""),
+    Mailbox("\\0\\list@st1.sne21.test", ""),
+    Mailbox("/home/\xc3\xa9/box:list@st1.sne21.test", ""),
+)
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_a_finished_delivery_that_is_no_address(key: Mailbox) -> None:
+    """A file, a program, an address that became itself: as Exim writes them, in the tree and in the journal."""
+    line = address_line(key)
+    header, data = encode(ITEM.with_finished(key, BOB))
+    assert f" {line}\n".encode("utf-8", "surrogateescape") in header
+    assert decode(header, data).finished == {key, BOB}
+    assert decode_journal(f"{line}\n{BOB}\n".encode("utf-8", "surrogateescape")) == ([key, BOB], [])
+
+
+def test_a_line_end_in_the_name_of_a_file_is_no_line_of_the_journal() -> None:
+    line = address_line(Mailbox("/a\nb\0c:list@st1.sne21.test", ""))
+    assert line == "/a b c:list@st1.sne21.test"
+
+
+def test_variables_of_acls_and_the_name_of_the_client() -> None:
+    variables = (("acl_c_text", "two\nlines\n"), ("acl_m0", ""), ("acl_m_\x65", "\xe9"))
+    item = replace(ITEM, acl_variables=variables, origin=replace(ITEM.origin, client_name="client.test"))
+    header, data = encode(item)
+    assert b"--aclc _text 10\ntwo\nlines\n\n--aclm 0 0\n\n--aclm _e 1\n\xe9\n" in header
+    assert b"--host_name client.test\n" in header
+    assert decode(header, data) == item

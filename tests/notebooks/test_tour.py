@@ -52,8 +52,8 @@ def test_the_ten_steps(tour: Callable[[Callable[[World], Awaitable[None]]], None
         assert f"\n{BOB}\n" in entry.envelope_file
         assert "Dear Bob," in entry.body_file
 
-        assert (await world.mine.route(BOB)).router == "others"
-        assert (await world.mine.route("ann@st11.sne21.test")).router == "ours"
+        assert (await world.mine.route(BOB)).first.router == "others"
+        assert (await world.mine.route("ann@st11.sne21.test")).first.router == "ours"
         assert (await world.mine.route("nobody@st11.sne21.test")).outcome is RouteOutcome.FAILED
 
         await world.mine.run_queue()

@@ -1,50 +1,47 @@
-"""The real Exim as judge: the same configuration, the same words in, the same answers out.
+"""The real Exim as judge of what the other oracles do not hold: dialogues, envelopes, settings, retry rules, messages.
 
 HOW        a copy of the installed Exim that is not setuid, in a folder of its own, as an ordinary user; no daemon,
-           no port, no DNS: exim -bh (a dialogue), -be (expansions), -bt (routing), -brt (retry rules), -bP
-           (options), -bs (a message for a mailbox of that folder).
+           no port, no DNS: exim -bh (a dialogue), -bP (settings), -brt (retry rules), -bs (a message for a mailbox of
+           that folder). Dialogues of ours are labkit-exim -bh: the session of a host that runs.
 WHO        never root: a test process of root runs it as the user oracle or lab, or skips.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import pwd
-import random
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
-from labkit.delivery.transports import AppendPlan, plan
+from labkit.cli.exim import main
+from labkit.delivery.transports import AppendPlan, planning
 from labkit.eximconf.configuration import read
-from labkit.eximconf.expand import compile_expansion
-from labkit.eximconf.lists import Here, ListKind, compile_list, split_list
-from labkit.eximconf.options import find
-from labkit.eximconf.reader import ConfigurationError, LogicalLine, Place, sections, setting
-from labkit.mail import reply
+from labkit.eximconf.expansion import Env
+from labkit.eximconf.here import Here
+from labkit.eximconf.options import read_setting
+from labkit.eximconf.reader import ConfigurationError, LogicalLine, Place, Setting, sections, setting
 from labkit.mail.address import Mailbox
-from labkit.mail.asking import Question, answer_by
+from labkit.mail.asking import answer_from
 from labkit.mail.envelope import Envelope
 from labkit.mail.message import Message
-from labkit.mail.questions import VerifyRecipient
-from labkit.mail.reply import Reply
 from labkit.mta.compiled import compile_configuration
-from labkit.mta.state import verification
 from labkit.queue.item import QueueItem
 from labkit.queue.report import FailedRecipient, failure_report
 from labkit.queue.schedule import read_rules, rule_for
-from labkit.routing.routers import Route, RouteOutcome, route
-from labkit.smtp.acl import Subject
-from labkit.smtp.decisions import Connected, Decision, MessageReceived, RcptTo
-from labkit.smtp.server import Server
+from labkit.routing import compile_routers
 from labkit.smtp.trace_fields import received_field
 
 PLACE = Place("exim.conf", 1)
@@ -129,11 +126,8 @@ class Exim:
 
     def run(self, configuration: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run it once with this configuration (PRELUDE above it)."""
-        file = self.folder / "exim.conf"
-        prelude = PRELUDE.format(folder=self.folder, user=self.user.pw_name, group=self.user.pw_gid)
-        file.write_text(prelude + configuration.replace("/folder", str(self.folder)))
         return subprocess.run(
-            [self.folder / "exim", "-C", file, *arguments],
+            [self.folder / "exim", "-C", self.write(configuration), *arguments],
             input=stdin,
             capture_output=True,
             encoding="latin-1",
@@ -144,13 +138,26 @@ class Exim:
             **self.identity,
         )
 
-    def expanded(self, texts: list[str], configuration: str = USUAL) -> list[str]:
-        """What -be makes of each text."""
-        mark = "=====\n"
-        out = self.run(configuration, "-be", stdin=mark.join(f"{text}\n" for text in texts) + mark).stdout
-        found = re.split(r"(?m)^(?:> )?=====\n", out)
-        assert len(found) == len(texts) + 1, out
-        return [text.removeprefix("> ").removesuffix("\n") for text in found[:-1]]
+    def write(self, configuration: str) -> str:
+        file = self.folder / "exim.conf"
+        prelude = PRELUDE.format(folder=self.folder, user=self.user.pw_name, group=self.user.pw_gid)
+        file.write_text(prelude + configuration.replace("/folder", str(self.folder)))
+        return str(file)
+
+    def dialogue(self, configuration: str, stdin: str) -> list[str]:
+        return normal(self.run(configuration, "-bh", CLIENT, stdin=stdin).stdout)
+
+    def ours(self, configuration: str, stdin: str) -> list[str]:
+        """The same by labkit-exim, in this process: that is quicker."""
+        typed, said = (io.TextIOWrapper(io.BytesIO(text)) for text in (stdin.encode("latin-1"), b""))
+        with (
+            patch.object(sys, "stdin", typed),
+            contextlib.redirect_stdout(said),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            assert main(["-C", self.write(configuration), "-bh", CLIENT]) == 0
+        said.flush()
+        return normal(said.buffer.getvalue().decode("latin-1").replace("\r\n", "\n"))  # type: ignore[attr-defined]
 
     def mailbox(self, name: str) -> bytes:
         return (self.folder / "mail" / name).read_bytes()
@@ -181,69 +188,10 @@ def exim(require: Callable[[str], str]) -> Iterator[Exim]:
         shutil.rmtree(folder)
 
 
-# --- our side ---------------------------------------------------------------------------------
-
-
-def routed(configuration: str, address: Mailbox) -> Route:
-    """By our routers; no DNS and no account is needed for these."""
-
-    def answer(question: Question[Any]) -> Any:
-        raise AssertionError(f"nothing should be asked: {question}")
-
-    return answer_by(answer, route(address, read(configuration).routers, HERE))
-
-
-class Ours:
-    """labkit's server, its ACL and its routers, with the same configuration."""
-
-    def __init__(self, configuration: str, verify: Callable[[Mailbox], Route] | None = None) -> None:
-        compiled = compile_configuration(read(configuration), "mx.here.test", HERE.addresses)
-        self.compiled = compiled
-        self.verify = verify or (lambda address: routed(configuration, address))
-        self.machine = Server(
-            compiled.here.primary_hostname,
-            CLIENT,
-            compiled.limits,
-            enforce_sync=False,
-            qualify_domain="mx.here.test",
-        )
-
-    def said(self, stdin: str) -> list[str]:
-        self.machine.receive(stdin.encode("latin-1"))
-        while self.machine.pending is not None:
-            self.machine.decide(self.decide(self.machine.pending))
-        return self.machine.bytes_to_send().decode("latin-1").splitlines()
-
-    def decide(self, decision: Decision) -> Reply | None:
-        if isinstance(decision, Connected):
-            return Reply(220, ("mx.here.test ESMTP",))
-        if isinstance(decision, MessageReceived):
-            return reply.received("1xTEST-000001-00")
-        if isinstance(decision, RcptTo):
-            assert self.compiled.acl_rcpt is not None
-            subject = Subject(CLIENT, self.machine.helo_name, decision.reverse_path, decision.forward_path)
-            verdict = answer_by(self.answer, self.compiled.acl_rcpt.decide(subject, self.compiled.here))
-            return verdict.refusal or verdict.acceptance
-        return None
-
-    def answer(self, question: Question[Any]) -> Any:
-        assert isinstance(question, VerifyRecipient)
-        return verification(self.verify(question.recipient))
-
-
-def normal(lines: list[str]) -> list[str]:
+def normal(said: str) -> list[str]:
     """Only what may differ is made equal: the banner, queue ids, and what -bh itself says."""
-    found = []
-    for line in lines:
-        if line.startswith("220 "):
-            line = "220 …"
-        found.append(re.sub(r"OK id=\S+", "OK id=…", line))
-    return found
-
-
-def dialogue(exim: Exim, configuration: str, stdin: str) -> list[str]:
-    out = exim.run(configuration, "-bh", CLIENT, stdin=stdin).stdout
-    return normal([line for line in out.splitlines() if line and not line.startswith("****")])
+    lines = [line for line in said.splitlines() if line and not line.startswith("****")]
+    return [re.sub(r"OK id=\S+", "OK id=…", re.sub("^220 .*", "220 …", line)) for line in lines]
 
 
 # --- dialogues --------------------------------------------------------------------------------
@@ -319,9 +267,7 @@ DIALOGUES: dict[str, list[str]] = {
 @pytest.mark.parametrize("name", DIALOGUES)
 def test_dialogue(exim: Exim, name: str) -> None:
     stdin = "".join(f"{line}\r\n" for line in DIALOGUES[name])
-    ours = Ours(USUAL)
-    greeting = ours.said("")
-    assert normal([*greeting, *ours.said(stdin)]) == dialogue(exim, USUAL, stdin)
+    assert exim.ours(USUAL, stdin) == exim.dialogue(USUAL, stdin)
 
 
 # --- addresses --------------------------------------------------------------------------------
@@ -344,10 +290,10 @@ OPERANDS = [
 def test_senders(exim: Exim) -> None:
     lines = [line for operand in OPERANDS for line in (f"MAIL FROM:{operand}", "RSET")]
     stdin = "".join(f"{line}\r\n" for line in ("EHLO x", *lines, "QUIT"))
-    theirs, ours = dialogue(exim, LENIENT + USUAL, stdin), Ours(LENIENT + USUAL)
-    found = normal([*ours.said(""), *ours.said(stdin)])
-    assert dict(zip(["", *["EHLO"] * 5, *lines], found)) == dict(zip(["", *["EHLO"] * 5, *lines], theirs))
-    assert found == theirs
+    theirs, ours = exim.dialogue(LENIENT + USUAL, stdin), exim.ours(LENIENT + USUAL, stdin)
+    hello = theirs.index("250 HELP") + 1
+    assert dict(zip(lines, ours[hello:])) == dict(zip(lines, theirs[hello:]))
+    assert ours == theirs
 
 
 @pytest.mark.parametrize(
@@ -363,234 +309,11 @@ def test_senders(exim: Exim) -> None:
 )
 def test_where_we_are_stricter(exim: Exim, operand: str, theirs: int, ours: int, because: str) -> None:
     stdin = f"EHLO x\r\nMAIL FROM:{operand}\r\nQUIT\r\n"
-    said = Ours(USUAL)
-    assert said.said("")
-    assert (int(dialogue(exim, USUAL, stdin)[-2][:3]), int(said.said(stdin)[-2][:3])) == (theirs, ours), (
-        because
-    )
+    codes = [int(said(USUAL, stdin)[-2][:3]) for said in (exim.dialogue, exim.ours)]
+    assert codes == [theirs, ours], because
 
 
-# --- access control lists ---------------------------------------------------------------------
-
-# Routers of the real Exim that make `verify = recipient` fail and defer without DNS …
-THEIR_ROUTERS = """\
-begin routers
-good:
-  driver = accept
-  local_parts = bob
-  transport = box
-later:
-  driver = redirect
-  local_parts = later
-  data = ${lookup{x}lsearch{/folder/missing}}
-moved:
-  driver = accept
-  local_parts = nobody-is-called-so
-  transport = box
-  cannot_route_message = ${if eq{$local_part}{moved}{550 5.1.6 moved\\n see below}{Unrouteable address}}
-begin transports
-box:
-  driver = appendfile
-  file = /dev/null
-"""
-
-
-def their_verdict(address: Mailbox) -> Route:
-    """… and the same for ours."""
-    outcome, reason = {
-        "bob": (RouteOutcome.ROUTED, ""),
-        "later": (RouteOutcome.DEFERRED, "try again"),
-        "moved": (RouteOutcome.FAILED, "550 5.1.6 moved\n see below"),
-    }.get(address.local_part, (RouteOutcome.FAILED, "Unrouteable address"))
-    return Route(address, outcome, reason, ())
-
-
-LONG = (
-    "rejected because 203.0.113.66 is in a black list at bl.test: see https://bl.test/why?203.0.113.66 or ask"
-)
-ACLS = [
-    "accept",
-    "",
-    "deny",
-    "warn",
-    "defer",
-    "accept hosts = 203.0.113.0/24",
-    "accept hosts = 198.51.100.1 : !203.0.113.9 : *",
-    "accept hosts = !198.51.100.1",
-    "accept hosts =",
-    "accept hosts = :",
-    "accept hosts = +relay_from_hosts",
-    "deny ! hosts = *\n accept",
-    "deny\tdomains = +local_domains\n accept",
-    "deny domains = !here.test : *.test\n accept",
-    "accept domains = @",
-    "accept local_parts = BOB : gon*",
-    "accept local_parts = *ob : *ne",
-    "accept verify = recipient",
-    "require verify = recipient\n accept",
-    "deny ! verify = recipient\n accept",
-    "deny verify = recipient\n accept",
-    "defer verify = recipient\n accept",
-    "defer ! verify = recipient\n accept",
-    "warn verify = recipient\n accept",
-    "warn ! verify = recipient",
-    "require message = no such user\n verify = recipient\n accept",
-    "require verify = recipient\n message = too late\n accept",
-    "deny message = no such user\n ! verify = recipient\n accept",
-    "deny ! verify = recipient\n message = no such user\n accept",
-    "deny ! verify = recipient\n domains = else.test",
-    "deny ! verify = recipient\n domains = else.test\n warn",
-    "accept message = hello\n domains = else.test",
-    "accept domains = else.test\n message = hello",
-    "accept message = hello\n verify = recipient",
-    "accept message = hello\n domains = else.test\n deny",
-    "deny message = hello\n domains = else.test",
-    "require message = hello\n domains = else.test",
-    "require domains = else.test\n message = hello",
-    "deny message = one\n message = two",
-    "deny message =",
-    "accept message = welcome",
-    "accept message = 251 will forward",
-    "accept message = 550 5.7.1 welcome",
-    "deny message = 551 5.7.1 no",
-    "deny message = 451 4.7.1 later",
-    "deny message = 550",
-    "deny message = 5.7.1 no",
-    "deny message = 550 5.7.1 one\\ntwo",
-    "deny message = one\\n  two\\n",
-    "defer message = 550 no",
-    "defer message = 450 4.2.0 Greylisted, please try again",
-    'deny message = "quoted \\"x\\""',
-    "deny message = \\N$domain \\n\\N.\\$",
-    f"deny message = {LONG}",
-    f"deny message = 550 5.7.1 {LONG}",
-    "deny message = " + "word " * 40,
-    "deny message = " + "w" * 100 + " x",
-]
-
-
-@pytest.mark.parametrize("acl", ACLS)
-def test_acl(exim: Exim, acl: str) -> None:
-    stdin = f"EHLO x\r\n{MAIL}\r\n" + "".join(
-        f"RCPT TO:<{name}@here.test>\r\n" for name in ("bob", "gone", "later", "moved")
-    )
-    stdin += "QUIT\r\n"
-    begin = f"{MAIN}begin acl\ncheck_rcpt:\n {acl}\n"
-    ours = Ours(begin, their_verdict)
-    assert normal([*ours.said(""), *ours.said(stdin)]) == dialogue(exim, begin + THEIR_ROUTERS, stdin)
-
-
-# --- lists and strings ------------------------------------------------------------------------
-
-
-def test_lists_are_cut_alike(exim: Exim) -> None:
-    rng = random.Random(1)
-    texts = ["".join(rng.choice("ab :;<,!*") for _ in range(rng.randrange(9))) for _ in range(300)]
-    texts = [text for text in texts if text.strip() != "<"]  # there Exim takes the end of the string for one
-    texts += [":", "::", " : : ", "a:::b", "<;a;;b;c", "<a a:b", "< a:b", "<_a_b", "<,", "<;", "a::"]
-    theirs = exim.expanded(["${reduce{" + text + "}{}{$value<$item>}}" for text in texts])
-    ours = ["".join(f"<{item}>" for item in split_list(text)) for text in texts]
-    assert dict(zip(texts, ours)) == dict(zip(texts, theirs))
-
-
-def test_lists_match_alike(exim: Exim) -> None:
-    rng = random.Random(2)
-    subjects = {
-        ListKind.DOMAIN: ["a.test", "b.a.test", "A.Test", "xa.test", "mx.here.test", "c"],
-        ListKind.HOST: ["192.0.2.1", "192.0.2.200", "203.0.113.1", "10.1.2.3", "2001:db8::1"],
-        ListKind.LOCAL_PART: ["ann", "Ann", "list-request", "x"],
-    }
-    items = {
-        ListKind.DOMAIN: [
-            "a.test",
-            "*.a.test",
-            "*a.test",
-            "A.TEST",
-            "@",
-            "*",
-            "c",
-            "a.*",
-            "",
-            "+local_domains",
-        ],
-        ListKind.HOST: [
-            "192.0.2.1",
-            "192.0.2.0/24",
-            "192.0.2.9/25",
-            "0.0.0.0",
-            "0.0.0.0/0",
-            "10.0.0.0/8",
-            "*",
-            "@[]",
-            "2001::db8::::/32",
-            "",
-            "+relay_from_hosts",
-        ],
-        ListKind.LOCAL_PART: ["ann", "ANN", "*-request", "*", "list-*", "", "@"],
-    }
-    test = {
-        ListKind.DOMAIN: "match_domain",
-        ListKind.HOST: "match_ip",
-        ListKind.LOCAL_PART: "match_local_part",
-    }
-    named = read(MAIN + ACL).lists
-    cases = []
-    for _ in range(400):
-        kind = rng.choice(list(ListKind))
-        chosen = [rng.choice(["", "", "!", "! "]) + rng.choice(items[kind]) for _ in range(rng.randrange(4))]
-        cases.append((kind, rng.choice(subjects[kind]), " : ".join(chosen)))
-    theirs = exim.expanded(
-        ["${if " + test[k] + "{" + s + "}{" + text + "}{yes}{no}}" for k, s, text in cases]
-    )
-    ours = [
-        "yes" if compile_list(kind, text, PLACE, named).matches(subject, HERE) else "no"
-        for kind, subject, text in cases
-    ]
-    assert dict(zip(cases, ours)) == dict(zip(cases, theirs))
-
-
-def test_strings_expand_alike(exim: Exim) -> None:
-    rng = random.Random(3)
-    pieces = [
-        "a",
-        "b ",
-        "\\n",
-        "\\t",
-        "\\\\",
-        "\\$",
-        "\\101",
-        "\\18",
-        "\\x41",
-        "\\x4",
-        "\\q",
-        "\\N$x\\\\n\\N",
-        "}",
-        "{",
-    ]
-    pieces += [
-        "$primary_hostname",
-        "${primary_hostname}",
-        "$nosuch",
-        "$Domain",
-        "$ ",
-        "$local_partx",
-        "7",
-        ".",
-    ]
-    texts = ["".join(rng.choice(pieces) for _ in range(rng.randrange(1, 5))) for _ in range(300)]
-    for text, theirs in zip(texts, exim.expanded([f"{text}." for text in texts])):
-        if theirs.startswith("Failed: "):
-            assert our_expansion(f"{text}.") is None, text
-        else:
-            assert our_expansion(f"{text}.") in (theirs, None), text
-
-
-def our_expansion(text: str) -> str | None:
-    """None: refused."""
-    try:
-        return compile_expansion(text, PLACE).expand({"primary_hostname": "mx.here.test"})
-    except ConfigurationError:
-        return None
+# --- settings ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -623,12 +346,29 @@ def test_lines_are_read_alike(exim: Exim, lines: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["90m : 4h: 1d", "0s", "0s:1h", "1h:2h:3h:4h:5h:6h:7h:8h:9h:10h", "", " 5s", "1h0s", "2m90s:3h"]
+)
+def test_delay_warnings(exim: Exim, text: str) -> None:
+    shown = exim.run(f"delay_warning = {text}\n", "-bP", "delay_warning").stdout
+    row, times = read_setting("main", Setting("delay_warning", text.strip(), PLACE), {})
+    assert row.kind.shown is not None
+    assert shown == f"delay_warning = {row.kind.shown(times)}\n"
+
+
+@pytest.mark.parametrize(
     "configuration",
     [
         "nosuch = 1",
         "recipients_max = 1\nrecipients_max = 2",
         "recipients_max = x",
         "recipients_max = 4G",
+        "delay_warning = some text",
+        "delay_warning = 2h:1h",
+        "delay_warning = 1h:60m",
+        "delay_warning = 1h::2h",
+        "delay_warning = 1h:",
+        "delay_warning = <; 1h; 2h",
+        "delay_warning = 1h:2h:3h:4h:5h:6h:7h:8h:9h:10h:11h",
         "smtp_receive_timeout = 90",
         "smtp_enforce_sync = maybe",
         "no_smtp_enforce_sync = true",
@@ -669,95 +409,7 @@ def test_refused_alike(exim: Exim, configuration: str) -> None:
         )
 
 
-# What labkit has set otherwise, and why.
-OTHER_DEFAULTS = {
-    "recipients_max": ("1000", "a course needs no more; Exim's default has changed between releases"),
-    "smtp_accept_max": ("1000", "a lab host has no other work to do"),
-}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "daemon_smtp_ports",
-        "message_size_limit",
-        "received_headers_max",
-        "recipients_max",
-        "smtp_accept_max",
-        "smtp_accept_max_nonmail",
-        "smtp_enforce_sync",
-        "smtp_max_synprot_errors",
-        "smtp_max_unknown_commands",
-        "smtp_receive_timeout",
-    ],
-)
-def test_defaults(exim: Exim, name: str) -> None:
-    theirs = exim.run("", "-bP", name).stdout.strip()
-    row = find("main", name)
-    assert row is not None
-    if name in OTHER_DEFAULTS:
-        assert row.default == OTHER_DEFAULTS[name][0]
-    else:
-        assert theirs == (name if row.default is True else f"{name} = {row.default}")
-
-
-# --- routing and retry rules ------------------------------------------------------------------
-
-ROUTER_SETS = {
-    "usual": ROUTERS,
-    "the last words count": """\
-begin routers
-one:
-  driver = accept
-  local_parts = bob
-  transport = box
-  cannot_route_message = words of one about $local_part@$domain
-two:
-  driver = accept
-  domains = elsewhere.test
-  transport = box
-begin transports
-box:
-  driver = appendfile
-  file = /dev/null
-""",
-    "in small letters": """\
-begin routers
-one:
-  driver = accept
-  local_parts = BOB : ! *x : *
-  domains = *.Here.test
-  transport = box
-  cannot_route_message = no $local_part@$domain
-begin transports
-box:
-  driver = appendfile
-  file = /dev/null
-""",
-}
-ROUTED = [
-    "bob@here.test",
-    "Bob@HERE.test",
-    "ann@a.here.test",
-    "EVE@Here.test",
-    "x@here.test",
-    "bob@else.test",
-]
-
-
-@pytest.mark.parametrize("name", ROUTER_SETS)
-def test_routes(exim: Exim, name: str) -> None:
-    configuration = MAIN + ACL + ROUTER_SETS[name]
-    lines = exim.run(configuration, "-bt", *ROUTED).stdout.splitlines()
-    expected = []
-    for address in ROUTED:
-        found = routed(configuration, Mailbox.parse(address))
-        if found.outcome is RouteOutcome.ROUTED:
-            expected += [address, f"  router = {found.router}, transport = {found.transport}"]
-        else:
-            expected.append(f"{address} is undeliverable: {found.reason}")
-    assert [line.lower() for line in lines] == [line.lower() for line in expected]
-
+# --- retry rules ------------------------------------------------------------------------------
 
 RETRY = [
     "ann@b.test *  F,1h,1m",
@@ -842,28 +494,24 @@ def test_what_is_written_into_a_mailbox(exim: Exim, helo: str, sender: str, reci
         queue_id="1xTEST-000001-00",
         at=AT,
     )
-    made = plan(
-        read(USUAL).transports["box"],
+    configuration = read(USUAL)
+    env = Env({"primary_hostname": HERE.primary_hostname}, HERE)
+    routed = answer_from({}, compile_routers(configuration).route(envelope.forward_paths[0], env))
+    (route,) = routed.routes
+    assert route.transport == "box"
+    asking = planning(
+        configuration.transports[route.transport],
         Message.parse(content).prepend(trace),
         envelope.reverse_path,
         envelope.forward_paths,
-        {"local_part_data": "bob"},
+        Env({**env.variables, **route.values}, HERE),
         AT,
     )
+    made = answer_from({}, asking)
     assert isinstance(made, AppendPlan)
     from_line, _, stored = exim.mailbox("bob").partition(b"\n")
     assert from_line.startswith(f"From {sender or 'MAILER-DAEMON'} ".encode())
     assert timeless(stored) == timeless(made.content) + "\n"
-
-
-def test_what_a_match_vouches_for(exim: Exim) -> None:
-    """`local_parts = *` names the file `*`, whatever a stranger wrote; an item as it is written."""
-    for pattern, address, name in (("*", "carl@here.test", "*"), ("*an : CaRl", "carl@here.test", "CaRl")):
-        configuration = USUAL.replace("local_parts = bob : ann : postmaster", f"local_parts = {pattern}")
-        exim.run(configuration, "-odi", "-f", "ann@a.test", address, stdin="Subject: x\n\nx\n")
-        found = routed(configuration, Mailbox.parse(address))
-        assert found.values["local_part_data"] == name
-        assert exim.mailbox(name).startswith(b"From ann@a.test ")
 
 
 WORDS = "host mx.c.test said after a long time of thinking about it: 550 no such user: sorry"

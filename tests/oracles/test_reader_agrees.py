@@ -475,7 +475,10 @@ def test_builtin_macros_of_ours_are_exims(both: Both) -> None:
 @pytest.mark.parametrize(
     "text, exims",
     [
-        ("nosuch = 1", 'main option "nosuch" unknown'),
+        ("nosuch = 1", 'main option "nosuch" unknown\n'),
+        ("delay_warning = some text", "invalid time value for delay_warning\n"),
+        ("delay_warning = 2h:1h", "time value out of order for delay_warning\n"),
+        ("delay_warning = 1h:2h:3h:4h:5h:6h:7h:8h:9h:10h:11h", "too many time values for delay_warning\n"),
         ("begin routers\nr: driver = accept", "extra characters follow driver name r"),
         ("begin transports\nt:\n port = 25\n driver = smtp", 'option "port" unknown ("driver" must be'),
         ("begin routers\nr:\n driver = accept\nA = 1\n no_more", "router name missing"),
@@ -488,5 +491,5 @@ def test_words_of_a_refusal(both: Both, text: str, exims: str) -> None:
     assert exims in wrong
     with pytest.raises(ConfigurationError) as caught:
         read(text)
-    assert exims in caught.value.problem
+    assert exims in f"{caught.value.problem}\n"
     assert re.search(r" in line (\d+)", wrong)[1] == str(caught.value.place.line + ABOVE)  # type: ignore[index]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.mail.asking import answer_by, answer_from
+from labkit.mail.asking import Asking, answer_by, answer_from
 from labkit.mail.questions import AddressesOf, DnsAnswer, DnsOutcome, MxOf, MxRecord, OwnAddresses
-from labkit.routing.mx import Exchangers, MxOutcome, exchangers_of
+from labkit.routing.mx import Exchangers, Ignored, Manner, MxOutcome, exchangers_of
 
 FOUND, NODATA, NXDOMAIN = DnsOutcome.FOUND, DnsOutcome.NODATA, DnsOutcome.NXDOMAIN
 OWN = "203.0.113.2"
@@ -41,6 +41,14 @@ def zone(mx: str) -> dict[Any, Any]:
         )
     answers[MxOf("x.test")] = DnsAnswer(FOUND if records else NODATA, tuple(records))
     return answers
+
+
+def ignoring(start: str) -> Ignored:
+    def ignored(host: str, address: str) -> Asking[bool]:
+        return address.startswith(start)
+        yield
+
+    return ignored
 
 
 def tried(found: Exchangers) -> str:
@@ -156,17 +164,17 @@ def test_without_mx(
     ],
 )
 def test_ignored_addresses(mx: str, hosts: str, outcome: MxOutcome, because: str) -> None:
-    found = answer_from(zone(mx), exchangers_of("x.test", lambda address: address.startswith("127.")))
+    found = answer_from(zone(mx), exchangers_of("x.test", Manner(ignoring("127."))))
     assert (found.outcome, tried(found)) == (outcome, hosts), because
 
 
 def test_our_own_address_can_be_ignored_too() -> None:
-    found = answer_from(zone("10 me, 20 a"), exchangers_of("x.test", lambda address: address == OWN))
+    found = answer_from(zone("10 me, 20 a"), exchangers_of("x.test", Manner(ignoring(OWN))))
     assert tried(found) == "a", "Exim takes ignored addresses away before it looks for itself"
 
 
 def test_one_ignored_address_of_two() -> None:
-    found = answer_from(zone("10 two"), exchangers_of("x.test", lambda address: address == "192.0.2.7"))
+    found = answer_from(zone("10 two"), exchangers_of("x.test", Manner(ignoring("192.0.2.7"))))
     assert [hop.address for hop in found.next_hops] == ["192.0.2.8"]
 
 

@@ -133,7 +133,7 @@ def test_done_needs_evidence() -> None:
 def test_an_unknown_exercise_names_the_known() -> None:
     with pytest.raises(KeyError, match="blind copy"):
         check("no such", None)  # type: ignore[arg-type]
-    assert [each.name for each in exercises()] == ["blind copy"]
+    assert "blind copy" in [each.name for each in exercises()]
 
 
 def test_what_a_message_says_is_shown_inert() -> None:

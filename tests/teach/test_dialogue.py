@@ -259,13 +259,13 @@ def test_a_message_typed_by_hand() -> None:
 
 def test_wrong_commands_are_answered_by_the_machine() -> None:
     view = typing()
-    answers = type_all(view, "FROB", "RCPT TO:<bob@b.test>", "EHLO", "HELO a b", "DATA", "NOOP")
+    assert type_all(typing(), "FROB") == ["500 unrecognized command"]
+    answers = type_all(view, "RCPT TO:<bob@b.test>", "EHLO", "HELO a b", "DATA", "NOOP")
     assert answers == [
-        "500 unrecognized command",
         "503 sender not yet given",
         "501 Syntactically invalid EHLO argument(s)",
         "501 Syntactically invalid HELO argument(s)",
-        "503-valid RCPT command must precede DATA",
+        "503-All RCPT commands were rejected with this error:",
         "250 OK",
     ], "three mistakes are free; at the fourth the server hangs up, and NOOP begins a new connection"
     assert "S: 503 Too many syntax or protocol errors" in view.text()

@@ -24,6 +24,7 @@ SENT: Lines = [*CONTENT, ("C", "Subject: x"), ("C", ".")]
 CONSTANTS = {name: value for name, value in vars(reply).items() if isinstance(value, Reply)}
 MADE = {
     "closing": reply.closing("mx.test"),
+    "commands_supported": reply.commands_supported(("VRFY",)),
     "timed_out": reply.timed_out("mx.test"),
     "bad_greeting": reply.bad_greeting("EHLO"),
     "bad_address": reply.bad_address("<x", "'>' missing at end of address"),
@@ -39,7 +40,14 @@ def asked(replied: Reply) -> Lines:
     for verb, states in SERVER_TABLE.items():
         if replied in states.values():
             return [*GREETED, ("C", verb.value)]
-    commands = {reply.CANNOT_VERIFY: "VRFY x", reply.COMMANDS_SUPPORTED: "HELP", reply.RESET_OK: "RSET"}
+    commands = {
+        reply.CANNOT_VERIFY: "VRFY x",
+        reply.CANNOT_EXPAND: "EXPN x",
+        reply.CANNOT_ETRN: "ETRN #x",
+        reply.ETRN_WITHOUT_HASH: "ETRN x",
+        MADE["commands_supported"]: "HELP",
+        reply.RESET_OK: "RSET",
+    }
     if replied is reply.ENTER_MESSAGE:
         return [*RECIPIENT, ("C", "DATA")]
     if replied == MADE["received"]:

@@ -9,7 +9,7 @@ READ NEXT  outcomes.py, tree.py, parser.py, compiler.py, engine.py
 """
 
 from labkit.eximconf.expansion.engine import Compiled, compile_text
-from labkit.eximconf.expansion.env import AclVerdict, Env, ListMatch, Step
+from labkit.eximconf.expansion.env import AclVerdict, Env, Step
 from labkit.eximconf.expansion.outcomes import Defer, Failure, ForcedFailure, Outcome, Tainted, Value
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "Env",
     "Failure",
     "ForcedFailure",
-    "ListMatch",
     "Outcome",
     "Step",
     "Tainted",

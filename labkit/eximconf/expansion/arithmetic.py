@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from labkit.eximconf.expansion.numbers import BLANKS, LARGEST
+from labkit.eximconf.blanks import BLANKS
+from labkit.eximconf.expansion.numbers import LARGEST
 from labkit.eximconf.expansion.outcomes import Stop, failed
 
 _NUMBER = re.compile(r"(0[xX][0-9A-Fa-f]*|0[0-7]*|[1-9][0-9]*)([kKmMgG]?)")

@@ -17,11 +17,12 @@ from labkit.eximconf.expansion.branching import Families
 from labkit.eximconf.expansion.code import Code, asks, written
 from labkit.eximconf.expansion.env import Env
 from labkit.eximconf.expansion.expanding import expand_again
+from labkit.eximconf.expansion.fields import moment
 from labkit.eximconf.expansion.numbers import compared, interval
 from labkit.eximconf.expansion.outcomes import Defer, ForcedFailure, Stop, Tainted, deferred, failed, like
-from labkit.eximconf.expansion.questions import FileText, RandomNumber, ReadSocket, Unanswered, Unopened
 from labkit.eximconf.expansion.srs import encode
 from labkit.mail.asking import Asking, ask
+from labkit.mail.lookups import FileText, RandomNumber, ReadSocket, Unanswered, Unopened
 
 _LISTS = {"a": "address", "d": "domain", "h": "host", "l": "localpart"}
 
@@ -129,9 +130,11 @@ def _expand(text: str, env: Env) -> Asking[str]:
 def _named_list(name: str, suffix: str, env: Env) -> str:
     if suffix and suffix not in _LISTS:
         raise failed('bad suffix on "list" operator')
-    for kind in suffix or "adhl":
-        if (kind, name) in env.named_lists:
-            return env.named_lists[kind, name]
+    kinds = [_LISTS[suffix]] if suffix else list(_LISTS.values())
+    texts = {kind.value: patterns.text for (kind, each), patterns in env.named.items() if each == name}
+    for kind in kinds:
+        if (text := texts.get(f"{kind}list")) is not None:
+            return text
     raise failed(f'"{name}" is not a {_LISTS[suffix] + " " if suffix else ""}named list')
 
 
@@ -189,7 +192,7 @@ def _authentication_results(env: Env, values: list[str]) -> Asking[str]:
 
 
 def _srs_encode(env: Env, values: list[str]) -> Asking[str]:
-    return like(encode(values[0], values[1], values[2], env.variables.get("tod_epoch", "")), *values)
+    return like(encode(values[0], values[1], values[2], moment(env, "tod_epoch")), *values)
     yield
 
 

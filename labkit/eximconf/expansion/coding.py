@@ -14,7 +14,7 @@ import hashlib
 import hmac
 import re
 
-from labkit.eximconf.expansion.numbers import BLANKS
+from labkit.eximconf.blanks import BLANKS
 from labkit.eximconf.expansion.outcomes import failed
 from labkit.eximconf.expansion.texts import lower, octets
 

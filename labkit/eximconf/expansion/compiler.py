@@ -9,25 +9,18 @@ READ NEXT  deciding.py (conditions), each.py, looking.py, calling.py: one family
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from labkit.eximconf.expansion import headers, tree
 from labkit.eximconf.expansion.calling import Calling
 from labkit.eximconf.expansion.code import Code, asks, constant, pure, side_by_side, strict, written
 from labkit.eximconf.expansion.deciding import Deciding
 from labkit.eximconf.expansion.each import EachItem
 from labkit.eximconf.expansion.env import Env, Step
+from labkit.eximconf.expansion.fields import FIELDS
 from labkit.eximconf.expansion.looking import Looking
 from labkit.eximconf.expansion.operators import OPERATORS, STRICT
 from labkit.eximconf.expansion.outcomes import Stop, Tainted, failed, like
 from labkit.eximconf.expansion.variables import TAINTED, may_be_tainted
 from labkit.mail.asking import Asking
-
-_FIELDS: dict[str, Callable[[Env], str]] = {
-    "value": lambda env: env.value,
-    "item": lambda env: env.item,
-    "srs_recipient": lambda env: Tainted(env.srs_recipient),
-}
 
 
 class Compiler(Deciding, EachItem, Looking, Calling):
@@ -112,8 +105,8 @@ class Compiler(Deciding, EachItem, Looking, Calling):
 
 
 def variable(name: str, *, wants: bool) -> Code[str]:
-    if name in _FIELDS:
-        return pure(_FIELDS[name], tainted=True)
+    if name in FIELDS:
+        return pure(FIELDS[name], tainted=not name.startswith("tod_"))
     if name in TAINTED and wants:
         return pure(lambda env: Tainted(env.variables.get(name, "")), tainted=True)
     return pure(lambda env: env.variables.get(name, ""), tainted=may_be_tainted(name))

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 
+from labkit.eximconf.blanks import BLANKS
 from labkit.eximconf.expansion import tree
-from labkit.eximconf.expansion.numbers import BLANKS, is_boolean
+from labkit.eximconf.expansion.numbers import is_boolean
 from labkit.eximconf.expansion.scanner import Scanner
 from labkit.eximconf.expansion.syntax import (
     CONDITIONS,

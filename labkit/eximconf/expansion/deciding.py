@@ -16,12 +16,14 @@ from labkit.eximconf.expansion import hosts, judging, patterns, tree
 from labkit.eximconf.expansion.branching import Families, forced
 from labkit.eximconf.expansion.code import Code, asks, pure, strict, written
 from labkit.eximconf.expansion.env import Env
+from labkit.eximconf.expansion.fields import FIELDS
 from labkit.eximconf.expansion.headers import bodies
 from labkit.eximconf.expansion.numbers import compared, truth, truth_lax
 from labkit.eximconf.expansion.outcomes import Stop, Tainted, failed
 from labkit.eximconf.expansion.passwords import crypteq
+from labkit.eximconf.expansion.splitting import split_list
 from labkit.eximconf.expansion.syntax import LIST_CONDITIONS, NO_ARGUMENT, NOT_COMPILED
-from labkit.eximconf.expansion.texts import items_of, lower
+from labkit.eximconf.expansion.texts import lower
 from labkit.mail.asking import Asking
 
 _ORDER: dict[str, Callable[[str, str], bool]] = {
@@ -208,7 +210,7 @@ class Deciding(Families):
         def expanding(env: Env) -> Asking[bool]:
             text = yield from items.asking(env)
             before, result = env.item, False
-            for item in items_of(text):
+            for item in split_list(text):
                 env.item = Tainted(item) if type(text) is Tainted else item
                 try:
                     result = yield from member.asking(env)
@@ -289,6 +291,7 @@ def _defined(node: tree.Condition) -> Code[bool]:
         return pure(lambda env: bool(bodies(env.headers, name)))
     assert isinstance(of, tree.Variable), "the parser found it"
     known = of.name
-    if known in ("value", "item", "srs_recipient"):
-        return pure(lambda env: getattr(env, known) != "")
+    if known in FIELDS:
+        field = FIELDS[known]
+        return pure(lambda env: field(env) != "")
     return pure(lambda env: env.variables.get(known, "") != "")

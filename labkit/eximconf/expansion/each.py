@@ -11,15 +11,17 @@ import re
 from bisect import bisect_left
 from typing import Any
 
+from labkit.eximconf.blanks import BLANKS
 from labkit.eximconf.expansion import tree
 from labkit.eximconf.expansion.branching import Families, forced
 from labkit.eximconf.expansion.code import Code, written
 from labkit.eximconf.expansion.deciding import ORDER_OF
 from labkit.eximconf.expansion.env import Env
-from labkit.eximconf.expansion.numbers import BLANKS, compared
+from labkit.eximconf.expansion.numbers import compared
 from labkit.eximconf.expansion.outcomes import Stop, failed, like
+from labkit.eximconf.expansion.splitting import separator_of, split_list
 from labkit.eximconf.expansion.syntax import NUMBER_COMPARISONS, TEXT_COMPARISONS
-from labkit.eximconf.expansion.texts import items_of, joined_list, lower, separator_of
+from labkit.eximconf.expansion.texts import joined_list, lower
 from labkit.mail.asking import Asking
 
 _PAIR = re.compile(r'([^\s=]+)\s*=?\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"]?\S*))\s*', re.DOTALL)
@@ -85,7 +87,7 @@ class EachItem(Families):
             if not re.fullmatch("-?[0-9]+", number):
                 what = "be numeric" if number else "not be empty"
                 raise failed(f'first argument of "listextract" must {what}')
-            parts = items_of(text)
+            parts = split_list(text)
             place = int(number[:9])
             place = place - 1 if place > 0 else len(parts) + place if place < 0 else -1
             found = like(parts[place], text) if 0 <= place < len(parts) else None
@@ -140,7 +142,7 @@ def _map(items: Code[str], body: Code[str]) -> Code[str]:
     def expanding(env: Env) -> Asking[str]:
         text = yield from items.asking(env)
         before, found = env.item, []
-        for item in items_of(text):
+        for item in split_list(text):
             env.item = like(item, text)
             try:
                 found.append((yield from body.asking(env)))
@@ -156,7 +158,7 @@ def _filter(items: Code[str], keep: Code[bool]) -> Code[str]:
     def expanding(env: Env) -> Asking[str]:
         text = yield from items.asking(env)
         before, found = env.item, []
-        for item in items_of(text):
+        for item in split_list(text):
             env.item = like(item, text)
             try:
                 if (yield from keep.asking(env)):
@@ -174,7 +176,7 @@ def _reduce(items: Code[str], start: Code[str], body: Code[str]) -> Code[str]:
         text = yield from items.asking(env)
         item_before, value_before = env.item, env.value
         value = yield from start.asking(env)
-        for item in items_of(text):
+        for item in split_list(text):
             env.item, env.value = like(item, text), value
             try:
                 value = yield from body.asking(env)
@@ -196,7 +198,7 @@ def _sort(items: Code[str], comparator: Code[str], key_of: Code[str]) -> Code[st
             raise failed("")
         before = env.item
         done: list[tuple[str, str]] = []
-        for item in items_of(text):
+        for item in split_list(text):
             env.item = like(item, text)
             key = yield from key_of.asking(env)
             done.append((key, item))

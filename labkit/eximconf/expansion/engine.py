@@ -20,6 +20,7 @@ from labkit.eximconf.expansion.expanding import made_by
 from labkit.eximconf.expansion.outcomes import Outcome, Stop, Value
 from labkit.eximconf.expansion.parser import parse
 from labkit.eximconf.expansion.scanner import Refused, TooDeep
+from labkit.eximconf.expansion.variables import TAINTED
 from labkit.eximconf.reader import ConfigurationError, Place
 from labkit.mail.asking import Asking
 
@@ -40,6 +41,12 @@ class Compiled:
     @property
     def may_be_tainted(self) -> bool:
         return self.code.tainted
+
+    @property
+    def strangers(self) -> tuple[str, ...]:
+        """The variables that stand in the text itself and that a stranger can choose."""
+        named = (part.name for part in self.root.parts if isinstance(part, tree.Variable))
+        return tuple(name for name in named if name in TAINTED)
 
     def expand(self, env: Env) -> Outcome:
         """Expand a text that asks nothing. Raises TypeError for one that can ask."""

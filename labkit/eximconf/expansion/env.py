@@ -2,7 +2,7 @@
 
 WHAT       one Env for an address or a command. $value, $item and $0 to $9 are fields that the few constructs that set
            them save and restore; nothing is copied.
-HOOKS      lists, ACLs and Authentication-Results belong to other modules: they come in as callables.
+HOOKS      ACLs and Authentication-Results belong to other modules: they come in as callables.
 READ NEXT  variables.py
 """
 
@@ -10,17 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
+from labkit.eximconf.here import Here
 from labkit.mail.asking import Asking
 
-
-@dataclass(frozen=True, slots=True)
-class ListMatch:
-    """What a list said: `value` is $value if it matched; `numbers` are $0, $1, … of a regular expression."""
-
-    found: bool
-    value: str = ""
-    numbers: tuple[str, ...] = ()
+if TYPE_CHECKING:
+    from labkit.eximconf.lists import NamedLists  # lists know the Env
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,6 @@ class AclVerdict:
     message: str = ""
 
 
-ListHook = Callable[[str, str, str, "Env"], Asking[ListMatch]]  # "match_domain", subject, list as written
 AclHook = Callable[[str, Sequence[str]], Asking["AclVerdict"]]  # name, arguments
 AuthHook = Callable[[str], Asking[str]]
 
@@ -41,14 +37,14 @@ class Env:
     """`variables` holds Exim's names without the dollar sign; those of them that a stranger chooses are
     treated as tainted whatever their type (variables.py). `headers` are (name, raw body) from top to bottom."""
 
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    here: Here = field(default_factory=lambda: Here(""))
+    now: datetime | None = None  # what the $tod_… variables tell; whoever makes the Env knows the time
+    memo: dict[Any, Any] = field(default_factory=dict)  # what lists and verifications remember for a message
     headers: Sequence[tuple[str, str]] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
-    named_lists: Mapping[tuple[str, str], str] = field(
-        default_factory=dict
-    )  # ("d", "local_domains"): its text
+    named: NamedLists = field(default_factory=dict)
     true: frozenset[str] = frozenset()  # conditions without argument: first_delivery, queue_running
-    match_list: ListHook | None = None
     acl: AclHook | None = None
     authresults: AuthHook | None = None
     value: str = ""

@@ -13,10 +13,10 @@ from __future__ import annotations
 import ipaddress
 from functools import lru_cache
 
+from labkit.eximconf.blanks import BLANKS
 from labkit.eximconf.expansion import hosts
-from labkit.eximconf.expansion.numbers import BLANKS
 from labkit.eximconf.expansion.texts import lower
-from labkit.eximconf.reader import read_escape
+from labkit.eximconf.quoting import read_quoted
 
 
 def entries(text: str) -> list[tuple[str, str]]:
@@ -41,14 +41,8 @@ def _key(line: str) -> tuple[str, str]:
     if not line.startswith('"'):
         end = next((at for at, char in enumerate(line) if char == ":" or char in BLANKS), len(line))
         return line[:end], line[end:]
-    key, at = "", 1
-    while at < len(line) and line[at] != '"':
-        char = line[at]
-        if char == "\\":
-            char, at = read_escape(line, at)
-        key += char
-        at += 1
-    return key, line[at + 1 :]
+    key, end = read_quoted(line, 0)
+    return key, line[end:]
 
 
 @lru_cache(maxsize=64)
@@ -72,21 +66,17 @@ def cut(text: str) -> tuple[tuple[str, str], ...]:
 
 def find_network(text: str, key: str) -> str | None:
     """iplsearch: the first address or network in the file that holds this address. None also for a key that is none."""
+    wanted = hosts.without_mapping(hosts.read_with_scope(key))
+    if wanted is None:
+        return None
     for written, data in cut(text):
         try:
-            wanted = ipaddress.ip_network(key, strict=False)
             network = ipaddress.ip_network(written, strict=False)
         except ValueError:
             continue
-        if wanted.version == network.version and wanted.subnet_of(network):  # type: ignore[arg-type]
+        if wanted in network:
             return data
     return None
-
-
-def is_network(key: str) -> bool:
-    bare, slash, bits = key.partition("/")
-    found = hosts.read(bare)
-    return found is not None and (not slash or (bits.isdecimal() and int(bits[:4]) <= found.max_prefixlen))
 
 
 def wanted_keys(key: str, partial: int | None, affix: str, star: str) -> list[str]:

@@ -13,7 +13,7 @@ import binascii
 import re
 from collections.abc import Callable, Sequence
 
-from labkit.eximconf.expansion.numbers import BLANKS
+from labkit.eximconf.blanks import BLANKS
 from labkit.eximconf.expansion.texts import lower, octets
 
 _WITH_ADDRESSES = frozenset("bcc cc from reply-to sender to".split())
@@ -27,9 +27,8 @@ def bodies(headers: Headers, name: str) -> list[str]:
 
 
 def raw(headers: Headers, name: str) -> str:
-    """$rh_: the octets, with the newlines inside."""
-    found = [body.rstrip("\r\n") for body in bodies(headers, name)]
-    return _joined(name, found)
+    """$rh_: the octets, with the newline at the end of each."""
+    return "".join(bodies(headers, name))
 
 
 def _joined(name: str, found: list[str]) -> str:
@@ -63,7 +62,8 @@ def _decoded(whole: str, charset: str, encoding: str, text: str) -> str:
         else:
             plain = text.replace("_", " ")
             data = octets(re.sub("=([0-9A-Fa-f]{2})", lambda found: chr(int(found[1], 16)), plain))
-        return data.decode(charset.partition("*")[0]).encode("utf-8").decode("latin-1")
+        decoded = data.decode(charset.partition("*")[0]).replace("\0", "?")  # a NUL ends a text, in C
+        return decoded.encode("utf-8").decode("latin-1")
     except (binascii.Error, LookupError, ValueError):
         return whole
 

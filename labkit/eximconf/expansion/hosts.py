@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 from labkit.eximconf.expansion.outcomes import failed
 
+_SCOPE = re.compile(r"%[!-.0-~]*\Z")
 _V4 = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}")
 _V6 = re.compile(r"[0-9A-Fa-f:]+(?:[0-9.]*)?")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -31,9 +33,22 @@ def read(text: str) -> Address | None:
 
 def is_ip(text: str, version: int | None = None) -> bool:
     """isip, isip4, isip6: a scope as in fe80::1%eth0 is allowed."""
-    bare = re.sub(r"%[^/%]+$", "", text) if ":" in text else text
-    found = read(bare)
+    found = read_with_scope(text)
     return found is not None and version in (None, found.version)
+
+
+@lru_cache(maxsize=1024)
+def read_with_scope(text: str) -> Address | None:
+    """An address; one of IPv6 may name the interface that leads to it (fe80::1%eth0), which is forgotten."""
+    bare = _SCOPE.sub("", text) if "%" in text else text
+    return read(bare) if bare is text or ":" in bare else None
+
+
+def without_mapping(address: Address | None) -> Address | None:
+    """The same; but one of IPv4 in IPv6 becomes IPv4."""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
 
 
 def mask(text: str) -> str:
@@ -54,11 +69,9 @@ def mask(text: str) -> str:
 
 def reverse_ip(text: str) -> str:
     bare = text.partition("/")[0]
-    found = read(bare)
+    found = without_mapping(read_with_scope(bare))
     if found is None:
         raise failed(f"reverse_ip() not given an IP address [{text}]")
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
     if found.version == 4:
         return ".".join(reversed(str(found).split(".")))
     return ".".join(reversed(found.exploded.replace(":", "")))
@@ -66,7 +79,7 @@ def reverse_ip(text: str) -> str:
 
 def ipv6(text: str) -> ipaddress.IPv6Address:
     """The address as IPv6; IPv4 is mapped."""
-    found = read(text)
+    found = read_with_scope(text)
     if found is None:
         raise failed(f'"{text}" is not an IP address')
     return (

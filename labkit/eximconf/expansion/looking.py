@@ -11,15 +11,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from labkit.eximconf.expansion import patterns, records, tree
+from labkit.eximconf.blanks import BLANKS
+from labkit.eximconf.expansion import hosts, patterns, records, tree
 from labkit.eximconf.expansion.branching import Families
 from labkit.eximconf.expansion.code import Code, asks
 from labkit.eximconf.expansion.env import Env
 from labkit.eximconf.expansion.expanding import expand_again
-from labkit.eximconf.expansion.files import cut, find_network, is_network, wanted_keys
-from labkit.eximconf.expansion.numbers import BLANKS
+from labkit.eximconf.expansion.files import cut, find_network, wanted_keys
 from labkit.eximconf.expansion.outcomes import Stop, Tainted, deferred, failed
-from labkit.eximconf.expansion.questions import (
+from labkit.eximconf.expansion.texts import lower
+from labkit.mail.asking import Asking, ask
+from labkit.mail.lookups import (
     FileLine,
     FileText,
     FolderEntry,
@@ -28,8 +30,6 @@ from labkit.eximconf.expansion.questions import (
     Unanswered,
     Unopened,
 )
-from labkit.eximconf.expansion.texts import lower
-from labkit.mail.asking import Asking, ask
 
 _SEARCH = {"dsearch": "directory search"}
 _FILTERS = ("any", "file", "dir", "subdir")
@@ -125,7 +125,7 @@ def _wild(node: tree.Lookup, key: str, file: str, env: Env) -> Found:
 
 
 def _network(node: tree.Lookup, key: str, file: str, env: Env) -> Found:
-    if not is_network(key):
+    if not hosts.is_ip(key):
         raise deferred(
             f'lookup of "{key}" gave DEFER: "{key}" is not a valid iplsearch key (an IP address, with optional '
             "CIDR mask, is wanted): in a host list, use net-iplsearch as the search type"
@@ -181,6 +181,8 @@ def _quoted(value: str) -> str:
 
 def _account(node: tree.Lookup, _: str, name: str, env: Env) -> Found:
     found = yield from ask(PasswdLine(str(name)))
+    if isinstance(found, Unanswered):
+        raise deferred(f'lookup of "{name}" gave DEFER: {found.reason}')
     if found is None:
         return None
     uid, gid, full_name, home, shell = found

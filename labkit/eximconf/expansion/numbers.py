@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import re
 
+from labkit.eximconf.blanks import BLANKS
 from labkit.eximconf.expansion.outcomes import failed
 
-_COMPARED = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)([kKmMgG]?)([ \t\n\v\f\r]*)(.*)", re.DOTALL)
+_COMPARED = re.compile(rf"[{BLANKS}]*([+-]?[0-9]+)([kKmMgG]?)([{BLANKS}]*)(.*)", re.DOTALL)
 _INTERVAL = re.compile("(?:[0-9]+[wdhms])+")
 _AMOUNT = re.compile("([0-9]+)([wdhms])")
 _SHIFT = {"": 0, "k": 10, "m": 20, "g": 30}
 _LENGTHS = (604800, 86400, 3600, 60, 1)
-BLANKS = " \t\n\v\f\r"
 LARGEST = 2**63 - 1
 
 
 def compared(text: str) -> int:
     """A number as the numeric conditions and listextract read it."""
+    if len(text) < 18 and text.isascii() and text.isdigit():
+        return int(text)
     if not text.strip(BLANKS):
         return 0
     found = _COMPARED.fullmatch(text)

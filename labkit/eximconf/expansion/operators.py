@@ -17,7 +17,8 @@ from labkit.eximconf.expansion.arithmetic import evaluate
 from labkit.eximconf.expansion.headers import decode_words
 from labkit.eximconf.expansion.numbers import interval, positive, shown_interval
 from labkit.eximconf.expansion.outcomes import failed
-from labkit.eximconf.expansion.texts import items_of, joined_list, lower, upper
+from labkit.eximconf.expansion.splitting import split_list
+from labkit.eximconf.expansion.texts import joined_list, lower, upper
 
 _COUNTS = re.compile(r"([+-]?[0-9]{1,9})(?:_([0-9]{1,9}))?")
 
@@ -155,7 +156,7 @@ OPERATORS: dict[str, Operator] = {
     "ipv6norm": _keeps(hosts.ipv6norm),
     "lc": _keeps(lower),
     "length": Operator(_counted("length"), True),
-    "listcount": _clean(lambda text: str(len(items_of(text)))),
+    "listcount": _clean(lambda text: str(len(split_list(text)))),
     "local_part": _keeps(addresses.local_part),
     "mask": _keeps(hosts.mask),
     "md5": _clean(coding.md5),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from labkit.eximconf.expansion.outcomes import like
 from labkit.eximconf.expansion.regex_machine import Captures, Program, Run, assemble
@@ -40,14 +40,26 @@ _IN_RE = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Compiled:
-    """`by_re` is used for texts up to `safe_length`, the machine for longer ones."""
+    """`by_re` is used for texts up to `safe_length`, `program` for longer ones. What `re` needs is made when used."""
 
     pattern: Pattern
-    by_re: re.Pattern[str] | None
-    safe_length: int
     program: Program
+
+    @cached_property
+    def by_re(self) -> re.Pattern[str] | None:
+        written = _written(self.pattern.root)
+        if written is None:
+            return None
+        try:
+            return re.compile(written)
+        except (re.error, OverflowError, RecursionError):
+            return None  # a look-behind of several lengths, for one
+
+    @cached_property
+    def safe_length(self) -> int:
+        return _safe_length(self.pattern.root)
 
     def search(self, text: str, begin: int = 0) -> Captures | None:
         """Positions: begin and end of the whole, then of each group (-1: it took no part)."""
@@ -68,15 +80,7 @@ def _positions(found: re.Match[str]) -> Captures:
 def compiled(source: str) -> Compiled:
     """Raises Stop with PCRE2's words for what is no regular expression."""
     pattern = parse_regex(source)
-    program = assemble(pattern)
-    written = _written(pattern.root)
-    by_re = None
-    if written is not None:
-        try:
-            by_re = re.compile(written)
-        except (re.error, OverflowError, RecursionError):
-            by_re = None  # a look-behind of several lengths, for one
-    return Compiled(pattern, by_re, _safe_length(pattern.root), program)
+    return Compiled(pattern, assemble(pattern))
 
 
 def match(text: str, source: str) -> tuple[str, ...] | None:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from labkit.eximconf.blanks import BLANKS
 from labkit.eximconf.expansion import hosts
-from labkit.eximconf.expansion.numbers import BLANKS
 from labkit.eximconf.expansion.outcomes import deferred
-from labkit.eximconf.expansion.questions import DnsRecords, Unanswered, Unopened
-from labkit.eximconf.expansion.texts import items_of, lower
+from labkit.eximconf.expansion.splitting import split_list
+from labkit.eximconf.expansion.texts import lower
 from labkit.mail.asking import Asking, ask
+from labkit.mail.lookups import DnsRecords, Unanswered, Unopened
 
 _TYPES = {
     "a": ("A",), "aaaa": ("AAAA",), "a+": ("AAAA", "A"), "cname": ("CNAME",), "mx": ("MX",), "mxh": ("MX",),
@@ -54,7 +55,7 @@ def read(text: str) -> Query:
         kind = lower(kind.strip(BLANKS))
     if kind not in _TYPES:
         raise deferred(f'lookup of "{text}" gave DEFER: unsupported DNS record type')
-    return Query(between, kind, defer, items_of(body))
+    return Query(between, kind, defer, split_list(body))
 
 
 def records_of(text: str) -> Asking[str | None]:

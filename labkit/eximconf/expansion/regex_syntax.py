@@ -45,6 +45,18 @@ _POSIX = {
 _ESCAPES = {"a": "\a", "e": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _ASSERTIONS = {"b": "word", "B": "inner", "A": "start", "Z": "final", "z": "very end"}
 _QUANTIFIER = re.compile(r"\{([0-9]{1,5})(?:(,)([0-9]{1,5})?)?\}|[*+?]")
+_SETTING = re.compile(r"\(\?([imsxn]*)(?:-([imsxn]*))?\)")
+_NAMED_AGAIN = re.compile(r"\?P=([A-Za-z_]\w*)\)")
+_NAMED = re.compile(r"\?(?:P?<([A-Za-z_]\w*)>|'([A-Za-z_]\w*)')")
+_UNNUMBERED = re.compile(r"\?([imsxn]*)(?:-([imsxn]*))?:")
+_MISNAMED = re.compile(r"\?P?<\w|\?'")
+_OCTAL = re.compile("[0-7]{2,3}")
+_REFERENCE = re.compile(
+    r"g?\{?(-?[0-9]{1,4})\}?|[gk](?:\{([A-Za-z_]\w*)\}|<([A-Za-z_]\w*)>|'([A-Za-z_]\w*)')"
+)
+_HEX = re.compile(r"\{([0-9A-Fa-f]{1,2})\}|([0-9A-Fa-f]{0,2})")
+_OCTAL_CHARACTER = re.compile("[0-7]{1,3}")
+_CLASS = re.compile(r"\[:(\^?)([a-z]+):\]")
 DEEPEST = 50
 LARGEST_REPEAT = 1000
 
@@ -196,7 +208,7 @@ class _Reader:
             end = self.source.find("\n", self.at)
             self.at = end + 1 if end >= 0 else len(self.source)
             return True
-        if found := re.compile(r"\(\?([imsxn]*)(?:-([imsxn]*))?\)").match(self.source, self.at):
+        if found := _SETTING.match(self.source, self.at):
             self.flags = (self.flags | set(found[1])) - set(found[2] or "")
             self.at = found.end()
             return True
@@ -252,7 +264,7 @@ class _Reader:
 
     def group(self) -> Regex:
         """After `(`."""
-        if found := re.compile(r"\?P=([A-Za-z_]\w*)\)").match(self.source, self.at):
+        if found := _NAMED_AGAIN.match(self.source, self.at):
             self.at = found.end()
             if found[1] not in self.names:
                 raise self.wrong("reference to non-existent subpattern")
@@ -270,7 +282,7 @@ class _Reader:
     def group_kind(self) -> Callable[[Regex], Regex]:
         if not self.sees("?"):
             return self.numbered() if "n" not in self.flags else (lambda part: part)
-        if found := re.compile(r"\?(?:P?<([A-Za-z_]\w*)>|'([A-Za-z_]\w*)')").match(self.source, self.at):
+        if found := _NAMED.match(self.source, self.at):
             self.at = found.end()
             self.names[found[1] or found[2]] = self.groups + 1
             return self.numbered()
@@ -281,11 +293,11 @@ class _Reader:
                 return lambda part: Look(part, ahead, negative)
         if self.takes("?>"):
             return Atomic
-        if found := re.compile(r"\?([imsxn]*)(?:-([imsxn]*))?:").match(self.source, self.at):
+        if found := _UNNUMBERED.match(self.source, self.at):
             self.flags = (self.flags | set(found[1])) - set(found[2] or "")
             self.at = found.end()
             return lambda part: part
-        if re.compile(r"\?P?<\w|\?'").match(self.source, self.at):
+        if _MISNAMED.match(self.source, self.at):
             self.at = (
                 len(self.source) if ")" not in self.source[self.at :] else self.source.index(")", self.at)
             )
@@ -316,13 +328,11 @@ class _Reader:
         return self.literal(self.character(char))
 
     def is_octal(self) -> bool:
-        found = re.compile("[0-7]{2,3}").match(self.source, self.at - 1)
+        found = _OCTAL.match(self.source, self.at - 1)
         return found is not None and int(found[0], 10) > max(9, self.groups)
 
     def reference(self) -> Back:
-        found = re.compile(
-            r"g?\{?(-?[0-9]{1,4})\}?|[gk](?:\{([A-Za-z_]\w*)\}|<([A-Za-z_]\w*)>|'([A-Za-z_]\w*)')"
-        ).match(self.source, self.at)
+        found = _REFERENCE.match(self.source, self.at)
         if found is None:
             raise self.refused(f"\\{self.source[self.at]}")
         self.at = found.end()
@@ -339,12 +349,12 @@ class _Reader:
     def character(self, char: str) -> str:
         """The single character that a backslash with `char` means."""
         if char == "x":
-            found = re.compile(r"\{([0-9A-Fa-f]{1,2})\}|([0-9A-Fa-f]{0,2})").match(self.source, self.at)
+            found = _HEX.match(self.source, self.at)
             assert found is not None, "it may be empty"
             self.at = found.end()
             return chr(int(found[1] or found[2] or "0", 16))
         if char in string.octdigits:
-            found = re.compile("[0-7]{1,3}").match(self.source, self.at - 1)
+            found = _OCTAL_CHARACTER.match(self.source, self.at - 1)
             assert found is not None, "there is one digit"
             self.at = found.end()
             return chr(int(found[0], 8) & 0xFF)
@@ -367,7 +377,7 @@ class _Reader:
             if self.at >= len(self.source):
                 raise self.wrong("missing terminating ] for character class")
             first = False
-            if found := re.compile(r"\[:(\^?)([a-z]+):\]").match(self.source, self.at):
+            if found := _CLASS.match(self.source, self.at):
                 self.at = found.end()
                 if found[2] not in _POSIX:
                     raise self.wrong("unknown POSIX class name")

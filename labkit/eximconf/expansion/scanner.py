@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from labkit.eximconf.blanks import BLANKS
 from labkit.eximconf.expansion import tree
 from labkit.eximconf.expansion.variables import acl_advice, is_known
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_BLANKS = re.compile(r"[ \t\n\v\f\r]*")
+_BLANKS = re.compile(f"[{BLANKS}]*")
 _HEADER = re.compile(r"([rbl]?)h(?:eader)?_")
 _HEADER_NAME = re.compile(r"[!-9;-~]*")
 DEEPEST = 60

@@ -65,7 +65,10 @@ TAINTED = frozenset(
     sender_rcvhost smtp_command smtp_command_argument smtp_command_history spf_header_comment spf_received
     srs_recipient thisaddress tls_in_peerdn tls_in_sni tls_peerdn tls_sni""".split()
 )
-MAY_BE_TAINTED = frozenset(("value", "item", "address_data", "sender_address_data", "recipient_data"))
+MAY_BE_TAINTED = frozenset(
+    """value item address_data sender_address_data domain_data local_part_data host_data sender_data
+    recipient_data local_part_prefix local_part_suffix""".split()
+)
 _FAMILY = re.compile(r"acl_[cm](?:[0-9_][A-Za-z0-9_]*)?|r_[A-Za-z0-9_]*|auth[1-4]|regex[1-9]")
 
 

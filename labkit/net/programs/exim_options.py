@@ -80,7 +80,7 @@ MEANINGS = {
     "LOG_FILE_PATH": "the logs; %s becomes main, reject, panic",
     "PID_FILE_PATH": "the daemon's process id",
     "SYSTEM_ALIASES_FILE": "the aliases of the example configuration",
-    "EXIM_USER": "mandatory: who Exim is when it is not root; whoever that is may start a daemon",
+    "EXIM_USER": "mandatory: whom Exim becomes when it needs no root; never root",
     "EXIM_GROUP": "mandatory where EXIM_USER is a number",
     "CONFIGURE_OWNER": "who, besides root, may own CONFIGURE_FILE: else Exim refuses it",
     "FIXED_NEVER_USERS": "no delivery ever runs as one of these",
@@ -150,10 +150,13 @@ def _finding(capability: Capability, options: Mapping[str, str]) -> Finding:
 
 
 def read_makefile(text: str) -> dict[str, str]:
-    """The settings of a Local/Makefile or of src/EDITME; the last one of a name counts, += adds."""
+    """The settings of a Local/Makefile or of src/EDITME; the last one of a name counts, += adds.
+
+    What follows a # is a comment, at the end of a line too: Exim's scripts/Configure-config.h drops it.
+    """
     options: dict[str, str] = {}
     for line in re.sub(r"\\\n", " ", text).splitlines():
-        if match := re.match(r"\s*([A-Z][A-Z0-9_]*)\s*(\+?)=\s*(.*?)\s*$", line):
+        if match := re.match(r"\s*([A-Z][A-Z0-9_]*)\s*(\+?)=\s*(.*?)\s*$", line.partition("#")[0]):
             name, adds, value = match.groups()
             options[name] = f"{options[name]} {value}" if adds and options.get(name) else value
     return options

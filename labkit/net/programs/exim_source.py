@@ -251,14 +251,16 @@ HOLES = (
     Hole(
         "CVE-2023-51766",
         "4.97.1",
-        "LF.CRLF ends a message, so a second one can be smuggled in behind it (RFC 5321 §2.3.8): its MAIL, RCPT and "
-        "BDAT by PIPELINING and CHUNKING; at DATA, 554 SMTP synchronization error stops what comes in one piece",
+        # LF.CRLF; the second one by MAIL, RCPT and BDAT, with PIPELINING and CHUNKING: at DATA, 554 SMTP
+        # synchronization error stops what comes in one piece
+        "a dot between line ends that are not the standard's is taken for the end of the message: what follows it is "
+        "read as commands, and so a second message is hidden in the first (RFC 5321 §2.3.8)",
     ),
 )
 
 
 def known_holes(version: str) -> tuple[Hole, ...]:
-    """What upstream's release of this version still has, however good its signature is."""
+    """Which of HOLES upstream's release of this version still has, however good its signature is. It has others."""
     return tuple(hole for hole in HOLES if _in_order(version) < _in_order(hole.closed_in))
 
 

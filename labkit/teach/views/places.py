@@ -1,54 +1,81 @@
 """Views of places: where a message would go, what waits on a disk, what became of it.
 
-READ NEXT  card.py
+READ NEXT  route_tree.py, card.py
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from labkit.lab.conversations import Journey
 from labkit.lab.host import SpoolEntry
 from labkit.mail.dates import log_date
 from labkit.mail.event import EventKind, MailEvent
-from labkit.routing.routers import Route, RouteOutcome
+from labkit.routing import Route, Routed, RouteOutcome, RouterStep
 from labkit.teach.markup import Markup, clip, join, tag
 from labkit.teach.show import shows
 from labkit.teach.tables import table, text_table
 from labkit.teach.view import View
+from labkit.teach.views.route_tree_words import reason
 
 LONGEST_FILE = 4000
 
 
-@shows(Route)
 class RouteView(View):
-    """A route: each router that was asked, and what it said."""
+    """A route: each address that came of one, each router that was asked, and what it said."""
 
-    def __init__(self, route: Route) -> None:
-        self.route = route
+    def __init__(self, routed: Routed) -> None:
+        self.routed = routed
+        several = len(routed.routes) > 1
         self.rows = [
-            (step.router, "took it" if step.took else "passed it on", step.because.replace("; ", "\n"))
-            for step in route.steps
+            (
+                *((route.text or str(route.address),) if several else ()),
+                step.router,
+                step.verdict,
+                reason(step),
+            )
+            for route in routed.routes
+            for step in _own_steps(route, routed)
         ]
-        self.head = ("router", "", "because")
+        self.head = (*(("address",) if several else ()), "router", "", "because")
 
     @property
-    def _summary(self) -> str:
-        route = self.route
-        if route.outcome is not RouteOutcome.ROUTED:
-            return f"{route.address} {route.outcome.value}: {route.reason}"
-        hops = ", then ".join(
-            f"{hop.host} [{hop.address}]" + ("" if hop.preference is None else f" (MX {hop.preference})")
-            for hop in route.next_hops
-        )
-        where = f" to {hops}" if hops else ""
-        return f"{route.address} goes by the transport {route.transport}{where}"
+    def _ends(self) -> list[str]:
+        return [end_of(route) for route in self.routed.routes]
 
     def html(self) -> Markup:
-        return join(
-            table(self.head, self.rows, f"Routing {self.route.address}"), tag("p", tag("b", self._summary))
-        )
+        title = f"Routing {self.routed.address}"
+        return join(table(self.head, self.rows, title), *(tag("p", tag("b", end)) for end in self._ends))
 
     def text(self) -> str:
-        return f"{text_table(self.head, self.rows, f'Routing {self.route.address}')}\n=> {self._summary}"
+        title = f"Routing {self.routed.address}"
+        return "\n".join([text_table(self.head, self.rows, title), *(f"=> {end}" for end in self._ends)])
+
+
+def _own_steps(route: Route, routed: Routed) -> Sequence[RouterStep]:
+    """The steps of a route, without those that an earlier route has told already."""
+    told: list[RouterStep] = []
+    for earlier in routed.routes:
+        if earlier is route:
+            break
+        told += earlier.steps
+    return [step for step in route.steps if all(step is not each for each in told)]
+
+
+def end_of(route: Route) -> str:
+    """Where an address ended, in one line."""
+    name = route.text or str(route.address)
+    if route.outcome is RouteOutcome.DISCARDED:
+        return f"{name.removeprefix('mail to ')} is discarded: nobody gets it, nobody is told"
+    if route.outcome is not RouteOutcome.ROUTED:
+        return f"{name} {route.outcome.value}: {route.words or route.reason}"
+    hops = ", then ".join(
+        f"{hop.host} [{hop.address}]" + ("" if hop.preference is None else f" (MX {hop.preference})")
+        for hop in route.next_hops
+    )
+    where = f" to {hops}" if hops else ""
+    twice = ", as an address before it does: it is delivered once" if route.is_duplicate else ""
+    return f"{name} goes by the transport {route.transport}{where}{twice}"
 
 
 @shows(SpoolEntry)

@@ -1,0 +1,39 @@
+"""A small file of hints: what would be found out anew if it were lost.
+
+RULES      a crash leaves the old text or the new one; what is damaged is dropped.
+READ NEXT  rates.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class HintFile:
+    """JSON in a file; without a path nothing is stored."""
+
+    path: Path | None
+
+    def read(self) -> dict[str, Any]:
+        """What was stored last; empty if there is nothing, or nothing that can be read."""
+        if self.path is None:
+            return {}
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def write(self, hints: dict[str, Any]) -> None:
+        """Store them, one a line. Raises OSError."""
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.path.with_name(f"{self.path.name}.new")
+        draft.write_text(json.dumps(hints, indent=0, sort_keys=True), encoding="utf-8")
+        os.replace(draft, self.path)

@@ -1,0 +1,469 @@
+"""One client's session: the machine, the ACLs that judge what it asks, and the message that comes of it.
+
+DOES       answers each decision of the machine by the ACL of that moment; puts what was received into the spool.
+HOW        an answer is a decision that may ask (a generator). It runs at once as far as nothing has to be waited
+           for; only a question to the outside makes it a task.
+STANDARDS  RFC 5321 §6.1 (250 takes responsibility), §4.4 (Received); Exim specification, "Access control lists"
+READ NEXT  delivery_run.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from labkit.eximconf.expansion import Value
+from labkit.mail import reply
+from labkit.mail.address import AddressSyntaxError, Mailbox
+from labkit.mail.asking import Asking, Question, answer_later, ask
+from labkit.mail.dates import header_date
+from labkit.mail.envelope import Envelope
+from labkit.mail.event import EventKind
+from labkit.mail.message import HeaderField, Message
+from labkit.mail.questions import Standing, VerifyRecipient
+from labkit.mail.reply import Reply, folded, shaped, worded
+from labkit.mta import variables
+from labkit.mta.fixups import as_acls_want, completed
+from labkit.mta.local_message import tell_steps
+from labkit.mta.state import SOFTWARE
+from labkit.net.network import Peer
+from labkit.net.smtp_server import Decide
+from labkit.queue.item import Origin, QueueItem
+from labkit.routing.mailbox_text import NoMailbox, read_mailbox
+from labkit.smtp.acl import AclVerdict, Phase, Result, Scene, client_name
+from labkit.smtp.decisions import (
+    Answer,
+    Connected,
+    DataBegins,
+    Decision,
+    Expand,
+    Goodbye,
+    Greeted,
+    MailFrom,
+    MessageReceived,
+    RcptTo,
+    TurnQueue,
+    Verify,
+)
+from labkit.smtp.server import Server
+from labkit.smtp.states import Verb
+from labkit.smtp.trace_fields import received_field
+from labkit.smtp.transcript import Line, readable
+
+if TYPE_CHECKING:
+    from labkit.mta.intake import Intake
+
+LONGEST_LINE = 998  # RFC 5322 §2.1.1, without CR LF
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The message is to be kept: `says` when it is on disk.
+
+    `waits`: nothing is tried before the next queue run. `in_secret`: the client hears that it is refused.
+    """
+
+    item: QueueItem
+    says: Reply
+    waits: bool = False
+    in_secret: bool = False
+
+
+class Session:
+    """One client's session."""
+
+    takes_localhost = False  # a client at 127.0.0.1 is no host of a lab; in a test it is one like others
+
+    def __init__(self, intake: Intake, peer: Peer, port: int = 25) -> None:
+        self.intake = intake
+        self.state = intake.state
+        self.peer = peer
+        self.number = intake.next_session()
+        self.compiled = compiled = self.state.compiled
+        self.env = self.state.env()
+        variables.connected(self.env.variables, peer, self.state.addresses[0], port)
+        self.scene = Scene(Phase.CONNECT, self.env, watched=True)
+        self.env.acl = compiled.acls.hook(self.scene)
+        self.taken: list[Mailbox] = []  # recipients that count: not those that an ACL discarded
+        self.discards = False
+        self.machine = Server(
+            self.state.primary_hostname,
+            peer.address,
+            compiled.limits,
+            qualify_domain=compiled.qualify_recipient,
+            offers=compiled.offers,
+            enforce_sync=compiled.configuration.main.flag("smtp_enforce_sync"),
+            on_line=self._heard,
+            on_refused=self._machine_refused,
+        )
+
+    def answer(self, decision: Decision, decide: Decide) -> None:
+        """Answer one decision of the machine, now or later."""
+        self.env.now = self.state.surroundings.now()
+        if self.machine.envelope is None:
+            self._forget_message()
+        values, machine = self.env.variables, self.machine
+        values["smtp_command"], values["smtp_command_argument"] = (
+            machine.command_line,
+            machine.command_argument,
+        )
+        asking = _ANSWERS[type(decision)](self, decision)
+        try:
+            question = next(asking)
+        except StopIteration as end:
+            self._say(end.value, decide)
+            return
+        except Exception as problem:  # a fault of ours must not leave the client waiting
+            self.state.note(EventKind.PROBLEM, text=repr(problem))
+            decide(reply.LOCAL_PROBLEM)
+            return
+        self.intake.later(self._ask_on(asking, question, decide), decide)
+
+    async def _ask_on(self, asking: Asking[Answer | Keep], question: Question[Any], decide: Decide) -> None:
+        found = await answer_later(self._answer_question, asking, self.state.hear(), first=question)
+        self._say(found, decide)
+
+    async def _answer_question(self, question: Question[Any]) -> Any:
+        return await self.state.answer(question, self.env)
+
+    def _say(self, found: Answer | Keep, decide: Decide) -> None:
+        if isinstance(found, Keep):
+            self._keep(found, decide)
+        else:
+            decide(found.reply, close=found.closes)
+
+    # --- ACLs ---------------------------------------------------------------------------------
+
+    def _judge(self, phase: Phase, recipient: Mailbox | None = None) -> Asking[AclVerdict | None]:
+        """Run the ACL of this moment. None: there is none."""
+        acl = self.compiled.configuration.main.expansion(_OPTIONS[phase])
+        if acl is None and phase not in _DENIES:
+            return None
+        scene = self.scene
+        variables.count_recipients(self.env.variables, self.machine, len(self.taken))
+        scene.phase, scene.recipient, scene.recipients = phase, recipient, self.taken
+        verdict = yield from self.compiled.acls.run(acl, scene)
+        name = acl.text if acl is not None else "no ACL"
+        tell_steps(self.state, scene, verdict, name, self.number)
+        self.machine.enforce_sync = self._enforces_sync()
+        return verdict
+
+    def _enforces_sync(self) -> bool:
+        wanted = self.scene.session.enforces_sync
+        return self.compiled.configuration.main.flag("smtp_enforce_sync") if wanted is None else wanted
+
+    def _answer_of(self, verdict: AclVerdict | None, recipient: Mailbox | None = None) -> Answer:
+        """What the client hears of a verdict; a refusal is noted."""
+        if verdict is None or verdict.is_accepted:
+            return Answer(verdict.reply if verdict else None)
+        assert verdict.reply is not None, "a refusal has words"
+        phase, values = self.scene.phase, self.env.variables
+        self._note_refusal(
+            values.get("sender_address", "") if phase in _OF_A_SENDER else None,
+            str(recipient) if phase is Phase.RCPT else None,
+            verdict.reply,
+            verdict.log_text,
+            _COMMANDS[phase],
+        )
+        return Answer(verdict.reply, verdict.closes)
+
+    # --- one answer for each decision ---------------------------------------------------------
+
+    def _connected(self, decision: Connected) -> Asking[Answer]:
+        host = self.state.primary_hostname
+        if self.peer.address.startswith("127.") and not self.takes_localhost:
+            return Answer(localhost_refused(host))
+        main = self.compiled.configuration.main
+        if len(self.intake.sessions) > main.number("smtp_accept_max"):
+            return Answer(reply.TOO_MANY_CONNECTIONS)
+        wanted = main.patterns("host_lookup")
+        if wanted is not None:
+            match = yield from wanted.asking(self.peer.address, self.env)
+            if getattr(match, "found", False):
+                yield from client_name(self.scene, self.peer.address)
+                variables.name_client(self.env.variables)
+        verdict = yield from self._judge(Phase.CONNECT)
+        if verdict is not None and not verdict.is_accepted:
+            return self._answer_of(verdict)
+        if verdict is not None and verdict.reply is not None:
+            return Answer(Reply(220, verdict.reply.lines))
+        banner = main.expansion("smtp_banner")
+        if banner is not None:
+            outcome = yield from banner.asking(self.env)
+            if isinstance(outcome, Value):
+                return Answer(worded(220, outcome.text))
+            return Answer(reply.LOCAL_PROBLEM, closes=True)
+        now = header_date(self.state.surroundings.now())
+        return Answer(Reply(220, (f"{host} ESMTP {SOFTWARE} {now}",)))
+
+    def _greeted(self, decision: Greeted) -> Asking[Answer]:
+        protocol = "esmtp" if decision.verb is Verb.EHLO else "smtp"
+        values = self.env.variables
+        before, protocol_before = values.get("sender_helo_name", ""), values["received_protocol"]
+        variables.greeted(values, decision.name, protocol_before)
+        verdict = yield from self._judge(Phase.HELO)
+        found = self._answer_of(verdict)
+        if found.reply is not None and not found.reply.is_positive:
+            variables.greeted(values, before, protocol_before)
+            return found
+        values["received_protocol"] = protocol
+        if found.reply is not None:
+            return found
+        name = values.get("sender_host_name") or decision.name
+        return Answer(Reply(250, (f"{self.state.primary_hostname} Hello {name} [{self.peer.address}]",)))
+
+    def _forget_message(self) -> None:
+        """RSET, HELO, the end of a message: what belonged to it is gone."""
+        self.scene.begin_message()
+        self.taken, self.discards = [], False
+        variables.forget_message(self.env.variables)
+        self.env.headers = ()
+
+    def _mail(self, decision: MailFrom) -> Asking[Answer]:
+        self._forget_message()
+        variables.from_sender(self.env.variables, decision.reverse_path, decision.size)
+        verdict = yield from self._judge(Phase.MAIL)
+        if verdict is not None and verdict.result is Result.DISCARD:
+            self.discards = True
+        return self._answer_of(verdict)
+
+    def _rcpt(self, decision: RcptTo) -> Asking[Answer]:
+        if self.discards:  # MAIL was taken to be thrown away: nobody looks at its recipients
+            return self._discarded(decision, "MAIL", AclVerdict(Result.DISCARD))
+        variables.to_recipient(self.env.variables, decision.forward_path)
+        verdict = yield from self._judge(Phase.RCPT, decision.forward_path)
+        assert verdict is not None, "without an ACL all are refused"
+        if verdict.result is Result.DISCARD:
+            return self._discarded(decision, "RCPT", verdict)
+        if verdict.is_accepted:
+            self.taken.append(decision.forward_path)
+        return self._answer_of(verdict, decision.forward_path)
+
+    def _discarded(self, decision: RcptTo, acl: str, verdict: AclVerdict) -> Answer:
+        """This recipient will get nothing, but the client does not hear of it."""
+        self.machine.rcpt_fail_count += 1
+        values = self.env.variables
+        words = f"H={values['sender_fullhost']} F=<{values['sender_address']}> RCPT <{decision.forward_path}>"
+        why = f": {verdict.log_text}" if verdict.log_text else ""
+        text = f"{words}: discarded by {acl} ACL{why}"
+        self.state.note(EventKind.LOGGED, session=self.number, text=text)
+        return Answer(verdict.reply)
+
+    def _data_begins(self, decision: DataBegins) -> Asking[Answer]:
+        return self._answer_of((yield from self._judge(Phase.PREDATA)))
+
+    def _verify(self, decision: Verify) -> Asking[Answer]:
+        mailbox = _read(decision.text, self.compiled.qualify_recipient)
+        if isinstance(mailbox, Reply):
+            return Answer(mailbox)
+        verdict = yield from self._judge(Phase.VRFY, mailbox)
+        if verdict is None or not verdict.is_accepted:
+            return self._answer_of(verdict)
+        found = yield from ask(VerifyRecipient(mailbox))
+        if found.is_good:
+            return Answer(Reply(250, (f"<{mailbox}> is deliverable",)))
+        if found.standing is Standing.UNDECIDED:
+            words = (
+                f"<{mailbox}> {found.words}" if found.words else f"Cannot resolve <{mailbox}> at this time"
+            )
+            return Answer(shaped(451, "", words))
+        return Answer(shaped(550, "", f"<{mailbox}> {found.words or 'is not deliverable'}"))
+
+    def _expand(self, decision: Expand) -> Asking[Answer]:
+        verdict = yield from self._judge(Phase.EXPN)
+        if verdict is None or not verdict.is_accepted:
+            return self._answer_of(verdict)
+        if not decision.text:
+            return Answer(reply.EMPTY_ADDRESS)
+        return Answer((yield from self.state.expanded(decision.text, self.env)))
+
+    def _turn(self, decision: TurnQueue) -> Asking[Answer]:
+        """ETRN: a queue run for messages to that domain, RFC 1985."""
+        verdict = yield from self._judge(Phase.ETRN)
+        if verdict is None or not verdict.is_accepted:
+            return self._answer_of(verdict)
+        if not decision.text.startswith("#"):
+            return Answer(reply.ETRN_WITHOUT_HASH)
+        self.intake.on_turn(decision.text[1:])
+        return Answer(reply.OK)
+
+    def _goodbye(self, decision: Goodbye) -> Asking[Answer]:
+        verdict = yield from self._judge(Phase.QUIT)
+        return Answer(verdict.reply if verdict is not None else None)
+
+    # --- the message --------------------------------------------------------------------------
+
+    def _received(self, received: MessageReceived) -> Asking[Answer | Keep]:
+        env, effects = self.env, self.scene.effects
+        queue_id, now = self.state.new_queue_id(), self.state.surroundings.now()
+        envelope = Envelope(received.envelope.reverse_path, tuple(self.taken))
+        message = Message.parse(received.content)
+        variables.arrived(env.variables, message, queue_id, envelope.forward_paths, received.longest_line)
+        if effects.submission is not None:
+            message = completed(
+                message,
+                queue_id=queue_id,
+                host=self.state.primary_hostname,
+                sender=envelope.sender,
+                now=now,
+                name=effects.submission.name or "",
+                keeps_sender=effects.submission.retains_sender,
+            )
+        message = as_acls_want(message.prepend(self._trace(received, queue_id, now)), self.scene)
+        env.headers = variables.header_of(message)
+        verdict = yield from self._judge(Phase.DATA)
+        if verdict is None and received.longest_line > LONGEST_LINE:
+            refusal = reply.line_too_long(LONGEST_LINE)
+            verdict = AclVerdict(Result.DENY, refusal, refusal.text)
+        if verdict is not None and not verdict.is_accepted:
+            return self._answer_of(verdict)
+        if verdict is not None and verdict.result is Result.DISCARD:
+            envelope = Envelope(envelope.reverse_path, ())
+        message = as_acls_want(message, self.scene)
+        item = QueueItem(
+            queue_id,
+            envelope,
+            bytes(message),
+            now,
+            self._origin(received),
+            frozen=effects.is_frozen,
+            acl_variables=variables.of_acls(env.variables),
+        )
+        if effects.fake is not None:
+            says = shaped(effects.fake.code, "", folded(effects.fake.text))
+            return Keep(item, says, self._waits(), in_secret=says.is_permanent)
+        accepted = verdict.reply if verdict is not None else None
+        return Keep(item, accepted or reply.received(queue_id), self._waits())
+
+    def _waits(self) -> bool:
+        """Whether nothing is tried before the next queue run: an ACL says so, or the client sends very many."""
+        limit = self.compiled.configuration.main.number("smtp_accept_queue_per_connection")
+        return bool(self.scene.effects.queues) or 0 < limit <= self.machine.messages_accepted
+
+    def _origin(self, received: MessageReceived) -> Origin:
+        _, name = variables.shown_client(self.env.variables)
+        return Origin(
+            self.peer.address, self.peer.port, received.helo_name, received.protocol, client_name=name or ""
+        )
+
+    def _trace(self, received: MessageReceived, queue_id: str, now: datetime) -> HeaderField:
+        return received_field(
+            client_address=self.peer.address,
+            client=self.env.variables["sender_rcvhost"],
+            helo_name=received.helo_name,
+            by=self.state.primary_hostname,
+            software=SOFTWARE,
+            protocol=received.protocol,
+            envelope=Envelope(received.envelope.reverse_path, tuple(self.taken)),
+            queue_id=queue_id,
+            at=now,
+        )
+
+    def _keep(self, keep: Keep, decide: Decide) -> None:
+        """Put the message into the spool, and say 250 when it is on disk."""
+        state, queue_id = self.state, keep.item.queue_id
+
+        def on_durable(problem: OSError | None) -> None:
+            if problem is not None:
+                state.note(EventKind.PROBLEM, queue_id=queue_id, text=f"cannot write the spool: {problem}")
+                decide(reply.LOCAL_PROBLEM)
+                return
+            self.intake.taken(keep.item, waits=keep.waits, in_secret=keep.in_secret)
+            decide(keep.says)
+
+        state.spool.accept(keep.item, on_durable)
+
+    # --- the journal --------------------------------------------------------------------------
+
+    def _machine_refused(self, envelope: Envelope, refusal: Reply, why: str) -> None:
+        """Refused without asking: a message for its size or form, or MAIL before HELO."""
+        if refusal == reply.HELO_REQUIRED:
+            self._note_refusal(None, None, refusal, why, "MAIL")
+        else:
+            self._note_refusal(envelope.sender, None, refusal, why)
+
+    def _note_refusal(
+        self, sender: str | None, recipient: str | None, refusal: Reply, why: str, command: str | None = None
+    ) -> None:
+        """`command` None: refused for its size or form, which no ACL was asked about."""
+        client, name = variables.shown_client(self.env.variables)
+        self.state.note(
+            EventKind.REJECTED,
+            queue_id=self.env.variables.get("message_exim_id"),
+            command=command,
+            sender=sender,
+            recipient=recipient,
+            remote_host=client,
+            remote_name=name,
+            remote_address=self.peer.address,
+            code=refusal.code,
+            text=why,
+        )
+
+    def _heard(self, line: Line) -> None:
+        self.state.note(
+            EventKind.DIALOGUE,
+            session=self.number,
+            remote_address=self.peer.address,
+            speaker=line.speaker,
+            text=line.text,
+            state=line.state,
+        )
+
+
+_COMMANDS = {
+    Phase.PREDATA: "DATA",
+    Phase.DATA: "after DATA",
+    Phase.CONNECT: "connection",
+    Phase.HELO: "EHLO",
+    Phase.MAIL: "MAIL",
+    Phase.RCPT: "RCPT",
+    Phase.VRFY: "VRFY",
+    Phase.EXPN: "EXPN",
+    Phase.ETRN: "ETRN",
+}
+_OF_A_SENDER = (Phase.MAIL, Phase.RCPT, Phase.DATA)
+_DENIES = (Phase.RCPT, Phase.VRFY, Phase.EXPN, Phase.ETRN)  # without an ACL
+_OPTIONS = {phase: f"acl_smtp_{phase.value}" for phase in Phase} | {Phase.NOT_SMTP: "acl_not_smtp"}
+_ANSWERS: dict[type, Callable[[Session, Any], Asking[Answer | Keep]]] = {
+    Connected: Session._connected,
+    Greeted: Session._greeted,
+    MailFrom: Session._mail,
+    RcptTo: Session._rcpt,
+    DataBegins: Session._data_begins,
+    MessageReceived: Session._received,
+    Verify: Session._verify,
+    Expand: Session._expand,
+    TurnQueue: Session._turn,
+    Goodbye: Session._goodbye,
+}
+
+
+def _read(text: str, qualify_domain: str) -> Mailbox | Reply:
+    """The address of VRFY and EXPN as people write addresses; or what is wrong with it."""
+    try:
+        found = read_mailbox(text)
+    except NoMailbox as problem:
+        return Reply(501, (readable(str(problem).encode("latin-1", "replace")),))
+    local_part, _, domain = found.text.rpartition("@") if found.has_domain else (found.text, "", "")
+    if not found.has_domain and local_part.lower() != "postmaster":
+        return reply.bad_address(text, "recipient address must contain a domain")
+    try:
+        return Mailbox.parse(f"{local_part}@{domain or qualify_domain}")
+    except AddressSyntaxError as problem:
+        return reply.bad_address(text, problem)
+
+
+def localhost_refused(host: str) -> Reply:
+    """A caller without a lab address would count as this very machine in every relay check, so it is sent away."""
+    return Reply(
+        554,
+        (
+            f"{host}: you call from 127.0.0.1, which is no host of this lab",
+            "To every relay check you would be the server itself.",
+            "Call from a laptop: smtplib.SMTP(*host.endpoint(), source_address=laptop.source_address),",
+            "or swaks --local-interface, nc -s, with the addresses that ./lab shell prints.",
+        ),
+    )

@@ -1,0 +1,215 @@
+"""What Exim's variables hold: of a host, a connection, an envelope, a message.
+
+WHAT       functions that fill a dict of variables, each at the moment when Exim sets them.
+LIKE EXIM  $local_part and $domain are in small letters; the rest of an address is as it was given
+STANDARDS  Exim specification, chapter "String expansions", section "Expansion variables"
+READ NEXT  session.py
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from labkit.mail.address import Mailbox
+from labkit.mail.message import Message
+from labkit.mta.compiled import Compiled
+from labkit.net.network import Peer
+from labkit.queue.item import QueueItem
+from labkit.smtp.server import Server
+
+MESSAGE_BODY_VISIBLE = 500  # octets; Exim's message_body_visible
+_LITERAL = re.compile(r"^\[IPv[46]:", re.IGNORECASE)
+_FULL_HOST = re.compile(r"(?:(?P<name>[^ (\[][^ ]*) )?(?:\((?P<helo>.*)\) )?\[[^\]]*\]")
+_OF_A_MESSAGE = (
+    "sender_address",
+    "sender_address_domain",
+    "sender_address_local_part",
+    "sender_address_data",
+    "sender_data",
+    "sender_verify_failure",
+    "message_size",
+    "message_exim_id",
+    "message_id",
+    "message_body",
+    "message_body_end",
+    "message_body_size",
+    "message_linecount",
+    "body_linecount",
+    "body_zerocount",
+    "received_count",
+    "max_received_linelength",
+    "recipients",
+    "rcpt_count",
+    "rcpt_fail_count",
+    "rcpt_defer_count",
+    "recipients_count",
+)
+_OF_A_RECIPIENT = (
+    "local_part",
+    "domain",
+    "local_part_data",
+    "domain_data",
+    "recipient_data",
+    "recipient_verify_failure",
+    "address_data",
+)
+
+
+def of_host(compiled: Compiled) -> dict[str, str]:
+    """What is true of the host whatever it does."""
+    main = compiled.configuration.main
+    return {
+        "primary_hostname": compiled.here.primary_hostname,
+        "smtp_active_hostname": compiled.here.primary_hostname,
+        "qualify_domain": compiled.qualify_domain,
+        "qualify_recipient": compiled.qualify_recipient,
+        "spool_directory": main.text("spool_directory") or "/var/spool/exim",
+        "config_file": compiled.configuration.file,
+        "config_dir": compiled.configuration.file.rpartition("/")[0],
+        "bounce_return_size_limit": str(main.number("bounce_return_size_limit")),
+        "version_number": "4.96",  # the Exim whose language this is
+        "exim_version": "4.96",
+        "compile_number": "2",
+    }
+
+
+def connected(variables: dict[str, str], peer: Peer, address: str, port: int) -> None:
+    """A client at `peer` has connected to our `address` and `port`."""
+    variables |= {
+        "sender_host_address": peer.address,
+        "sender_host_port": str(peer.port),
+        "received_ip_address": address,
+        "received_port": str(port),
+        "interface_address": address,
+        "interface_port": str(port),
+        "received_protocol": "smtp",
+        "smtp_count_at_connection_start": "1",
+    }
+    name_client(variables)
+
+
+def greeted(variables: dict[str, str], name: str, protocol: str) -> None:
+    """The client has said HELO or EHLO."""
+    variables["sender_helo_name"] = name
+    variables["received_protocol"] = protocol
+    name_client(variables)
+
+
+def name_client(variables: dict[str, str]) -> None:
+    """$sender_fullhost and $sender_rcvhost: all we know of the client, as the log and Received: tell it."""
+    address = f"[{variables.get('sender_host_address', '')}]"
+    name, helo = variables.get("sender_host_name", ""), variables.get("sender_helo_name", "")
+    shows_helo = (
+        helo != "" and _LITERAL.sub("[", helo) != address and not (name and helo.lower() == name.lower())
+    )
+    if name:
+        variables["sender_fullhost"] = f"{name} ({helo}) {address}" if shows_helo else f"{name} {address}"
+        variables["sender_rcvhost"] = f"{name} ({address}{f' helo={helo}' if shows_helo else ''})"
+    else:
+        variables["sender_fullhost"] = f"({helo}) {address}" if helo else address
+        variables["sender_rcvhost"] = f"{address} (helo={helo})" if shows_helo else address
+
+
+def shown_client(variables: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The client as the log shows it: what it calls itself (or its name, if that is the same), and its name."""
+    found = _FULL_HOST.fullmatch(variables.get("sender_fullhost", ""))
+    if found is None:
+        return variables.get("sender_helo_name") or None, None
+    name = found["name"]
+    return (found["helo"] if found["helo"] is not None else name), name
+
+
+def forget_message(variables: dict[str, str]) -> None:
+    """What belonged to the message before is gone: RSET, or the message has been taken."""
+    for name in (*_OF_A_MESSAGE, *_OF_A_RECIPIENT):
+        variables.pop(name, None)
+    for name in [name for name in variables if name.startswith("acl_m")]:
+        del variables[name]
+
+
+def from_sender(variables: dict[str, str], sender: Mailbox | None, size: int | None = None) -> None:
+    """MAIL FROM has been given."""
+    variables["sender_address"] = "" if sender is None else str(sender)
+    variables["sender_address_local_part"] = "" if sender is None else sender.local_part
+    variables["sender_address_domain"] = "" if sender is None else sender.domain
+    variables["message_size"] = "-1" if size is None else str(size)
+
+
+def to_recipient(variables: dict[str, str], recipient: Mailbox) -> None:
+    """This recipient is looked at now."""
+    for name in _OF_A_RECIPIENT:
+        variables.pop(name, None)
+    variables["local_part"] = recipient.local_part.lower()
+    variables["domain"] = recipient.domain.lower()
+
+
+def count_recipients(variables: dict[str, str], machine: Server, taken: int) -> None:
+    """How many RCPT commands there were for this message, and what came of them."""
+    variables["rcpt_count"] = str(machine.rcpt_count)
+    variables["rcpt_fail_count"] = str(machine.rcpt_fail_count)
+    variables["rcpt_defer_count"] = str(machine.rcpt_defer_count)
+    variables["recipients_count"] = str(taken)
+
+
+def arrived(
+    variables: dict[str, str],
+    message: Message,
+    queue_id: str,
+    recipients: Sequence[Mailbox],
+    longest_line: int,
+) -> None:
+    """The message is here."""
+    body = message.body.replace(b"\r\n", b"\n").decode("latin-1")
+    shown = body.replace("\n", " ").replace("\0", " ")
+    lines = body.count("\n")
+    for name in ("local_part", "domain"):
+        variables.pop(name, None)
+    variables |= {
+        "message_exim_id": queue_id,
+        "message_id": queue_id,
+        "message_size": str(len(bytes(message).replace(b"\r\n", b"\n"))),
+        "message_body": shown[:MESSAGE_BODY_VISIBLE],
+        "message_body_end": shown[-MESSAGE_BODY_VISIBLE:],
+        "message_body_size": str(len(body)),
+        "body_linecount": str(lines),
+        "body_zerocount": str(body.count("\0")),
+        "message_linecount": str(lines + sum(f.raw.count(b"\n") for f in message.header_fields) + 1),
+        "received_count": str(sum(1 for _ in message.all("Received")) + 1),  # with ours
+        "max_received_linelength": str(longest_line),
+        "recipients": ", ".join(map(str, recipients)),
+        "recipients_count": str(len(recipients)),
+    }
+
+
+def of_item(variables: dict[str, str], item: QueueItem, message: Message) -> None:
+    """A message that waits is delivered."""
+    origin = item.origin
+    if origin.client_address:
+        variables["sender_host_address"] = origin.client_address
+        variables["sender_host_port"] = str(origin.client_port)
+        variables["sender_helo_name"] = origin.helo_name
+        variables["sender_host_name"] = origin.client_name
+        name_client(variables)
+    if origin.login:
+        variables["sender_ident"] = origin.login
+    variables |= dict(item.acl_variables)
+    variables["received_protocol"] = origin.protocol
+    from_sender(variables, item.envelope.reverse_path)
+    longest = max((len(line) for line in item.content.split(b"\r\n")), default=0)
+    arrived(variables, message, item.queue_id, item.envelope.forward_paths, longest)
+    variables["received_time"] = str(int(item.received_at.timestamp()))
+
+
+def of_acls(variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What ACLs have set; it goes with the message."""
+    return tuple(sorted(each for each in variables.items() if each[0].startswith(("acl_c", "acl_m"))))
+
+
+def header_of(message: Message) -> list[tuple[str, str]]:
+    """The header as expansions know it: names and raw bodies, octets, with the newline at the end."""
+    found = []
+    for field in message.header_fields:
+        name, _, body = field.raw.decode("latin-1").replace("\r\n", "\n").partition(":")
+        found.append((name.rstrip(" \t"), body))
+    return found
