@@ -801,6 +801,10 @@ def test_a_route_tree() -> None:
         ]
         assert "has seen" in loop
         assert {step.verdict for step in tree.children[0].steps} == {"passed it on", "took it"}
+        host.path("/home/ivan/.forward").write_text(":fail: no\n", encoding="utf-8")
+        late = show_route(await host.route(IVAN), tree=True)
+        for shown in (late.text(), str(late.html())):
+            assert "put it off" in shown, "a router that defers has not taken the address"
         single = await host.route(ANN)
         assert not isinstance(show(single), RouteTree), "one address without children stays a table"
         assert isinstance(show_route(single, tree=True), RouteTree)

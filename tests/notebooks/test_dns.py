@@ -157,6 +157,10 @@ def test_three_ways_to_say_no(lab: Tour) -> None:
         assert "NODATA" in repr(nothing)
 
         assert (await world.mine.route("bob@nobody.sne21.test")).outcome is RouteOutcome.FAILED
+        assert (
+            "MX of nobody.sne21.test: no such name"
+            in show(await world.mine.route("x@nobody.sne21.test")).text()
+        )
         implicit = await world.mine.route("bob@ns.sne21.test")
         assert [(hop.host, hop.preference) for hop in implicit.next_hops] == [("ns.sne21.test", None)]
         add(world, 'words IN TXT "no MX and no address"\n')
@@ -165,7 +169,9 @@ def test_three_ways_to_say_no(lab: Tour) -> None:
         world.nameserver.servfail("st2.sne21.test")
         failed = await ask(world, "st2.sne21.test", "MX")
         assert (failed.outcome, failed.rcode) == (DnsOutcome.SERVFAIL, "SERVFAIL")
-        assert (await world.mine.route(BOB)).outcome is RouteOutcome.DEFERRED
+        deferred = await world.mine.route(BOB)
+        assert deferred.outcome is RouteOutcome.DEFERRED
+        assert "put it off" in show(deferred).text(), "no router took it"
         world.nameserver.servfail("st2.sne21.test", on=False)
         assert (await world.mine.route(BOB)).outcome is RouteOutcome.ROUTED
 
@@ -703,7 +709,7 @@ def test_the_real_exim_says_the_same() -> None:
                 ("x@broken.sne21.test", "cannot be resolved at this time"),
                 ("x@shop.sne21.test", "all relevant MX records point to non-existent hosts"),
                 ("x@number.sne21.test", "all relevant MX records point to non-existent hosts"),
-                ("x@alias.sne21.test", "[203.0.113.11]"),
+                ("x@alias.sne21.test", "mx2.st11.sne21.test [203.0.113.11]"),  # the real name, not the alias
                 ("x@nomail.sne21.test", "no SMTP service"),
             ):
                 assert words in str(await world.partner.exim("-bt", address)), address

@@ -339,6 +339,8 @@ def test_an_error_and_a_doubt_and_lint_says_the_same(notebook: Ran, tmp_path: Pa
     assert "exim.conf, line 7" in shown["c17"].text()
     assert 'perhaps you mean "domains"' in shown["c17"].text()
     assert shown["c17b"].taken
+    assert "exim.conf, line 3: acl_smtp_rcpt names the ACL" in shown["c17b"].text()
+    assert "exim.conf, line 20: Tainted name for a file" in shown["c5"].text()
     assert set(shown["c17c"].heard.values()) == {"451 Temporary local problem - please try later"}
     for cell, status in (("c17", 1), ("c17b", 0)):
         file = tmp_path / "exim.conf"

@@ -78,8 +78,8 @@ def _no_such_option(scope: str, written: Setting) -> ConfigurationError:
     problem = f'{"main " if scope == "main" else ""}option "{name}" unknown{of_driver}'
     if similar := exim_names.similar(scope, name):
         return ConfigurationError(written.place, problem, f"did you mean {' or '.join(similar)}?")
-    known = ", ".join(sorted(row.name for row in rows(scope)))
-    return ConfigurationError(written.place, problem, f"Exim has none of that name; labkit has: {known}")
+    remedy = "Exim has none of that name; docs/exim-support.md lists what labkit has"
+    return ConfigurationError(written.place, problem, remedy)
 
 
 @cache

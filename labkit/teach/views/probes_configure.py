@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-from labkit.eximconf.place import ConfigurationError
+from labkit.eximconf.place import ConfigurationError, Place
 from labkit.lab.engine import DoubtfulConfiguration
 from labkit.lab.host import CONFIGURATION, Host
 from labkit.teach.markup import Markup, clip, join, tag
@@ -30,7 +30,11 @@ async def configure(host: Host, text: str) -> TakenView:
             await host.reload()
         except ConfigurationError as problem:
             return TakenView(host.name, text, problem)
-    doubts = [str(each.message) for each in said if issubclass(each.category, DoubtfulConfiguration)]
+    doubts = [
+        f"{Place(each.filename, each.lineno)}: {each.message}"  # the warning stands at the line of the file
+        for each in said
+        if issubclass(each.category, DoubtfulConfiguration)
+    ]
     return TakenView(host.name, text, None, doubts)
 
 

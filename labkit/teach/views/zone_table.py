@@ -11,10 +11,12 @@ READ NEXT  zone_answers.py
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
+import dns.zone
+
 from labkit.lab.world import World
-from labkit.net.dns_zones import Zone, read_zone
 from labkit.teach.markup import Markup, clip, join, tag
 from labkit.teach.tables import table, text_table
 from labkit.teach.view import View
@@ -29,8 +31,7 @@ Row = tuple[str, str, str, str, str]  # as in the head
 def zone_table(world: World, origin: str) -> ZoneView:
     """The records of a zone as they are served now. Raises KeyError naming the zones there are."""
     world.zone(origin)  # for its words
-    zone = world.zones[origin]
-    return ZoneView(zone.origin.to_text(), _rows(zone))
+    return ZoneView(world.zones[origin].origin.to_text(), _rows(world, origin))
 
 
 def publish(world: World, origin: str, text: str) -> ZoneView | RefusalView:
@@ -40,28 +41,29 @@ def publish(world: World, origin: str, text: str) -> ZoneView | RefusalView:
         world.write_zone(origin, text)
     except ValueError as problem:  # a ZoneError
         return RefusalView(origin, text, str(problem))
-    zone = world.zones[origin]
-    rows, former = _rows(zone), next((text for name, text in world.scenario.zones if name == origin), None)
+    former = next((text for name, text in world.scenario.zones if name == origin), None)
     if former is None:
-        return ZoneView(zone.origin.to_text(), rows)
-    known = {_record(row) for row in _rows(read_zone(former, origin))}
-    new = [row for row in rows if _record(row) not in known and row[2] != "SOA"]
-    return ZoneView(zone.origin.to_text(), [*new, *(row for row in rows if row not in new)], len(new))
+        return zone_table(world, origin)
+    rows, known = _rows(world, origin), set(_records(former, origin))
+    new = [row for row in rows if (row[0].lower(), row[2], row[3]) not in known and row[2] != "SOA"]
+    shown = [*new, *(row for row in rows if row not in new)]
+    return ZoneView(world.zones[origin].origin.to_text(), shown, len(new))
 
 
-def _rows(zone: Zone) -> list[Row]:
+def _rows(world: World, origin: str) -> list[Row]:
     return [
         (rrset.name.to_text(), str(rrset.ttl), rdata.rdtype.name, _data(rdata), meaning(rdata))
-        for rrsets in zone.records.values()
+        for rrsets in world.zones[origin].records.values()
         for rrset in rrsets
         for rdata in rrset
     ]
 
 
-def _record(row: Row) -> tuple[str, str, str]:
-    """What makes it that record: its name, whose case does not matter, its type and its data."""
-    name, _, rdtype, data, _ = row
-    return name.lower(), rdtype, data
+def _records(text: str, origin: str) -> Iterator[tuple[str, str, str]]:
+    """What makes each record of a file that record: its name, whose case does not matter, its type and its data."""
+    zone = dns.zone.from_text(text, origin, relativize=False)
+    for name, _, rdata in zone.iterate_rdatas():
+        yield name.to_text().lower(), rdata.rdtype.name, _data(rdata)
 
 
 def _data(rdata: Any) -> str:
