@@ -76,7 +76,9 @@ plain:
 def file(tmp_path: Path) -> Path:
     (tmp_path / "aliases").write_text("team: ann, bob\nloop: nobody\n")
     path = tmp_path / "exim.conf"
-    path.write_text(CONFIGURATION.replace("ALIASES", str(tmp_path / "aliases")))
+    admin = f"never_users = root\nexim_user = {os.getuid()}\n"  # who may see what is hidden
+    text = CONFIGURATION.replace("never_users = root\n", admin).replace("ALIASES", str(tmp_path / "aliases"))
+    path.write_text(text)
     return path
 
 

@@ -8,16 +8,10 @@ OURS       `Talk` plays the phases of a session and asks labkit's ACLs; verifica
 
 from __future__ import annotations
 
-import os
-import pwd
 import random
 import re
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +47,8 @@ from labkit.smtp.acl import (
 )
 from labkit.smtp.acl.reading import statements_of
 
+from .real_exim import RealExim
+
 CLIENT = "203.0.113.9"
 PLACE = Place("exim.conf", 1)
 DOMAINS = "here.test : *.here.test"
@@ -64,7 +60,7 @@ exim_user = {user}
 exim_group = {group}
 deliver_drop_privilege = true
 spool_directory = {folder}/spool
-log_file_path = {folder}/log/%slog
+log_file_path = {folder}/spool/%slog
 primary_hostname = mx.here.test
 local_interfaces = <; [203.0.113.1]
 keep_environment =
@@ -565,75 +561,30 @@ SYNTAX = [
 
 @dataclass
 class Exim:
-    folder: Path
-    user: pwd.struct_passwd
-    identity: dict[str, Any]
+    real: RealExim
     complaint: str = ""  # what it wrote to stderr last
 
     def talk(self, acls: Mapping[str, str], stdin: str, options: str = "") -> tuple[list[str], list[str]]:
         """The replies and the log lines of one session."""
-        text = "".join(
-            f"{name}:\n{body.replace('/folder', str(self.folder))}\n" for name, body in acls.items()
-        )
-        (self.folder / "acls").write_text("".join(f'"{name}": {name}\n' for name in acls))
-        file = self.folder / "exim.conf"
+        text = "".join(f"{name}:\n{self.real.here(body)}\n" for name, body in acls.items())
+        self.real.write("acls", "".join(f'"{name}": {name}\n' for name in acls))
+        file = self.real.folder / "exim.conf"
         file.write_text(
-            CONFIGURATION.format(
-                folder=self.folder,
-                user=self.user.pw_name,
-                group=self.user.pw_gid,
-                domains=DOMAINS,
-                near=NEAR,
-                acls=text,
-                options=options,
-            ),
+            CONFIGURATION.format(**self.real.names, domains=DOMAINS, near=NEAR, acls=text, options=options),
             encoding="latin-1",
         )
-        done = subprocess.run(
-            [self.folder / "exim", "-C", file, "-bh", CLIENT],
-            input=stdin,
-            capture_output=True,
-            encoding="latin-1",
-            check=False,
-            cwd="/",
-            env={"PATH": "/usr/bin:/bin", "TZ": "UTC"},
-            timeout=60,
-            **self.identity,
-        )
+        done = self.real.run("-C", file, "-bh", CLIENT, stdin=stdin)
         self.complaint = done.stderr
         said = [line for line in done.stdout.splitlines() if line and not line.startswith("****")]
         logged = [line.removeprefix("LOG: ") for line in done.stderr.splitlines() if line.startswith("LOG: ")]
-        return said, [self.plain(line) for line in logged]
-
-    def plain(self, line: str) -> str:
-        return line.replace(str(self.folder), "/folder")
+        return said, [self.real.plain(line) for line in logged]
 
 
 @pytest.fixture(scope="module")
-def exim(require: Callable[[str], str]) -> Iterator[Exim]:
-    installed = require("exim")
-    user = pwd.getpwuid(os.geteuid())
-    identity: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        known = {entry.pw_name: entry for entry in pwd.getpwall()}
-        chosen = next((known[name] for name in ("oracle", "lab") if name in known), None)
-        if chosen is None:
-            pytest.skip("Exim is never run by root here, and there is no user oracle or lab to run it as")
-        user = chosen
-        identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    folder = Path(tempfile.mkdtemp(prefix="labkit-acl-"))
-    try:
-        folder.chmod(0o755)
-        shutil.copyfile(installed, folder / "exim")  # without its setuid bit
-        (folder / "exim").chmod(0o755)
-        for name in ("spool", "log"):
-            (folder / name).mkdir()
-            os.chown(folder / name, user.pw_uid, user.pw_gid)
-        for name, text in FILES.items():
-            (folder / name).write_text(text)
-        yield Exim(folder, user, identity)
-    finally:
-        shutil.rmtree(folder)
+def exim(real_exim: RealExim) -> Exim:
+    for name, text in FILES.items():
+        real_exim.write(name, text)
+    return Exim(real_exim)
 
 
 # --- our side ---------------------------------------------------------------------------------

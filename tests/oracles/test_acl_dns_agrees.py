@@ -6,14 +6,7 @@ HOW        `exim -bh ADDRESS` with the library that sends its DNS questions to a
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +25,11 @@ from labkit.mail.address import Mailbox
 from labkit.mail.asking import Question, answer_by
 from labkit.mail.lookups import DnsRecords, Unanswered
 from labkit.mail.questions import AddressesOf, DnsAnswer, DnsOutcome, NamesOf
-from labkit.net.programs.shim import ShimUnavailable, build_shim
+from labkit.net.network import Peer
 from labkit.smtp.acl import Acls, Phase, Scene, rejected
 from labkit.smtp.acl.reading import statements_of
+
+from .real_exim import PATIENCE, RealExim
 
 PLACE = Place("exim.conf", 1)
 CLIENT = "203.0.113.9"
@@ -95,11 +90,11 @@ CLIENTS = {
 }
 CONFIGURATION = """\
 exim_path = {folder}/exim
-exim_user = {user}
+exim_user = {uid}
 exim_group = {group}
 deliver_drop_privilege = true
 spool_directory = {folder}/spool
-log_file_path = {folder}/log/%slog
+log_file_path = {folder}/spool/%slog
 primary_hostname = mx.here.test
 local_interfaces = <; [203.0.113.1]
 keep_environment = LD_PRELOAD : LABNET : LABADDR
@@ -124,40 +119,19 @@ begin routers
 """
 
 
-class Nameserver:
-    """Answers by UDP from ZONE, in a thread."""
-
-    def __init__(self) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        self.thread = threading.Thread(target=self.serve)
-        self.thread.start()
-
-    def serve(self) -> None:
-        while True:
-            data, caller = self.socket.recvfrom(4096)
-            if data == b"end":
-                return
-            self.socket.sendto(self.answer(dns.message.from_wire(data)).to_wire(want_shuffle=False), caller)
-
-    def answer(self, query: dns.message.Message) -> dns.message.Message:
-        response = dns.message.make_response(query)
-        response.flags |= dns.flags.AA | dns.flags.RA
-        (question,) = query.question
-        name = question.name.to_text(omit_final_dot=True).lower()
-        if is_broken(name):
-            response.set_rcode(dns.rcode.SERVFAIL)
-        elif name not in ZONE:
-            response.set_rcode(dns.rcode.NXDOMAIN)
-        elif records := ZONE[name].get(dns.rdatatype.to_text(question.rdtype)):
-            response.answer.append(dns.rrset.from_text(question.name, 60, "IN", question.rdtype, *records))
-        return response
-
-    def close(self) -> None:
-        self.socket.sendto(b"end", self.socket.getsockname())
-        self.thread.join()
-        self.socket.close()
+def nameserver(query: bytes, client: Peer) -> bytes:
+    """Answers from ZONE."""
+    response = dns.message.make_response(dns.message.from_wire(query))
+    response.flags |= dns.flags.AA | dns.flags.RA
+    (question,) = response.question
+    name = question.name.to_text(omit_final_dot=True).lower()
+    if is_broken(name):
+        response.set_rcode(dns.rcode.SERVFAIL)
+    elif name not in ZONE:
+        response.set_rcode(dns.rcode.NXDOMAIN)
+    elif records := ZONE[name].get(dns.rdatatype.to_text(question.rdtype)):
+        response.answer.append(dns.rrset.from_text(question.name, 60, "IN", question.rdtype, *records))
+    return response.to_wire(want_shuffle=False)
 
 
 def is_broken(name: str) -> bool:
@@ -166,37 +140,19 @@ def is_broken(name: str) -> bool:
 
 @dataclass
 class Exim:
-    folder: Path
-    user: pwd.struct_passwd
-    identity: dict[str, Any]
-    shim: Path
-    nameserver: Nameserver
+    real: RealExim
+    inside: dict[str, str]  # the variables that put it into the lab
 
     def talk(
         self, acls: dict[str, str], commands: list[str], client: str = CLIENT
     ) -> tuple[list[str], list[str]]:
         text = "".join(f"{name}:\n{body}\n" for name, body in acls.items())
-        (self.folder / "acls").write_text("".join(f"{name}: {name}\n" for name in acls))
-        (self.folder / "labnet").write_text(f"dns 127.0.0.1:{self.nameserver.port}\n")
-        file = self.folder / "exim.conf"
-        user, group = self.user.pw_uid, self.user.pw_gid
-        file.write_text(CONFIGURATION.format(folder=self.folder, user=user, group=group, acls=text))
-        done = subprocess.run(
-            [self.folder / "exim", "-C", file, "-bh", client],
-            input="".join(f"{command}\r\n" for command in [*commands, "QUIT"]),
-            capture_output=True,
-            encoding="latin-1",
-            check=False,
-            cwd="/",
-            env={
-                "PATH": "/usr/bin:/bin",
-                "TZ": "UTC",
-                "LD_PRELOAD": str(self.shim),
-                "LABNET": str(self.folder / "labnet"),
-                "LABADDR": "203.0.113.1",
-            },
-            timeout=120,
-            **self.identity,
+        self.real.write("acls", "".join(f"{name}: {name}\n" for name in acls))
+        file = self.real.folder / "exim.conf"
+        file.write_text(CONFIGURATION.format(**self.real.names, acls=text))
+        stdin = "".join(f"{command}\r\n" for command in [*commands, "QUIT"])
+        done = self.real.run(
+            "-C", file, "-bh", client, stdin=stdin, environment=self.inside, timeout=2 * PATIENCE
         )
         said = [line for line in done.stdout.splitlines() if line and not line.startswith("****")]
         logged = [line.removeprefix("LOG: ") for line in done.stderr.splitlines() if line.startswith("LOG: ")]
@@ -204,35 +160,9 @@ class Exim:
 
 
 @pytest.fixture(scope="module")
-def exim(require: Callable[[str], str]) -> Iterator[Exim]:
-    installed = require("exim")
-    try:
-        shim = build_shim()
-    except ShimUnavailable as problem:
-        pytest.skip(str(problem))
-    user = pwd.getpwuid(os.geteuid())
-    identity: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        known = {entry.pw_name: entry for entry in pwd.getpwall()}
-        chosen = next((known[name] for name in ("oracle", "lab") if name in known), None)
-        if chosen is None:
-            pytest.skip("Exim is never run by root here, and there is no user oracle or lab to run it as")
-        user = chosen
-        identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    folder = Path(tempfile.mkdtemp(prefix="labkit-acl-dns-"))
-    nameserver = Nameserver()
-    try:
-        folder.chmod(0o755)
-        for name, source in (("exim", Path(installed)), ("shim.so", shim)):
-            shutil.copyfile(source, folder / name)  # without its setuid bit
-            (folder / name).chmod(0o755)
-        for name in ("spool", "log"):
-            (folder / name).mkdir()
-            os.chown(folder / name, user.pw_uid, user.pw_gid)
-        yield Exim(folder, user, identity, folder / "shim.so", nameserver)
-    finally:
-        nameserver.close()
-        shutil.rmtree(folder)
+def exim(real_exim: RealExim, shim: Path) -> Iterator[Exim]:
+    with real_exim.in_lab(shim, nameserver) as inside:
+        yield Exim(real_exim, inside)
 
 
 # --- our side ---------------------------------------------------------------------------------

@@ -7,18 +7,12 @@ HOW        `exim -bhc` verifies the sender of a typed session; what it logs is w
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
 import re
-import shutil
 import socketserver
-import subprocess
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +21,8 @@ from labkit.mail.address import Mailbox
 from labkit.mail.questions import CallOut, Callout, CalloutAnswer, Standing
 from labkit.net.callout import Caller, call_out
 from labkit.net.this_machine import ThisMachine
+
+from .real_exim import RealExim
 
 ADDRESS = "127.0.0.9"
 CONFIGURATION = """\
@@ -93,49 +89,18 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def exim(require: Callable[[str], str]) -> Iterator[tuple[Path, Server, str, dict[str, Any]]]:
-    installed = require("exim")
-    user, identity = pwd.getpwuid(os.geteuid()), {}
-    if os.geteuid() == 0:
-        known = {entry.pw_name: entry for entry in pwd.getpwall()}
-        chosen = next((known[name] for name in ("oracle", "lab") if name in known), None)
-        if chosen is None:
-            pytest.skip("Exim is never run by root here, and there is no user oracle or lab to run it as")
-        user, identity = chosen, {"user": chosen.pw_uid, "group": chosen.pw_gid, "extra_groups": []}
-    folder = Path(tempfile.mkdtemp(prefix="labkit-callout-"))
+def server() -> Iterator[Server]:
     server = Server()
-    try:
-        folder.chmod(0o755)
-        shutil.copyfile(installed, folder / "exim")  # without its setuid bit
-        (folder / "exim").chmod(0o755)
-        (folder / "spool").mkdir()
-        os.chown(folder / "spool", user.pw_uid, user.pw_gid)
-        told = CONFIGURATION.replace("{folder}", str(folder)).replace("{port}", str(server.port))
-        yield (
-            folder,
-            server,
-            told.replace("{user}", user.pw_name).replace("{group}", str(user.pw_gid)),
-            identity,
-        )
-    finally:
-        server.close()
-        shutil.rmtree(folder)
+    yield server
+    server.close()
 
 
-def theirs(folder: Path, configuration: str, identity: dict[str, Any]) -> tuple[Standing, str]:
+def theirs(real_exim: RealExim, port: int, options: str) -> tuple[Standing, str]:
     """What Exim logs of the sender."""
-    (folder / "exim.conf").write_text(configuration)
-    done = subprocess.run(
-        [folder / "exim", "-C", folder / "exim.conf", "-bhc", "192.0.2.9"],
-        input="EHLO client.test\nMAIL FROM:<ann@b.test>\nQUIT\n",
-        capture_output=True,
-        encoding="latin-1",
-        check=False,
-        cwd="/",
-        env={"PATH": "/usr/bin:/bin", "TZ": "UTC"},
-        timeout=60,
-        **identity,
-    )
+    told = real_exim.configured(CONFIGURATION).replace("{port}", str(port)).replace("{options}", options)
+    file = real_exim.write("exim.conf", told)
+    dialogue = "EHLO client.test\nMAIL FROM:<ann@b.test>\nQUIT\n"
+    done = real_exim.run("-C", file, "-bhc", "192.0.2.9", stdin=dialogue)
     found = re.search(r"sender verify (fail|defer) for <ann@b.test>: (.*)", done.stderr)
     if found is None:
         assert "250 OK" in done.stdout, done.stdout + done.stderr
@@ -186,17 +151,16 @@ FULL = {"options": ",fullpostmaster", "postmaster": "", "full_postmaster": True}
     ],
 )
 def test_agrees(
-    exim: tuple[Path, Server, str, dict[str, Any]],
+    real_exim: RealExim,
+    server: Server,
     how: dict[str, Any],
     banner: str,
     rows: dict[str, str | None],
     because: str,
 ) -> None:
-    folder, server, configuration, identity = exim
     server.banner, server.rows = banner, rows
     server.heard.clear()
-    options = how.get("options", "")
-    judged = theirs(folder, configuration.replace("{options}", options), identity)
+    judged = theirs(real_exim, server.port, how.get("options", ""))
     conversation = [re.sub(r"-[0-9]+-", "-TIME-", line) for line in server.heard]
     server.heard.clear()
     answer = ours(server.port, Callout(timeout=5, **{k: v for k, v in how.items() if k != "options"}))

@@ -7,19 +7,13 @@ HOW        one run of each prints all options of two configurations, one expands
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
 import re
-import shutil
 import socketserver
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,6 +22,10 @@ from labkit.cli.exim.command_line import Refused, read_command_line
 from labkit.cli.exim.machine import CannotStart, Machine
 from labkit.eximconf import options
 from labkit.eximconf.options import Option
+
+from .real_exim import ENVIRONMENT, PATIENCE, RealExim
+
+FOO = {"FOO": "bar"}  # what keep_environment keeps
 
 HEAD = """\
 exim_user = {user}
@@ -208,66 +206,39 @@ class Said:
 class Programs:
     """Both, in a folder with a configuration."""
 
+    real: RealExim
     folder: Path
-    user: str
-    identity: dict[str, Any]
-    group: int
-    files: dict[str, Path] = field(default_factory=dict)
 
     def exim(self, *words: str, text: str = "") -> Said:
-        return self._run([str(self.folder / "exim"), *words], text, self.identity, {})
+        done = self.real.run(*words, stdin=text, environment=FOO, cwd=self.folder)
+        return Said(done.returncode, done.stdout.replace("\r\n", "\n"), done.stderr)
 
     def ours(self, *words: str, text: str = "") -> Said:
         source = str(Path(__file__).parents[2])
-        command = [sys.executable, "-m", "labkit.cli.exim", *words]
-        return self._run(command, text, {}, {"PYTHONPATH": source})
-
-    def _run(self, command: list[str], text: str, identity: dict[str, Any], more: dict[str, str]) -> Said:
         done = subprocess.run(
-            command,
+            [sys.executable, "-m", "labkit.cli.exim", *words],
             input=text,
             capture_output=True,
             encoding="latin-1",
             check=False,
             cwd=self.folder,
-            env={"PATH": "/usr/bin:/bin", "TZ": "UTC", "FOO": "bar", **more},
-            timeout=60,
-            **identity,
+            env={**ENVIRONMENT, **FOO, "PYTHONPATH": source},
+            timeout=PATIENCE,
         )
         return Said(done.returncode, done.stdout.replace("\r\n", "\n"), done.stderr)
 
     def write(self, name: str, text: str) -> str:
         """A configuration file; returns its path."""
-        path = self.folder / name
-        text = text.replace("FOLDER", str(self.folder)).replace("{folder}", str(self.folder))
-        path.write_text(text.replace("{user}", self.user).replace("{group}", str(self.group)))
-        return str(path)
+        return str(self.real.write(name, self.real.configured(text.replace("FOLDER", str(self.folder)))))
 
 
 @pytest.fixture(scope="module")
-def programs(require: Callable[[str], str]) -> Iterator[Programs]:
-    installed = require("exim")
-    user, identity = pwd.getpwuid(os.geteuid()), {}
-    if os.geteuid() == 0:
-        known = {entry.pw_name: entry for entry in pwd.getpwall()}
-        chosen = next((known[name] for name in ("oracle", "lab") if name in known), None)
-        if chosen is None:
-            pytest.skip("Exim is never run by root here, and there is no user oracle or lab to run it as")
-        user, identity = chosen, {"user": chosen.pw_uid, "group": chosen.pw_gid, "extra_groups": []}
-    folder = Path(tempfile.mkdtemp(prefix="labkit-command-"))
-    try:
-        folder.chmod(0o755)
-        shutil.copyfile(installed, folder / "exim")  # without its setuid bit
-        (folder / "exim").chmod(0o755)
-        (folder / "spool").mkdir()
-        (folder / "aliases").write_text("team: ann, bob\ngone: :fail: gone away\n")
-        (folder / "message").write_text(MESSAGE)
-        found = Programs(folder, user.pw_name, identity, user.pw_gid)
-        found.write("exim.conf", HEAD + BODY)
-        os.chown(folder / "spool", user.pw_uid, user.pw_gid)
-        yield found
-    finally:
-        shutil.rmtree(folder)
+def programs(real_exim: RealExim) -> Programs:
+    real_exim.write("aliases", "team: ann, bob\ngone: :fail: gone away\n")
+    real_exim.write("message", MESSAGE)
+    found = Programs(real_exim, real_exim.folder)
+    found.write("exim.conf", HEAD + BODY)
+    return found
 
 
 def printed(said: Said) -> dict[str, str]:

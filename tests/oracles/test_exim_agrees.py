@@ -10,18 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
-import pwd
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -44,6 +38,8 @@ from labkit.queue.schedule import read_rules, rule_for
 from labkit.routing import compile_routers
 from labkit.smtp.trace_fields import received_field
 
+from .real_exim import RealExim
+
 PLACE = Place("exim.conf", 1)
 CLIENT = "203.0.113.9"
 HERE = Here("mx.here.test", ("203.0.113.1",))
@@ -55,7 +51,7 @@ exim_user = {user}
 exim_group = {group}
 deliver_drop_privilege = true
 spool_directory = {folder}/spool
-log_file_path = {folder}/log/%slog
+log_file_path = {folder}/spool/%slog
 local_interfaces = <; [203.0.113.1]
 keep_environment =
 check_spool_space = 0
@@ -120,29 +116,14 @@ USUAL = MAIN + ACL + ROUTERS
 class Exim:
     """The real one, in its folder."""
 
-    folder: Path
-    user: pwd.struct_passwd
-    identity: dict[str, Any]  # what subprocess needs to run as that user
+    real: RealExim
 
     def run(self, configuration: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run it once with this configuration (PRELUDE above it)."""
-        return subprocess.run(
-            [self.folder / "exim", "-C", self.write(configuration), *arguments],
-            input=stdin,
-            capture_output=True,
-            encoding="latin-1",
-            check=False,
-            cwd="/",
-            env={"PATH": "/usr/bin:/bin", "TZ": "UTC"},
-            timeout=60,
-            **self.identity,
-        )
+        return self.real.run("-C", self.write(configuration), *arguments, stdin=stdin)
 
     def write(self, configuration: str) -> str:
-        file = self.folder / "exim.conf"
-        prelude = PRELUDE.format(folder=self.folder, user=self.user.pw_name, group=self.user.pw_gid)
-        file.write_text(prelude + configuration.replace("/folder", str(self.folder)))
-        return str(file)
+        return str(self.real.write("exim.conf", self.real.configured(PRELUDE) + configuration))
 
     def dialogue(self, configuration: str, stdin: str) -> list[str]:
         return normal(self.run(configuration, "-bh", CLIENT, stdin=stdin).stdout)
@@ -159,33 +140,14 @@ class Exim:
         said.flush()
         return normal(said.buffer.getvalue().decode("latin-1").replace("\r\n", "\n"))  # type: ignore[attr-defined]
 
-    def mailbox(self, name: str) -> bytes:
-        return (self.folder / "mail" / name).read_bytes()
+    def mailbox(self, name: str) -> Path:
+        return self.real.folder / "mail" / name
 
 
 @pytest.fixture(scope="module")
-def exim(require: Callable[[str], str]) -> Iterator[Exim]:
-    installed = require("exim")
-    user = pwd.getpwuid(os.geteuid())
-    identity: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        known = {entry.pw_name: entry for entry in pwd.getpwall()}
-        chosen = next((known[name] for name in ("oracle", "lab") if name in known), None)
-        if chosen is None:
-            pytest.skip("Exim is never run by root here, and there is no user oracle or lab to run it as")
-        user = chosen
-        identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    folder = Path(tempfile.mkdtemp(prefix="labkit-exim-"))
-    try:
-        folder.chmod(0o755)
-        shutil.copyfile(installed, folder / "exim")  # without its setuid bit
-        (folder / "exim").chmod(0o755)
-        for name in ("spool", "log", "mail"):
-            (folder / name).mkdir()
-            os.chown(folder / name, user.pw_uid, user.pw_gid)
-        yield Exim(folder, user, identity)
-    finally:
-        shutil.rmtree(folder)
+def exim(real_exim: RealExim) -> Exim:
+    real_exim.make_folder("mail")
+    return Exim(real_exim)
 
 
 def normal(said: str) -> list[str]:
@@ -473,7 +435,7 @@ def timeless(octets: bytes) -> str:
     ],
 )
 def test_what_is_written_into_a_mailbox(exim: Exim, helo: str, sender: str, recipients: list[str]) -> None:
-    (exim.folder / "mail" / "bob").unlink(missing_ok=True)
+    exim.mailbox("bob").unlink(missing_ok=True)
     content = b"Subject: x\r\n\tfolded\r\n\r\nhello\r\n.. two dots\r\n"
     lines = [helo, f"MAIL FROM:<{sender}>", *(f"RCPT TO:<{each}>" for each in recipients), "DATA"]
     stdin = (
@@ -509,7 +471,7 @@ def test_what_is_written_into_a_mailbox(exim: Exim, helo: str, sender: str, reci
     )
     made = answer_from({}, asking)
     assert isinstance(made, AppendPlan)
-    from_line, _, stored = exim.mailbox("bob").partition(b"\n")
+    from_line, _, stored = exim.mailbox("bob").read_bytes().partition(b"\n")
     assert from_line.startswith(f"From {sender or 'MAILER-DAEMON'} ".encode())
     assert timeless(stored) == timeless(made.content) + "\n"
 
@@ -518,7 +480,7 @@ WORDS = "host mx.c.test said after a long time of thinking about it: 550 no such
 
 
 def test_a_delivery_report(exim: Exim) -> None:
-    (exim.folder / "mail" / "ann").unlink(missing_ok=True)
+    exim.mailbox("ann").unlink(missing_ok=True)
     failing = f"begin routers\nfails:\n driver = redirect\n local_parts = eve\n allow_fail\n data = :fail: {WORDS}\n"
     message = "Message-ID: <1@a.test>\nSubject: x\n\nhello\n"
     recipients = ["nobody@here.test", "eve@here.test", "gone@else.test"]
@@ -530,7 +492,7 @@ def test_a_delivery_report(exim: Exim) -> None:
         *recipients,
         stdin=f"From: ann\n{message}",
     )
-    theirs = Message.parse(exim.mailbox("ann").partition(b"\n")[2].replace(b"\n", b"\r\n"))
+    theirs = Message.parse(exim.mailbox("ann").read_bytes().partition(b"\n")[2].replace(b"\n", b"\r\n"))
     order = sorted(recipients, key=(theirs.first("X-Failed-Recipients") or "").index)  # that of its queue
     ours = Message.parse(
         failure_report(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -50,6 +49,8 @@ from labkit.net.programs.exim_source import (
     verify_sources,
 )
 from labkit.net.programs.openpgp import Cause, Outcome, verify
+
+from .real_exim import ordinary_user
 
 ASKED = os.environ.get("LABKIT_SOURCE", "")
 (UPSTREAM_KEY,) = RELEASE_KEYS
@@ -250,22 +251,8 @@ def test_root_does_not_build(tmp_path: Path) -> None:
 
 def ordinary_account() -> str | None:
     """Who builds and runs Exim: None if we are an ordinary user ourselves."""
-    if os.geteuid() != 0:
-        return None
-    accounts = {entry.pw_name for entry in pwd.getpwall()}
-    account = next((name for name in ("oracle", "lab") if name in accounts), None)
-    if account is None:
-        pytest.skip("a test run of root needs a user called oracle or lab")
-    return account
-
-
-def identity() -> tuple[pwd.struct_passwd, dict[str, Any]]:
-    """Who that is, and what subprocess needs to become them."""
-    account = ordinary_account()
-    if account is None:
-        return pwd.getpwuid(os.geteuid()), {}
-    who = pwd.getpwnam(account)
-    return who, {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
+    account, identity = ordinary_user()
+    return account.pw_name if identity else None
 
 
 @pytest.fixture(scope="module")
@@ -347,8 +334,14 @@ def test_the_build_can_do_what_its_makefile_says(upstreams: Built, monkeypatch: 
         assert upstreams.exim.path.stat().st_uid != 0
     monkeypatch.setenv("EXIM_BIN", str(upstreams.exim.path))
     assert find_exim() == upstreams.exim
-    command = [upstreams.exim.path, "-bP", "spool_directory"]  # without -C: it reads its own CONFIGURE_FILE
-    asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20, **identity()[1])
+    command: list[str | Path] = [
+        upstreams.exim.path,
+        "-bP",
+        "spool_directory",
+    ]  # without -C: it reads its own CONFIGURE_FILE
+    asked = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=20, **ordinary_user()[1]
+    )
     assert asked.stdout == f"spool_directory = {upstreams.exim.path.parents[1]}/spool\n", asked.stderr
 
 
@@ -388,7 +381,7 @@ END = b"\r\n.\r\n"
 @contextmanager
 def daemon(exim: InstalledExim, folder: Path) -> Iterator[int]:
     """That Exim, listening on a high port of 127.0.0.1 as an ordinary user; the port."""
-    who, become = identity()
+    who, become = ordinary_user()
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -11,11 +11,7 @@ import os
 import pwd
 import random
 import re
-import shutil
 import sqlite3
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -39,6 +35,8 @@ from labkit.mail.lookups import (
     Unanswered,
     Unopened,
 )
+
+from .real_exim import RealExim
 
 CONFIGURATION = """\
 exim_user = {user}
@@ -692,27 +690,16 @@ EXPLAINED: dict[str, tuple[str, str]] = {
 
 
 class Judge:
-    """A copy of Exim without setuid, in a folder with the files."""
+    """The real one in a folder with the files, and ours."""
 
-    def __init__(self, folder: Path, user: pwd.struct_passwd, identity: dict[str, Any]) -> None:
-        self.folder = folder
-        self.user = user
-        self.identity = identity
+    def __init__(self, real: RealExim) -> None:
+        self.real = real
 
     def expanded(self, texts: list[str]) -> list[str]:
         mark = "=====\n"
-        lines = [text.replace("/folder", str(self.folder)) for text in texts]
-        done = subprocess.run(
-            [self.folder / "exim", "-C", self.folder / "exim.conf", "-be"],
-            input=mark.join(f"{line}\n" for line in lines) + mark,
-            capture_output=True,
-            encoding="latin-1",
-            check=False,
-            cwd="/",
-            env={"PATH": "/usr/bin:/bin", "TZ": "UTC", "FOO": "bar"},
-            timeout=60,
-            **self.identity,
-        )
+        stdin = mark.join(f"{self.real.here(text)}\n" for text in texts) + mark
+        file = self.real.folder / "exim.conf"
+        done = self.real.run("-C", file, "-be", stdin=stdin, environment={"FOO": "bar"})
         found = re.split(r"(?m)^(?:> )?=====\n", done.stdout)
         assert len(found) == len(texts) + 1, done.stdout[-2000:] + done.stderr
         return [text.removeprefix("> ").removesuffix("\n") for text in found[:-1]]
@@ -725,7 +712,7 @@ class Judge:
             named=LISTS,
         )
         try:
-            compiled = compile_text(text.replace("/folder", str(self.folder)), PLACE)
+            compiled = compile_text(self.real.here(text), PLACE)
         except ConfigurationError as refusal:
             return f"Refused: {refusal.problem}"
         found = answer_by(self.answer, compiled.asking(env))
@@ -761,39 +748,22 @@ class Judge:
         try:
             return Path(path).read_text(encoding="latin-1")
         except OSError as problem:
-            return Unopened(problem.strerror)
+            return Unopened(problem.strerror or "")
 
 
 @pytest.fixture(scope="module")
-def judge(require: Callable[[str], str]) -> Iterator[Judge]:
-    installed = require("exim")
-    user, identity = pwd.getpwuid(os.geteuid()), {}
-    if os.geteuid() == 0:
-        known = {entry.pw_name: entry for entry in pwd.getpwall()}
-        chosen = next((known[name] for name in ("oracle", "lab") if name in known), None)
-        if chosen is None:
-            pytest.skip("Exim is never run by root here, and there is no user oracle or lab to run it as")
-        user, identity = chosen, {"user": chosen.pw_uid, "group": chosen.pw_gid, "extra_groups": []}
-    folder = Path(tempfile.mkdtemp(prefix="labkit-expand-"))
-    try:
-        folder.chmod(0o755)
-        shutil.copyfile(installed, folder / "exim")  # without its setuid bit
-        (folder / "exim").chmod(0o755)
-        (folder / "spool").mkdir()
-        settings = CONFIGURATION.format(folder=folder, user=user.pw_name, group=user.pw_gid)
-        (folder / "exim.conf").write_text(settings)
-        for name, text in FILES.items():
-            (folder / name).write_text(text)
-        base = sqlite3.connect(folder / "db")
-        base.execute("create table t(n, v)")
-        base.executemany("insert into t values(?, ?)", [(1, "x y"), (2, 'q"u'), (3, ""), (4, "plain")])
-        base.commit()
-        base.close()
-        for path in (folder, folder / "spool", folder / "db"):
-            os.chown(path, user.pw_uid, user.pw_gid)
-        yield Judge(folder, user, identity)
-    finally:
-        shutil.rmtree(folder)
+def judge(real_exim: RealExim) -> Judge:
+    folder = real_exim.folder
+    real_exim.write("exim.conf", real_exim.configured(CONFIGURATION))
+    for name, text in FILES.items():
+        real_exim.write(name, text)
+    base = sqlite3.connect(folder / "db")
+    base.execute("create table t(n, v)")
+    base.executemany("insert into t values(?, ?)", [(1, "x y"), (2, 'q"u'), (3, ""), (4, "plain")])
+    base.commit()
+    base.close()
+    real_exim.give(folder, folder / "db")  # SQLite writes its journal beside it
+    return Judge(real_exim)
 
 
 def lines(name: str) -> list[str]:

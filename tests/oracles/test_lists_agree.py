@@ -8,17 +8,11 @@ DYING      what ends a process of Exim (a missing file, a wrong regular expressi
 
 from __future__ import annotations
 
-import os
 import pwd
 import random
 import re
-import shutil
-import socket
 import sqlite3
-import subprocess
-import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +28,13 @@ from labkit.mail.lookups import FileLine, FileText, FolderEntry, PasswdLine, Sql
 from labkit.mail.questions import AddressesOf, DnsAnswer, DnsOutcome, MxOf, MxRecord, NamesOf
 from labkit.net.dns_server import DnsServer
 from labkit.net.dns_zones import Zones, read_zone
-from labkit.net.network import Peer
-from labkit.net.programs.labnet import LabNet, lab_environment
-from labkit.net.programs.shim import ShimUnavailable, build_shim
+
+from .real_exim import RealExim
 
 PLACE = Place("exim.conf", 1)
 HERE = Here("mx.here.test", ("203.0.113.1",))
 CONFIGURATION = """\
-exim_user = {user}
+exim_user = {uid}
 exim_group = {group}
 spool_directory = {folder}/spool
 log_file_path = {folder}/spool/%slog
@@ -310,18 +303,14 @@ FILES["HN"] = "10.0.0.0/8\n# x\n!203.0.113.20\n*.dom.test\n203.0.113.30\n"
 
 
 class Judge:
-    """A copy of Exim without setuid, in a folder with the files, and a nameserver."""
+    """The real one in a folder with the files, maybe in the lab, and ours."""
 
-    def __init__(
-        self, folder: Path, user: pwd.struct_passwd, identity: dict[str, Any], inside: dict[str, str]
-    ) -> None:
-        self.folder = folder
-        self.user = user
-        self.identity = identity
-        self.inside = inside
+    def __init__(self, real: RealExim, inside: dict[str, str]) -> None:
+        self.real = real
+        self.inside = inside  # the variables that put it into the lab
 
     def here(self, text: str) -> str:
-        return text.replace("/folder", str(self.folder))
+        return self.real.here(text)
 
     def run(self, statements: Sequence[str], *arguments: str, stdin: str, lab: bool = False) -> str:
         """What Exim prints."""
@@ -329,30 +318,12 @@ class Judge:
             f"{kind.value}{'_cache' if name == 'cached' else ''} {name} = {text}"
             for (kind, name), text in NAMED.items()
         )
-        (self.folder / "exim.conf").write_text(
-            self.here(
-                CONFIGURATION.format(
-                    folder=self.folder,
-                    user=self.user.pw_uid,
-                    group=self.user.pw_gid,
-                    lists=lists,
-                    statements="\n".join(statements) or "  accept",
-                )
-            )
+        told = CONFIGURATION.format(
+            **self.real.names, lists=lists, statements="\n".join(statements) or "  accept"
         )
-        done = subprocess.run(
-            [self.folder / "exim", "-C", self.folder / "exim.conf", *arguments],
-            input=self.here(stdin),
-            capture_output=True,
-            encoding="latin-1",
-            check=False,
-            cwd="/",
-            env={"PATH": "/usr/bin:/bin", "TZ": "UTC", **(self.inside if lab else {})},
-            timeout=60,
-            **self.identity,
-        )
-        out: str = done.stdout
-        return out
+        file = self.real.write("exim.conf", told)
+        environment = self.inside if lab else {}
+        return self.real.run("-C", file, *arguments, stdin=self.here(stdin), environment=environment).stdout
 
     def expanded(self, texts: list[str]) -> list[str]:
         mark = "=====\n"
@@ -447,92 +418,39 @@ def resolved(question: MxOf | AddressesOf | NamesOf) -> DnsAnswer[Any]:
     return DnsAnswer(DnsOutcome.FOUND if records else DnsOutcome.NODATA, tuple(records))
 
 
-class Nameserver(threading.Thread):
-    """Answers over UDP until it is closed."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        zones = {"test": "", "in-addr.arpa": "", "arpa": ""}
-        for name, records in RECORDS.items():
-            origin = "test" if name.endswith(".test") else "in-addr.arpa"
-            for type_, values in records.items():
-                for value in values:
-                    dot = "" if type_ == "A" or value.endswith(".") else "."
-                    zones[origin] += f"{name}. {type_} {value}{dot}\n"
-        begin = "$TTL 60\n@ SOA ns.test. h.test. 1 1 1 1 60\n@ NS ns.test.\n"
-        self.server = DnsServer(Zones(*[read_zone(begin + text, origin) for origin, text in zones.items()]))
-        for name in SERVFAIL:
-            self.server.servfail(name)
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-
-    def run(self) -> None:
-        while True:
-            query, sender = self.socket.recvfrom(4096)
-            if not query:
-                return
-            answer = self.server.answer_datagram(query, Peer(*sender))
-            if answer is not None:
-                self.socket.sendto(answer, sender)
-
-    def close(self) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ending:
-            ending.sendto(b"", self.socket.getsockname())
-        self.join()
-        self.socket.close()
+def nameserver() -> DnsServer:
+    zones = {"test": "", "in-addr.arpa": "", "arpa": ""}
+    for name, records in RECORDS.items():
+        origin = "test" if name.endswith(".test") else "in-addr.arpa"
+        for type_, values in records.items():
+            for value in values:
+                dot = "" if type_ == "A" or value.endswith(".") else "."
+                zones[origin] += f"{name}. {type_} {value}{dot}\n"
+    begin = "$TTL 60\n@ SOA ns.test. h.test. 1 1 1 1 60\n@ NS ns.test.\n"
+    server = DnsServer(Zones(*[read_zone(begin + text, origin) for origin, text in zones.items()]))
+    for name in SERVFAIL:
+        server.servfail(name)
+    return server
 
 
 @pytest.fixture(scope="module")
-def judge(require: Callable[[str], str]) -> Iterator[Judge]:
-    installed = require("exim")
-    user, identity = pwd.getpwuid(os.geteuid()), {}
-    if os.geteuid() == 0:
-        known = {entry.pw_name: entry for entry in pwd.getpwall()}
-        chosen = next((known[name] for name in ("oracle", "lab") if name in known), None)
-        if chosen is None:
-            pytest.skip("Exim is never run by root here, and there is no user oracle or lab to run it as")
-        user, identity = chosen, {"user": chosen.pw_uid, "group": chosen.pw_gid, "extra_groups": []}
-    try:
-        shim = build_shim()
-    except ShimUnavailable as reason:
-        pytest.skip(str(reason))
-    folder = Path(tempfile.mkdtemp(prefix="labkit-lists-"))
-    nameserver = Nameserver()
-    nameserver.start()
-    try:
-        folder.chmod(0o755)
-        shutil.copyfile(installed, folder / "exim")  # without its setuid bit
-        shutil.copyfile(shim, folder / "shim.so")  # where that user may read it
-        (folder / "exim").chmod(0o755)
-        (folder / "shim.so").chmod(0o755)
-        (folder / "spool").mkdir()
-        for name, text in FILES.items():
-            (folder / name).write_text(text.replace("/folder", str(folder)))
-        base = sqlite3.connect(folder / "db")
-        base.execute("create table t(n, v)")
-        base.executemany("insert into t values(?, ?)", [("one", "x y"), ("two", 'q"u'), ("empty", "")])
-        base.commit()
-        base.close()
-        (folder / "resolv.conf").write_text("nameserver 203.0.113.53\n")
-        LabNet(
-            base=20000, addresses=["203.0.113.1", "203.0.113.53"], dns=nameserver.socket.getsockname(), accounts={},
-            files={"/etc/resolv.conf": folder / "resolv.conf"}, clock=None, ticks=None, wire=None, patience=5,
-            callers=[user.pw_uid],
-        ).write(folder / "labnet")  # fmt: skip
-        inside = lab_environment(
-            labnet=folder / "labnet", shim=folder / "shim.so", address="203.0.113.1", name="mx.here.test"
+def judge(real_exim: RealExim, shim: Path) -> Iterator[Judge]:
+    folder = real_exim.folder
+    for name, text in FILES.items():
+        real_exim.write(name, text)
+    base = sqlite3.connect(folder / "db")
+    base.execute("create table t(n, v)")
+    base.executemany("insert into t values(?, ?)", [("one", "x y"), ("two", 'q"u'), ("empty", "")])
+    base.commit()
+    base.close()
+    real_exim.give(folder, folder / "db")  # SQLite writes its journal beside it
+    LISTS.clear()
+    for (kind, name), text in NAMED.items():
+        LISTS[kind, name] = compile_list(
+            kind, real_exim.here(text), PLACE, LISTS, forces_cache=name == "cached"
         )
-        for path in (folder, folder / "spool", folder / "db"):
-            os.chown(path, user.pw_uid, user.pw_gid)
-        LISTS.clear()
-        for (kind, name), text in NAMED.items():
-            LISTS[kind, name] = compile_list(
-                kind, text.replace("/folder", str(folder)), PLACE, LISTS, forces_cache=name == "cached"
-            )
-        yield Judge(folder, user, identity, inside)
-    finally:
-        nameserver.close()
-        shutil.rmtree(folder)
+    with real_exim.in_lab(shim, nameserver().answer_datagram) as inside:
+        yield Judge(real_exim, inside)
 
 
 def differences(

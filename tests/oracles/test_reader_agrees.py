@@ -7,16 +7,11 @@ WHO        never root: a test process of root runs it as the user oracle or lab,
 
 from __future__ import annotations
 
-import os
-import pwd
 import random
 import re
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -25,12 +20,14 @@ from labkit.eximconf.builtin_macros import BUILTIN, macro_of_option
 from labkit.eximconf.configuration import read
 from labkit.eximconf.reader import ConfigurationError, logical_lines
 
+from .real_exim import RealExim
+
 # What only the real Exim needs to run like this.
 PRELUDE = """\
 exim_user = {user}
 exim_group = {group}
 spool_directory = {folder}/spool
-log_file_path = {folder}/log/%slog
+log_file_path = {folder}/spool/%slog
 keep_environment =
 """
 ABOVE = PRELUDE.count("\n")
@@ -39,27 +36,17 @@ ABOVE = PRELUDE.count("\n")
 class Both:
     """The real Exim and our reader, on the same files."""
 
-    def __init__(self, folder: Path, user: pwd.struct_passwd, identity: dict[str, Any]) -> None:
-        self.folder = folder
-        self.identity = identity
-        self.prelude = PRELUDE.format(folder=folder, user=user.pw_name, group=user.pw_gid)
+    def __init__(self, real: RealExim) -> None:
+        self.real = real
+        self.prelude = real.configured(PRELUDE)
         shown = self.run("", "-bP", "macros").stdout.splitlines()
         self.builtin = dict(line.split("=", 1) for line in shown if line.startswith("_"))
 
     def run(self, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the real one once with this configuration (the prelude above it)."""
-        file = self.folder / "exim.conf"
-        file.write_bytes((self.prelude + text.replace("/folder", str(self.folder))).encode("latin-1"))
-        return subprocess.run(
-            [self.folder / "exim", "-C", file, *arguments],
-            capture_output=True,
-            encoding="latin-1",
-            check=False,
-            cwd="/",
-            env={"PATH": "/usr/bin:/bin", "TZ": "UTC"},
-            timeout=60,
-            **self.identity,
-        )
+        file = self.real.folder / "exim.conf"
+        file.write_bytes((self.prelude + self.real.here(text)).encode("latin-1"))
+        return self.real.run("-C", file, *arguments)
 
     def theirs(
         self, text: str, files: Mapping[str, str], presets: Mapping[str, str]
@@ -75,45 +62,25 @@ class Both:
 
     def write(self, files: Mapping[str, str]) -> None:
         for name, content in files.items():
-            path = self.folder / name
+            path = self.real.folder / name
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(content.replace("/folder", str(self.folder)).encode("latin-1"))
+            path.write_bytes(self.real.here(content).encode("latin-1"))
 
     def ours(self, text: str, files: Mapping[str, str], presets: Mapping[str, str]) -> list[str]:
-        folder = str(self.folder)
+        folder, here = self.real.folder, self.real.here
         found = logical_lines(
-            self.prelude + text.replace("/folder", folder),
+            self.prelude + here(text),
             f"{folder}/exim.conf",
             presets=presets,
             builtin=self.builtin,
-            files={f"{folder}/{name}": content.replace("/folder", folder) for name, content in files.items()},
+            files={f"{folder}/{name}": here(content) for name, content in files.items()},
         )
         return [as_shown(line.text) for line in found]
 
 
 @pytest.fixture(scope="module")
-def both(require: Callable[[str], str]) -> Iterator[Both]:
-    installed = require("exim")
-    user = pwd.getpwuid(os.geteuid())
-    identity: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        known = {entry.pw_name: entry for entry in pwd.getpwall()}
-        chosen = next((known[name] for name in ("oracle", "lab") if name in known), None)
-        if chosen is None:
-            pytest.skip("Exim is never run by root here, and there is no user oracle or lab to run it as")
-        user = chosen
-        identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    folder = Path(tempfile.mkdtemp(prefix="labkit-exim-"))
-    try:
-        folder.chmod(0o755)
-        shutil.copyfile(installed, folder / "exim")  # without its setuid bit
-        (folder / "exim").chmod(0o755)
-        for name in ("spool", "log"):
-            (folder / name).mkdir()
-            os.chown(folder / name, user.pw_uid, user.pw_gid)
-        yield Both(folder, user, identity)
-    finally:
-        shutil.rmtree(folder)
+def both(real_exim: RealExim) -> Both:
+    return Both(real_exim)
 
 
 def as_shown(line: str) -> str:

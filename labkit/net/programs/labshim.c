@@ -1392,13 +1392,20 @@ static int copied_entry(const struct account *account, struct passwd *entry, cha
   return 0;
 }
 
-/* who runs the program: an account of the host, or somebody whom a container's passwd does not know */
+/* who runs the program: an account of the host; or whom the lab names (the daemon's "exim"), whoever that is on this
+   machine; or somebody whom a container's passwd does not know */
 static bool is_own(uid_t uid) { return in_lab && (uid == getuid() || uid == geteuid()); }
 static const struct account *made_up(void)
 {
   static struct account somebody;
   somebody = (struct account) {lab.user ? lab.user : "somebody", "/"};
   return &somebody;
+}
+static const struct account *own_account(uid_t uid)
+{
+  if (!is_own(uid) || !lab.user) return NULL;
+  const struct account *account = account_of(lab.user);
+  return account ? account : made_up();
 }
 static bool is_own_name(const char *name) { return in_lab && lab.user && !strcmp(name, lab.user); }
 
@@ -1425,14 +1432,14 @@ int getpwnam_r(const char *restrict name, struct passwd *restrict entry, char *r
 }
 struct passwd *getpwuid(uid_t uid)
 {
-  const struct account *account = is_own(uid) ? account_of(lab.user) : NULL;
+  const struct account *account = own_account(uid);
   struct passwd *found = account ? entry_of(account, &own_entry) : REAL->getpwuid(uid);
   return !found && is_own(uid) ? entry_of(made_up(), &own_entry) : found;
 }
 int getpwuid_r(uid_t uid, struct passwd *restrict entry, char *restrict buffer, size_t size,
     struct passwd **restrict result)
 {
-  const struct account *account = is_own(uid) ? account_of(lab.user) : NULL;
+  const struct account *account = own_account(uid);
   if (account) return copied_entry(account, entry, buffer, size, result);
   int rc = REAL->getpwuid_r(uid, entry, buffer, size, result);
   return !rc && !*result && is_own(uid) ? copied_entry(made_up(), entry, buffer, size, result) : rc;
