@@ -8,10 +8,12 @@ FOLDERS    `root` is the checkout; `suites` the folder with the public conforman
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
 import signal
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,6 +81,22 @@ def require_module() -> Callable[[str], None]:
             missing(f"the Python package {module}")
 
     return look
+
+
+@pytest.fixture(scope="session")
+def let_others_in() -> Callable[[Path], None]:
+    """`let_others_in(folder)` lets every user pass through it and what is above it, and changes nothing else."""
+
+    def open_way(folder: Path) -> None:
+        for part in (folder, *folder.parents):
+            mode = stat.S_IMODE(part.stat().st_mode)
+            if (
+                mode & 0o011 != 0o011
+            ):  # /tmp and / are open, and a suite run by root must leave them as they are
+                with contextlib.suppress(PermissionError):  # another user's: then it is his to decide
+                    part.chmod(mode | 0o011)
+
+    return open_way
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -184,10 +184,8 @@ def test_what_is_no_regular_file_hangs_nobody(files: HostFiles, root: Path, kind
     assert time.monotonic() - begun < 1
 
 
-def test_permission_denied(files: HostFiles, root: Path) -> None:
-    for folder in (root, *root.parents):
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
-            folder.chmod(0o755)
+def test_permission_denied(files: HostFiles, root: Path, let_others_in: Callable[[Path], None]) -> None:
+    let_others_in(root)
     (root / "etc/aliases").chmod(0)
     with as_nobody():
         found = files.line(FileLine("/etc/aliases", "ann"))
