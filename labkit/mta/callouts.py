@@ -13,17 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from labkit.eximconf.configuration import Options
 from labkit.mail.questions import CallOut, CalloutAnswer, Standing
-from labkit.mta.hint_file import HintFile
+from labkit.mta.hint_file import HintFile, keep
 from labkit.net.callout import Caller, call_out
 
 REFUSED_EARLIER = "(result of an earlier callout reused)."
 NO_POSTMASTER_EARLIER = "(result of earlier verification reused)."
 BAD_ADDRESS_EARLIER = "Previous (cached) callout verification failure"
-MOST_RECORDS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +138,8 @@ class Callouts:
         if answer.standing is Standing.BAD and answer.failure in ("", "mail"):
             record = Domain(now, takes_mail=answer.failure == "mail", takes_null_sender=bool(how.mail_from))
             if answer.failure == "" or not how.mail_from:
-                self._keep(self._domains, name, record)
+                keep(self._domains, name, record)
+                self._changed = True
             return
         record = before or Domain(now, takes_mail=True)
         # a sender of our own says nothing about the null sender
@@ -151,20 +150,13 @@ class Callouts:
             record = replace(record, takes_anybody=answer.failure == "random", anybody_at=now)
         if how.postmaster is not None and answer.failure in ("", "postmaster"):
             record = replace(record, has_postmaster=answer.failure == "", postmaster_at=now)
-        self._keep(self._domains, name, record)
+        keep(self._domains, name, record)
+        self._changed = True
         if answer.failure != "random":
-            self._keep(self._addresses, _key(asked), (now, answer.failure != "recipient"))
+            keep(self._addresses, _key(asked), (now, answer.failure != "recipient"))
 
     def _now(self) -> float:
         return self._caller.now().timestamp()
-
-    def _keep(self, table: dict[str, Any], key: str, record: Any) -> None:
-        """Put it last; what was not touched for longest goes, if there is too much."""
-        table.pop(key, None)
-        if len(table) >= MOST_RECORDS:
-            del table[next(iter(table))]
-        table[key] = record
-        self._changed = True
 
     # --- storing ------------------------------------------------------------------------------
 

@@ -12,15 +12,12 @@ import math
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
 from labkit.mail.questions import RateOf, SeenBefore
-from labkit.mta.hint_file import HintFile
+from labkit.mta.hint_file import HintFile, keep
 from labkit.smtp.acl import Rate, age_afterwards, counted
 
-MOST_RECORDS = 100_000
 MOST_EVENTS = 10_000  # unique ones of one key
-V = TypeVar("V")
 
 
 class Rates:
@@ -37,7 +34,8 @@ class Rates:
         """The smoothed rate, this event counted."""
         rate, record = counted(question, self._rates.get(question.key), self._now().timestamp())
         if record is not None and len(record.events) <= MOST_EVENTS:
-            self._keep(self._rates, question.key, record)
+            keep(self._rates, question.key, record)
+            self._changed = True
         return rate
 
     def seen(self, question: SeenBefore) -> float | None:
@@ -47,16 +45,9 @@ class Rates:
         age = None if written is None else now - written
         afterwards = age_afterwards(question, age)
         if afterwards is not None:
-            self._keep(self._seen, question.key, now - afterwards)
+            keep(self._seen, question.key, now - afterwards)
+            self._changed = True
         return age
-
-    def _keep(self, table: dict[str, V], key: str, record: V) -> None:
-        """Put it last; what was not touched for longest goes, if there is too much."""
-        table.pop(key, None)
-        if len(table) >= MOST_RECORDS:
-            del table[next(iter(table))]
-        table[key] = record
-        self._changed = True
 
     # --- storing ------------------------------------------------------------------------------
 

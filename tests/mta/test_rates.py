@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from labkit.mail.questions import RateOf, SeenBefore
+from labkit.mta import hint_file
 from labkit.mta.rates import Rates
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=timezone.utc)
@@ -157,3 +158,18 @@ def test_it_is_stored(tmp_path: Path) -> None:
 def test_damaged_hints_are_dropped(tmp_path: Path, text: str) -> None:
     (tmp_path / "r").write_text(text)
     assert Rates(Clock(), tmp_path / "r").rate(HOUR) == 1
+
+
+def test_what_was_written_longest_ago_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hint_file, "MOST_RECORDS", 3)
+    path, clock = tmp_path / "ratelimit", Clock()
+    rates = Rates(clock, path)
+    for key in ("y", "z", "x", "y"):
+        rates.seen(SeenBefore(key, 1, mode="write"))
+    rates.store()
+    again = Rates(clock, path)  # and the file has kept the order
+    again.seen(SeenBefore("new", 1))
+    known = [
+        key for key in ("x", "y", "z", "new") if again.seen(SeenBefore(key, 1, mode="readonly")) is not None
+    ]
+    assert known == ["x", "y", "new"]
