@@ -29,8 +29,15 @@ def lint(files: Sequence[str]) -> int:
                 asking = reading(opened.read(), file)
             configuration = answer_by(partial(file_text, root=Path("/"), beside=Path.cwd()), asking)
             compile_configuration(configuration, HOST, (ADDRESS,))
-        except (OSError, UnicodeDecodeError, ConfigurationError) as problem:
+        except ConfigurationError as problem:
             print(problem, file=sys.stderr)
+            status = 1
+        except OSError as problem:
+            print(f"{file}: {problem.strerror}", file=sys.stderr)
+            status = 1
+        except UnicodeDecodeError as problem:
+            line = problem.object[: problem.start].count(b"\n") + 1
+            print(f"{file}, line {line}: {problem}\n  write the file anew as UTF-8", file=sys.stderr)
             status = 1
         else:
             for doubt in configuration.doubts:

@@ -43,6 +43,7 @@ def test_lint_takes_the_tours_configuration(tmp_path: Path, capsys: pytest.Captu
     [
         (b"primary_hostname = a.test\nperl_startup = /x\n", "line 2: the option"),
         (b"\xff\xfe", "codec can't decode"),
+        (b"primary_hostname = a.test\n# caf\xe9\n", "bad.conf, line 2: "),
         (None, "No such file"),
     ],
 )
@@ -56,6 +57,7 @@ def test_lint_says_what_is_wrong_and_goes_on(
     assert main(["lint", str(bad), str(good)]) == 1
     said = capsys.readouterr()
     assert words in said.err
+    assert said.err.startswith(str(bad)), "of several files"
     assert "good.conf: labkit can run it" in said.out
 
 

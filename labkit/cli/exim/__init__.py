@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(
             signal.SIGINT, signal.SIG_DFL
         )  # asyncio would wait for the end of a line that is being read
+    _open_what_is_closed()
     words = [_octets(word) for word in arguments]
     try:
         command = read_command_line(words)
@@ -41,6 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # nobody reads on: `labkit-exim -bP | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as problem:  # what is left to print would fail once more, at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"labkit-exim: {problem.filename or 'output'}: {problem.strerror}", file=sys.stderr)
+        return 1
+
+
+def _open_what_is_closed() -> None:
+    """Python has no object for a stream that whoever called us has closed; Exim opens /dev/null there, too."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for the whole process
 
 
 async def _run(command: Command) -> int:

@@ -73,6 +73,11 @@ _MODES = {
     "-bvs": Mode.VERIFY_SENDER,
 }
 _IGNORED = re.compile(r"-(?:A[cm]|B.+|h.+|m|O.+|om|oo|U|x.*|X.+)")
+_SELECTORS = frozenset(  # of -d
+    """acl all auth deliver dns dnsbl exec expand filter hints_lookup host_lookup ident interface lists load local_scan
+    lookup memory noutf8 pid process_info queue_run receive resolver retry rewrite route timestamp tls transport uid
+    verify""".split()
+)
 _IGNORED_WITH_NEXT = ("-B", "-h", "-O", "-X")
 _KNOWN = re.compile(  # what Exim 4.96 has besides
     r"""-(?:b(?:d|df|F|f[dlps]?|i|I:.*|m|malware|nq|p(?:c|r?[au]?)|rt|rw|S|s|w.*)|C.*|E.*|e[bempqw].*|F.*|G|i|L.*
@@ -119,8 +124,8 @@ def _option(word: str, left: Iterator[str], command: Command, modes: list[Mode])
         command.values_only = True
     elif word in ("-v", "-ov"):
         command.is_verbose = True
-    elif re.fullmatch(r"-d(?:d|[-+][a-z_+-]*)?", word):
-        command.traces = True
+    elif re.fullmatch(r"-dd?(?:[-+].*)?", word):
+        command.traces = _debugs_routing(word[1:].lstrip("d"))
     elif word[:2] in ("-f", "-r"):
         command.sender = word[2:] or _next(word, left)
     elif word in _IGNORED_WITH_NEXT:
@@ -131,6 +136,17 @@ def _option(word: str, left: Iterator[str], command: Command, modes: list[Mode])
         raise Refused(f"labkit-exim: {word} is not read by labkit yet; a real Exim can do it")
     else:
         raise malformed(word)
+
+
+def _debugs_routing(selectors: str) -> bool:
+    """Whether what follows -d leaves the routers' part on. Raises Refused."""
+    is_on = True
+    for sign, name in re.findall(r"([-+])([^-+]*)", selectors):
+        if name not in _SELECTORS:
+            raise Refused(f"exim: unknown debug_selector setting: {sign}{name}")
+        if name in ("all", "route"):
+            is_on = sign == "+"
+    return is_on
 
 
 def malformed(word: str) -> Refused:
