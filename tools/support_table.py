@@ -94,9 +94,9 @@ def _lines() -> Iterator[str]:
     yield "<!-- Made by tools/support_table.py from the tables of the code. Change those, then run it. -->"
     yield ""
     yield "labkit reads the configuration files of Exim 4.96. This page lists every word of the language that it knows."
-    yield "What is not listed here is refused with the name of the file, the number of the line and a remedy:"
-    yield 'what Exim has and labkit has not is called "real Exim only", and a real Exim can run it.'
-    yield "Nothing is passed over in silence."
+    yield "What Exim has and labkit has not is refused with the name of the file, the number of the line and a remedy:"
+    yield 'it is called "real Exim only", and a real Exim can run it.'
+    yield "A word inside a text or a list that neither knows is found out by both when they get there."
     yield ""
     yield "How far an option goes:"
     yield ""
@@ -201,8 +201,8 @@ def _acls() -> Iterator[str]:
     yield "### control ="
     yield ""
     yield from _table(
-        ("control", "in which ACLs"),
-        [(_code(name), _phases(row.phases)) for name, row in sorted(controls._ROWS.items())],
+        ("control", "in which ACLs", "remark"),
+        [(_code(name), _phases(row.phases), row.remark) for name, row in sorted(controls._ROWS.items())],
     )
     yield ""
     yield "Real Exim only:"

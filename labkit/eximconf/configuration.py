@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 from labkit.eximconf import exim_names, options
 from labkit.eximconf.builtin_macros import BUILTIN
 from labkit.eximconf.expansion import Compiled
-from labkit.eximconf.lists import ListKind, NamedLists, PatternList, compile_list
+from labkit.eximconf.lists import ListKind, NamedLists, PatternList, check_names, compile_list
 from labkit.eximconf.options import Option, Standing
 from labkit.eximconf.place import readable
 from labkit.eximconf.reader import (
@@ -207,6 +208,9 @@ def _compiled(text: str, file: str, parts: Mapping[str, Section]) -> Configurati
     retry = tuple(parts["retry"].lines) if "retry" in parts else ()
     rewrite = tuple(parts["rewrite"].lines) if "rewrite" in parts else ()
     doubts += _doubts(main, acls, routers, transports)
+    doubts += _missing_lists(
+        lists, (main, *(each.options for each in (*routers, *transports.values()))), acls
+    )
     return Configuration(
         file, text, main, lists, acls, routers, transports, authenticators, retry, rewrite, tuple(doubts)
     )
@@ -358,6 +362,42 @@ def _condition(line: LogicalLine) -> Setting:
         )
     value = found[3].strip() if found[3] is not None else None
     return Setting(found[1] + " ".join(found[2].split()), value, line.place)
+
+
+_LISTS_OF_ACLS = {
+    "domains": ListKind.DOMAIN,
+    "hosts": ListKind.HOST,
+    "local_parts": ListKind.LOCAL_PART,
+    "recipients": ListKind.ADDRESS,
+    "senders": ListKind.ADDRESS,
+    "sender_domains": ListKind.DOMAIN,
+}
+
+
+def _missing_lists(
+    lists: NamedLists, scopes: Iterable[Options], acls: Mapping[str, Iterable[AclStatement]]
+) -> Iterable[ConfigurationError]:
+    """Each +name that no list has. Exim defers, or answers 451, when it gets there."""
+    used = [
+        (value, written.place)
+        for scope in scopes
+        for row, written in scope.written
+        if isinstance(value := scope.values[row.name], PatternList)
+    ]
+    for statement in (each for statements in acls.values() for each in statements):
+        for line in statement.lines:
+            kind = _LISTS_OF_ACLS.get(line.name.lstrip("! "))
+            if kind is not None and line.value and "+" in line.value:
+                with suppress(ConfigurationError):  # that is said when the ACLs are compiled
+                    used.append((compile_list(kind, line.value, line.place, lists), line.place))
+    used += [(patterns, patterns.place) for patterns in lists.values()]
+    for patterns, place in used:
+        for name in check_names(patterns, lists):
+            known = ", ".join(dict.fromkeys(each for kind, each in lists if kind is patterns.kind))
+            problem = f'the list "+{name}" is not defined'
+            yield ConfigurationError(
+                place, problem, f"the {patterns.kind.called} lists are: {known or 'none'}"
+            )
 
 
 def _doubts(

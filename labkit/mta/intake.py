@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from weakref import WeakSet
 
+from labkit.eximconf.client_name import name_client
 from labkit.mail import reply
 from labkit.mail.asking import answer_later
 from labkit.mail.envelope import Envelope
@@ -86,7 +87,7 @@ class Intake:
         """
         origin = item.origin
         known = {"sender_host_address": origin.client_address, "sender_helo_name": origin.helo_name}
-        variables.name_client(known := known | {"sender_host_name": origin.client_name})
+        name_client(known := known | {"sender_host_name": origin.client_name})
         client, name = variables.shown_client(known) if origin.client_address else (None, None)
         self.state.queue[item.queue_id] = item
         self.state.note(

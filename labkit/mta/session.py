@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from labkit.eximconf.client_name import name_client
 from labkit.eximconf.expansion import Value
 from labkit.mail import reply
 from labkit.mail.address import AddressSyntaxError, Mailbox
@@ -23,7 +24,7 @@ from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
 from labkit.mail.message import HeaderField, Message
 from labkit.mail.questions import Standing, VerifyRecipient
-from labkit.mail.reply import Reply, folded, shaped, worded
+from labkit.mail.reply import Reply, shaped, worded
 from labkit.mta import variables
 from labkit.mta.fixups import as_acls_want, completed
 from labkit.mta.local_message import tell_steps
@@ -148,6 +149,7 @@ class Session:
         name = acl.text if acl is not None else "no ACL"
         tell_steps(self.state, scene, verdict, name, self.number)
         self.machine.enforce_sync = self._enforces_sync()
+        self.machine.offers_pipelining = scene.session.offers_pipelining
         return verdict
 
     def _enforces_sync(self) -> bool:
@@ -183,7 +185,7 @@ class Session:
             match = yield from wanted.asking(self.peer.address, self.env)
             if getattr(match, "found", False):
                 yield from client_name(self.scene, self.peer.address)
-                variables.name_client(self.env.variables)
+                name_client(self.env.variables)
         verdict = yield from self._judge(Phase.CONNECT)
         if verdict is not None and not verdict.is_accepted:
             return self._answer_of(verdict)
@@ -332,7 +334,7 @@ class Session:
             acl_variables=variables.of_acls(env.variables),
         )
         if effects.fake is not None:
-            says = shaped(effects.fake.code, "", folded(effects.fake.text))
+            says = effects.fake.reply
             return Keep(item, says, self._waits(), in_secret=says.is_permanent)
         accepted = verdict.reply if verdict is not None else None
         return Keep(item, accepted or reply.received(queue_id), self._waits())

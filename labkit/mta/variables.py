@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from labkit.eximconf.client_name import name_client
 from labkit.mail.address import Mailbox
 from labkit.mail.message import Message
 from labkit.mta.compiled import Compiled
@@ -19,7 +20,6 @@ from labkit.queue.item import QueueItem
 from labkit.smtp.server import Server
 
 MESSAGE_BODY_VISIBLE = 500  # octets; Exim's message_body_visible
-_LITERAL = re.compile(r"^\[IPv[46]:", re.IGNORECASE)
 _FULL_HOST = re.compile(r"(?:(?P<name>[^ (\[][^ ]*) )?(?:\((?P<helo>.*)\) )?\[[^\]]*\]")
 _OF_A_MESSAGE = (
     "sender_address",
@@ -94,21 +94,6 @@ def greeted(variables: dict[str, str], name: str, protocol: str) -> None:
     variables["sender_helo_name"] = name
     variables["received_protocol"] = protocol
     name_client(variables)
-
-
-def name_client(variables: dict[str, str]) -> None:
-    """$sender_fullhost and $sender_rcvhost: all we know of the client, as the log and Received: tell it."""
-    address = f"[{variables.get('sender_host_address', '')}]"
-    name, helo = variables.get("sender_host_name", ""), variables.get("sender_helo_name", "")
-    shows_helo = (
-        helo != "" and _LITERAL.sub("[", helo) != address and not (name and helo.lower() == name.lower())
-    )
-    if name:
-        variables["sender_fullhost"] = f"{name} ({helo}) {address}" if shows_helo else f"{name} {address}"
-        variables["sender_rcvhost"] = f"{name} ({address}{f' helo={helo}' if shows_helo else ''})"
-    else:
-        variables["sender_fullhost"] = f"({helo}) {address}" if helo else address
-        variables["sender_rcvhost"] = f"{address} (helo={helo})" if shows_helo else address
 
 
 def shown_client(variables: Mapping[str, str]) -> tuple[str | None, str | None]:

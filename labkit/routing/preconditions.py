@@ -100,6 +100,8 @@ def _answered(
 ) -> Verdict:
     if isinstance(found, Match):
         return _matched(walk, address, found, variable)
+    if isinstance(found, Failure):
+        walk.remarks.append(found.message)
     return Deferred(f"{option} check lookup or other defer")
 
 

@@ -83,6 +83,7 @@ class Server:
         self.client_address = client_address
         self.limits = limits or Limits()
         self.enforce_sync = enforce_sync
+        self.offers_pipelining = True
         self.on_line = on_line
         self.on_refused = on_refused
         self.state = State.CONNECTED
@@ -225,7 +226,7 @@ class Server:
             else:
                 self._refuse_unknown(text)
             return
-        waits = SYNCHRONIZED if self.is_esmtp else SYNCHRONIZED_WITHOUT_PIPELINING
+        waits = SYNCHRONIZED if self.is_esmtp and self.offers_pipelining else SYNCHRONIZED_WITHOUT_PIPELINING
         if verb in waits and self._is_out_of_step():
             self._say(reply.SYNCHRONIZATION_ERROR, State.CLOSED)
             return
@@ -322,7 +323,8 @@ class Server:
         if not self.is_esmtp:
             return Reply(code, (greeting,))
         size = f"SIZE {self.limits.message_size}"
-        return Reply(code, (greeting, size, "8BITMIME", *self.offers, "PIPELINING", "HELP"))
+        pipelining = ("PIPELINING",) if self.offers_pipelining else ()
+        return Reply(code, (greeting, size, "8BITMIME", *self.offers, *pipelining, "HELP"))
 
     def _mail(self, verb: Verb, argument: str, following: State) -> None:
         self._mail_refused = True  # until it is accepted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -115,6 +116,9 @@ def run(file: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pyt
         ("-bv a", Command(Mode.VERIFY, arguments=["a"])),
         ("-bvs a", Command(Mode.VERIFY_SENDER, arguments=["a"])),
         ("-v -bt -d+route a", Command(Mode.TEST, arguments=["a"], traces=True, is_verbose=True)),
+        ("-bt -dd+all-route a", Command(Mode.TEST, arguments=["a"])),
+        ("-bt -d-all+acl+route a", Command(Mode.TEST, arguments=["a"], traces=True)),
+        ("-bt -d-acl a", Command(Mode.TEST, arguments=["a"], traces=True)),
         ("-f x@y -bt a -bv", Command(Mode.TEST, arguments=["a", "-bv"], sender="x@y")),
         ("-fx@y -bt a", Command(Mode.TEST, arguments=["a"], sender="x@y")),
         ("-h 5 -Ac -om -bt a", Command(Mode.TEST, arguments=["a"])),
@@ -132,6 +136,7 @@ def test_command_lines(words: str, expected: Command) -> None:
     [
         ("-bz", "exim abandoned: unknown, malformed, or incomplete option -bz"),
         ("-b", "exim abandoned: unknown, malformed, or incomplete option -b"),
+        ("-bt -d+route-foo a", "exim: unknown debug_selector setting: -foo"),
         ("--nosuch", "exim abandoned: unknown, malformed, or incomplete option --nosuch"),
         ("-C", "exim abandoned: unknown, malformed, or incomplete option -C"),
         ("-bem", "exim abandoned: unknown, malformed, or incomplete option -bem"),
@@ -487,6 +492,40 @@ def test_addresses_from_the_input(run: Run) -> None:
         "> ann@here.test\n  router = people, transport = boxes\n"
         "> nobody@here.test is undeliverable: Unrouteable address\n> \n"
     )
+
+
+def test_streams_that_are_closed_or_full(file: Path) -> None:
+    program = f"{shlex.quote(sys.executable)} -m labkit.cli.exim -C {shlex.quote(str(file))}"
+    for words, status, said in (
+        ("-bt <&-", 0, ""),
+        ("-be x >&-", 0, ""),
+        ("-bP >/dev/full", 1, "labkit-exim: output: No space left on device\n"),
+    ):
+        done = subprocess.run(
+            ["sh", "-c", f"{program} {words}"], capture_output=True, text=True, cwd=file.parent
+        )
+        assert (done.returncode, done.stderr) == (status, said), words
+
+
+@pytest.mark.parametrize(
+    "written, reason",
+    [
+        ("+nolist", 'unknown named domain list "+nolist"'),
+        ("foolook;/x", 'unknown lookup type "foolook"'),
+        ("^[abc(", "regular expression error: missing terminating ]"),
+        ("lsearch;/nonexistent", "failed to open /nonexistent for linear search: No such file or directory"),
+    ],
+)
+def test_why_it_cannot_be_resolved(run: Run, file: Path, written: str, reason: str) -> None:
+    text = file.read_text()
+    odd = f"odd:\n driver = accept\n domains = {written}\n transport = boxes\n"
+    file.write_text(text.replace("begin routers\n", f"begin routers\n{odd}"))
+    status, out, err = run("-bt", "ann@here.test")
+    assert (status, "cannot be resolved at this time: domains check lookup or other defer" in out) == (
+        1,
+        True,
+    )
+    assert f"LOG: {reason}" in err
 
 
 def test_the_trace(run: Run) -> None:

@@ -271,6 +271,19 @@ DOUBTED = [
         "Tainted name for a file: $local_part is chosen",
         "a stranger's choice",
     ),
+    (
+        "domainlist ours = a.test\nbegin routers\nr:\n driver = redirect\n domains = ! +hours\n data = x\n",
+        5,
+        'the list "+hours" is not defined',
+        "a misspelt list of a router",
+    ),
+    ("domainlist ours = a.test : +their", 1, 'the list "+their" is not defined', "of another list"),
+    (
+        "domainlist ours = a.test\nbegin acl\na:\n deny ! domains = +our\n accept\n",
+        4,
+        'the list "+our" is not defined',
+        "of an ACL",
+    ),
 ]
 
 

@@ -314,3 +314,24 @@ def test_more_than_ten_messages_in_a_session_wait() -> None:
         assert len(world.mine.mailbox("ann")) == 2 and len(world.mine.queue) == 1
 
     run(exim_conf("smtp_accept_queue_per_connection = 2\n"), story)
+
+
+@pytest.mark.parametrize("control, is_offered", [("no_pipelining", False), ("no_delay_flush", True)])
+def test_whether_pipelining_is_offered(control: str, is_offered: bool) -> None:
+    async def story(world: World) -> None:
+        assert ("PIPELINING" in (await typed(world, "EHLO c.test"))[1]) is is_offered
+
+    run(exim_conf("acl_smtp_connect = c\n", f"c:\n  accept control = {control}\n{ACCEPT_ALL}"), story)
+
+
+@pytest.mark.parametrize("line", ["verify = reverse_host_lookup", "! hosts = *.nowhere.test"])
+def test_a_name_that_an_acl_looked_up_stands_in_received(line: str) -> None:
+    async def story(world: World) -> None:
+        await typed(world, "EHLO c.test", MAIL, TO, *DATA)
+        await world.settle()
+        trace = world.mine.mailbox("ann")[-1].first("Received")
+        assert trace is not None and trace.startswith("from "), trace
+        name = trace.split()[1]
+        assert name.endswith(".test") and "helo=c.test)" in trace, trace
+
+    run(exim_conf("acl_smtp_mail = m\n", f"m:\n  accept {line}\n{ACCEPT_ALL}"), story)

@@ -32,7 +32,7 @@ def split_list(text: str, usual: str = ":") -> tuple[str, ...]:
     """The items of a list, whose separator is `usual` if it chooses no other."""
     separator, body = separator_of(text, usual)
     if separator in _PUNCTUATION and separator * 2 in body:
-        return tuple(_with_doubled(separator, body))
+        return split_at(body, separator)
     blanks = BLANKS.replace(separator, "")
     found = body.split(separator)
     if not found[-1].strip(blanks):
@@ -40,7 +40,9 @@ def split_list(text: str, usual: str = ":") -> tuple[str, ...]:
     return tuple([_trimmed(item, blanks) if "\\" in item else item.strip(blanks) for item in found])
 
 
-def _with_doubled(separator: str, body: str) -> list[str]:
+@lru_cache(maxsize=512)
+def split_at(body: str, separator: str) -> tuple[str, ...]:
+    """The items of a text that chooses no separator of its own: options behind slashes, numbers between commas."""
     items, position, end = [], 0, len(body.rstrip(BLANKS))
     item = _item_with_doubled(separator)
     while position < end:  # a separator at the end starts no item
@@ -48,7 +50,7 @@ def _with_doubled(separator: str, body: str) -> list[str]:
         assert found is not None, "every text begins with an item"
         items.append(_trimmed(found[1], BLANKS).replace(separator * 2, separator))
         position = found.end()
-    return items
+    return tuple(items)
 
 
 @lru_cache(maxsize=64)

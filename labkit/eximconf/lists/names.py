@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from labkit.eximconf.client_name import name_client
 from labkit.eximconf.expansion import hosts
 from labkit.eximconf.expansion.env import Env
 from labkit.eximconf.expansion.texts import lower
@@ -46,6 +47,7 @@ def _unknown(subject: Subject) -> HostUnknown:
 def _tell(env: Env, names: tuple[str, ...]) -> None:
     if names:
         env.variables["sender_host_name"] = names[0]
+        name_client(env.variables)
     else:
         env.variables["host_lookup_failed"] = "1"
 

@@ -37,6 +37,7 @@ class _Row:
     phases: frozenset[Phase]
     effect: Effect
     has_options: bool = False
+    remark: str = ""  # what it does not do here
 
 
 def check(line: Setting) -> Check:
@@ -138,23 +139,37 @@ def _submission(scene: Scene, options: str) -> bool:
 
 _ROWS: dict[str, _Row] = {
     "allow_auth_unadvertised": _Row(
-        frozenset((Phase.CONNECT, Phase.HELO)), _session("auth_unadvertised", True)
+        frozenset((Phase.CONNECT, Phase.HELO)),
+        _session("auth_unadvertised", True),
+        remark="no effect yet: there is no AUTH",
     ),
     "caseful_local_part": _Row(frozenset((Phase.RCPT,)), _caseful),
     "caselower_local_part": _Row(frozenset((Phase.RCPT,)), _caselower),
-    "dkim_disable_verify": _Row(but(Phase.DATA, Phase.NOT_SMTP), _message("verifies_dkim", False)),
+    "dkim_disable_verify": _Row(
+        but(Phase.DATA, Phase.NOT_SMTP),
+        _message("verifies_dkim", False),
+        remark="no effect yet: no signature is verified",
+    ),
     "enforce_sync": _Row(_BY_SMTP, _session("enforces_sync", True)),
     "fakedefer": _Row(_OF_MESSAGE, _fake(450), True),
     "fakereject": _Row(_OF_MESSAGE, _fake(550), True),
-    "freeze": _Row(_WITH_LOCAL, _freeze, True),
-    "no_callout_flush": _Row(_BY_SMTP, _session("flushes_before_callout", False)),
-    "no_delay_flush": _Row(_BY_SMTP, _session("flushes_before_delay", False)),
+    "freeze": _Row(_WITH_LOCAL, _freeze, True, "nobody is told, with or without /no_tell"),
+    "no_callout_flush": _Row(
+        _BY_SMTP, _session("flushes_before_callout", False), remark="no effect: replies never wait"
+    ),
+    "no_delay_flush": _Row(
+        _BY_SMTP, _session("flushes_before_delay", False), remark="no effect: replies never wait"
+    ),
     "no_enforce_sync": _Row(_BY_SMTP, _session("enforces_sync", False)),
     "no_multiline_responses": _Row(_BY_SMTP, _session("multiline", False)),
     "no_pipelining": _Row(_BY_SMTP, _session("offers_pipelining", False)),
-    "queue": _Row(_WITH_LOCAL, _queue, True),
+    "queue": _Row(_WITH_LOCAL, _queue, True, "/first_pass_route is taken as /only"),
     "submission": _Row(_UNTIL_CONTENT, _submission, True),
-    "suppress_local_fixups": _Row(_UNTIL_CONTENT, _message("local_fixups", False)),
+    "suppress_local_fixups": _Row(
+        _UNTIL_CONTENT,
+        _message("local_fixups", False),
+        remark="no effect: SMTP is only fixed up for submission",
+    ),
 }
 _NAMES = tuple(_ROWS)
 CONTROLS = {name: row.phases for name, row in _ROWS.items()}

@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from labkit.eximconf.expansion import hosts
-from labkit.eximconf.expansion.splitting import split_list
+from labkit.eximconf.expansion.splitting import split_at, split_list
 from labkit.eximconf.reader import Setting
 from labkit.mail.asking import Asking, ask
 from labkit.mail.lookups import DnsRecords
 from labkit.mail.questions import AddressesOf
 from labkit.smtp.acl.phases import Phase
 from labkit.smtp.acl.scene import Listed, LogLine, Scene
-from labkit.smtp.acl.texts import pieces
 from labkit.smtp.acl.values import NO, YES, Check, on_value_asking, wrong
 from labkit.smtp.acl.verdicts import Found
 
@@ -69,7 +68,7 @@ def _read_item(written: str) -> Item:
     return Item(
         main if comma else domain,
         text_domain,
-        None if how is None else pieces(addresses, ","),
+        None if how is None else split_at(addresses, ","),
         how is not None and "&" in how,
         how is not None and bool(negation),
         how in ("==", "=&"),

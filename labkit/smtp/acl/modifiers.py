@@ -7,12 +7,13 @@ READ NEXT  controls.py
 
 from __future__ import annotations
 
+from labkit.eximconf.expansion.numbers import interval
 from labkit.eximconf.expansion.splitting import split_list
 from labkit.eximconf.reader import Setting
 from labkit.mail.asking import Asking, ask
 from labkit.mail.questions import Pause
 from labkit.smtp.acl.scene import LogLine, Scene
-from labkit.smtp.acl.texts import printed, seconds
+from labkit.smtp.acl.texts import printed
 from labkit.smtp.acl.values import YES, Check, on_value, on_value_asking, wrong
 from labkit.smtp.acl.verdicts import Found
 
@@ -35,7 +36,7 @@ def go_on(line: Setting) -> Check:
 
 def delay(line: Setting) -> Check:
     def decide(scene: Scene, value: str) -> Asking[Found]:
-        pause = seconds(value)
+        pause = interval(value)
         if pause is None:
             return wrong(
                 scene, f'syntax error in argument for "delay" modifier: "{value}" is not a time value'

@@ -13,12 +13,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from labkit.eximconf.expansion.numbers import interval
+from labkit.eximconf.expansion.splitting import split_at
 from labkit.eximconf.reader import Setting
 from labkit.mail.asking import Asking, ask
 from labkit.mail.questions import RateOf
 from labkit.smtp.acl.phases import Phase
 from labkit.smtp.acl.scene import Scene
-from labkit.smtp.acl.texts import pieces, seconds
 from labkit.smtp.acl.values import NO, YES, Check, on_value_asking, wrong
 from labkit.smtp.acl.verdicts import Found
 
@@ -86,7 +87,7 @@ def _over(scene: Scene, text: str) -> Asking[Found]:
 
 
 def _read(text: str, scene: Scene) -> _Limit:
-    words = pieces(text, "/")
+    words = split_at(text, "/")
     variables = scene.env.variables
     if not words:
         raise _Wrong("sender rate limit not set")
@@ -95,7 +96,7 @@ def _read(text: str, scene: Scene) -> _Limit:
     if limit is None:
         raise _Wrong(f'"{words[0]}" is not a positive number')
     period_text = words[1] if len(words) > 1 else ""
-    period = seconds(period_text)
+    period = interval(period_text)
     variables["sender_rate_period"] = period_text
     if not period:
         raise _Wrong(f'"{period_text if len(words) > 1 else "NULL"}" is not a time value')

@@ -8,11 +8,12 @@ READ NEXT  rates.py
 
 from __future__ import annotations
 
+from labkit.eximconf.expansion.numbers import interval as read_interval
+from labkit.eximconf.expansion.splitting import split_at
 from labkit.eximconf.reader import Setting
 from labkit.mail.asking import Asking, ask
 from labkit.mail.questions import SeenBefore
 from labkit.smtp.acl.scene import Scene
-from labkit.smtp.acl.texts import pieces, seconds
 from labkit.smtp.acl.values import NO, YES, Check, on_value_asking, wrong
 from labkit.smtp.acl.verdicts import Found
 
@@ -24,10 +25,10 @@ def check(line: Setting, is_negated: bool) -> Check:
 
 
 def _seen(scene: Scene, text: str) -> Asking[Found]:
-    words = pieces(text, "/")
+    words = split_at(text, "/")
     first = words[0] if words else ""
     is_before = first.startswith("-")
-    interval = seconds(first.removeprefix("-"))
+    interval = read_interval(first.removeprefix("-"))
     if interval is None:
         return wrong(scene, f"failed to parse '{text}'")
     key, mode, refresh = scene.env.variables.get("sender_host_address", ""), "", _TEN_DAYS
@@ -37,7 +38,7 @@ def _seen(scene: Scene, text: str) -> Asking[Found]:
         elif word in ("readonly", "write"):
             mode = word
         elif word.startswith("refresh="):
-            found = seconds(word[len("refresh=") :])
+            found = read_interval(word[len("refresh=") :])
             if found is None:
                 return wrong(scene, f"failed to parse '{text}'")
             refresh = found

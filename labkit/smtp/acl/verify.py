@@ -14,13 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from labkit.eximconf.expansion.numbers import interval
+from labkit.eximconf.expansion.splitting import split_at
 from labkit.eximconf.reader import Setting
 from labkit.mail.asking import Asking
 from labkit.mail.questions import Callout
 from labkit.smtp.acl import verify_address, verify_client, verify_fields
 from labkit.smtp.acl.phases import ALL, WITH_CONTENT, Phase
 from labkit.smtp.acl.scene import Scene
-from labkit.smtp.acl.texts import pieces, seconds
 from labkit.smtp.acl.values import Check, compiled, on_value_asking, turned, wrong
 from labkit.smtp.acl.verdicts import Found
 from labkit.smtp.acl.verify_address import Wish
@@ -115,7 +116,7 @@ def _run(scene: Scene, wish: Wish, forgets: bool) -> Asking[Found]:
 @lru_cache(maxsize=256)
 def read_wish(text: str) -> Wish:
     """Raises _Wrong and _NotRead."""
-    words = pieces(text, "/")
+    words = split_at(text, "/")
     first = words[0] if words else ""
     what = next((name for name in _ROWS if _is(first, name)), None)
     if what is None:
@@ -169,7 +170,7 @@ def _with(wish: Wish, option: str, text: str) -> Wish:
         return wish
     if not rest.startswith("="):
         raise _Wrong(f'\'=\' expected after "callout" in ACL condition "{text}"')
-    for each in pieces(rest[1:], ","):
+    for each in split_at(rest[1:], ","):
         wish = _with_callout(wish, each, text)
     return wish
 
@@ -222,7 +223,7 @@ def _with_value(wish: Wish, name: str, option: str, text: str) -> Wish:
 
 
 def _time(text: str, whole: str) -> int:
-    if (found := seconds(text)) is None:
+    if (found := interval(text)) is None:
         raise _Wrong(f'bad time value in ACL condition "verify {whole}"')
     return found
 

@@ -10,11 +10,11 @@ READ NEXT  verify_fields.py
 
 from __future__ import annotations
 
+from labkit.eximconf.client_name import name_client
 from labkit.eximconf.lists.names import names_of
 from labkit.mail.asking import Asking, ask
 from labkit.mail.questions import AddressesOf
 from labkit.smtp.acl.scene import ClientName, Scene
-from labkit.smtp.acl.texts import full_host
 from labkit.smtp.acl.verdicts import Found
 from labkit.smtp.acl.verify_address import Wish
 
@@ -35,7 +35,7 @@ def reverse_host_lookup(scene: Scene, wish: Wish) -> Asking[Found]:
     client = yield from client_name(scene, address)
     scene.because = f"the client's name is {client.names[0]}" if client.names else "the client has no name"
     if client.found:
-        scene.env.variables["sender_fullhost"] = full_host(scene.env)
+        name_client(scene.env.variables)
         return Found.YES
     if client.found is None:
         scene.log = "host lookup deferred for reverse lookup check"
