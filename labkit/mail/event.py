@@ -78,6 +78,12 @@ class MailEvent:
     about: str | None = None  # of a report: the queue id of the message that it is about
     message_id: str | None = None
     code: int | None = None  # of the SMTP reply that decided
+    errno: int | None = None  # of a deferral: the number that Exim's log has for it
+    cipher: str | None = (
+        None  # of an encrypted connection: version, cipher and bits, as after X= in Exim's log
+    )
+    is_verified: bool | None = None  # of one that is encrypted: whether the other end's certificate is good
+    authenticator: str | None = None  # with the name that it found: plain:ann
     session: int | None = None  # which conversation a dialogue line belongs to
     speaker: str | None = None  # "C" or "S"
     state: str | None = None  # where the server's session stood after a dialogue line

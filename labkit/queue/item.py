@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from labkit.mail.address import Mailbox
+from labkit.mail.encryption import Encryption
 from labkit.mail.envelope import Envelope
 
 
@@ -24,6 +25,10 @@ class Origin:
     protocol: str = "local"  # Exim's words: smtp, esmtp, esmtps, esmtpa, esmtpsa, local
     login: str = ""  # the local account, when there is no client
     client_name: str = ""  # if it was looked up
+    encryption: Encryption | None = None
+    authenticator: str = ""  # which one of the configuration the client has passed
+    authenticated_id: str = ""
+    authenticated_sender: str = ""  # what MAIL said after AUTH=, or who handed in a message here
 
 
 @dataclass(frozen=True, slots=True)
