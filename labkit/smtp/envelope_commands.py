@@ -2,7 +2,8 @@
 
 WHAT       one function for each: read the path and its parameters, refuse what is wrong, else stop at the decision.
 DECIDES    syntax and limits; policy is never decided here.
-STANDARDS  RFC 5321 §4.1.1.2, §4.1.1.3; RFC 1870 (SIZE); RFC 6152 (8BITMIME); RFC 3461 §4 (delivery reports)
+STANDARDS  RFC 5321 §4.1.1.2, §4.1.1.3; RFC 1870 (SIZE); RFC 6152 (8BITMIME); RFC 4954 §5 (AUTH=);
+           RFC 3461 §4 (delivery reports)
 READ NEXT  server_commands.py
 """
 
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from labkit.mail import reply
 from labkit.mail.address import AddressSyntaxError, Mailbox, read_path
 from labkit.mail.reply import Reply
+from labkit.smtp.auth.coding import undo_xtext
 from labkit.smtp.commands import read_parameters
 from labkit.smtp.decisions import MailFrom, RcptTo
 from labkit.smtp.states import State, Verb
@@ -32,7 +34,7 @@ def mail(server: Server, verb: Verb, argument: str, following: State) -> None:
         server.say(reply.bad_address(argument, "sender address must contain a domain"), server.state)
         return
     size: int | None = None
-    body = "7BIT"
+    body, auth = "7BIT", None
     for name, value in read_parameters(rest, server.is_esmtp):
         if name == "SIZE":  # what is no number says nothing
             size = int(value[:20]) if value.isdigit() else None
@@ -41,6 +43,11 @@ def mail(server: Server, verb: Verb, argument: str, following: State) -> None:
         elif name == "BODY" and value:
             server.refuse_error(reply.INVALID_BODY)
             return
+        elif name == "AUTH" and value:
+            auth = value
+            if undo_xtext(value) is None and value != "<>":
+                server.refuse_error(reply.INVALID_AUTH)
+                return
         else:
             server.refuse_error(_may_not_follow(argument, name, rest))
             return
@@ -57,7 +64,7 @@ def mail(server: Server, verb: Verb, argument: str, following: State) -> None:
             server.say(answer, server.state)
 
     server.forget_transaction()
-    server.stop_at(MailFrom(mailbox, size, body), then)
+    server.stop_at(MailFrom(mailbox, size, body, auth), then)
 
 
 def rcpt(server: Server, verb: Verb, argument: str, following: State) -> None:

@@ -2,7 +2,8 @@
 
 WHAT       `Extensions`: who runs the machine says before each EHLO what this client is offered; `keywords`: the lines
 LIKE EXIM  the order of the lines
-STANDARDS  RFC 5321 §4.1.1.1 (EHLO); RFC 1870 (SIZE), 6152 (8BITMIME), 2920 (PIPELINING)
+STANDARDS  RFC 5321 §4.1.1.1 (EHLO); RFC 1870 (SIZE), 6152 (8BITMIME), 2920 (PIPELINING),
+           4954 (AUTH), 3207 (STARTTLS)
 READ NEXT  content.py
 """
 
@@ -18,6 +19,8 @@ class Extensions:
     eight_bit: bool = True
     pipelining: bool = True
     commands: tuple[str, ...] = ()
+    mechanisms: tuple[str, ...] = ()  # of AUTH
+    starttls: bool = False
 
     def keywords(self, message_size: int) -> tuple[str, ...]:
         """The lines after the first of the answer to EHLO."""
@@ -27,4 +30,8 @@ class Extensions:
         found += self.commands
         if self.pipelining:
             found.append("PIPELINING")
+        if self.mechanisms:
+            found.append(" ".join(("AUTH", *self.mechanisms)))
+        if self.starttls:
+            found.append("STARTTLS")
         return (*found, "HELP")
