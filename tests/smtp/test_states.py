@@ -18,7 +18,8 @@ from labkit.smtp.states import (
     Verb,
 )
 
-READS_COMMANDS = {State.GREETED, State.READY, State.MAIL, State.RCPT}
+USUAL = {State.GREETED, State.READY, State.MAIL, State.RCPT}
+READS_COMMANDS = USUAL | {State.CHUNKS, State.STUCK}
 
 
 def test_every_verb_has_an_answer_in_every_state() -> None:
@@ -48,8 +49,11 @@ def test_every_state_can_be_reached_and_left() -> None:
         (Verb.MAIL, {State.READY}),
         (Verb.RCPT, {State.MAIL, State.RCPT}),
         (Verb.DATA, {State.RCPT}),
-        (Verb.NOOP, READS_COMMANDS),
-        (Verb.EHLO, READS_COMMANDS),
+        (Verb.NOOP, USUAL | {State.CHUNKS}),
+        (Verb.EHLO, USUAL),
+        (Verb.BDAT, {State.RCPT, State.CHUNKS}),
+        (Verb.QUIT, READS_COMMANDS),
+        (Verb.RSET, READS_COMMANDS),
         (Verb.STARTTLS, set()),
     ],
 )
