@@ -192,8 +192,8 @@ EXAMPLES: dict[str, list[tuple[list[str], list[str], bool]]] = {
             True,
         ),
         (
-            [f"{RECEIVED} | size=330 | secured=2 | traces=3"],
-            [f"{RECEIVED} | size=303 | secured=1 | traces=3"],
+            [f"{RECEIVED} | size=315 | secured=2 | traces=3"],
+            [f"{RECEIVED} | size=303 | secured=2 | traces=3"],
             False,
         ),
     ],

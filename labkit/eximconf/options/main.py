@@ -204,5 +204,7 @@ ROWS: tuple[Option, ...] = (
     _tested("smtp_accept_max_per_host", kinds.EXPANSION, None, "sessions of one client at once"),
     _tested("spamd_address", kinds.STRING, "127.0.0.1 783", "where SpamAssassin listens"),
     _works("timeout_frozen_after", kinds.TIME, "0s", "when a frozen message is dropped"),
+    _tested("tls_crl", kinds.EXPANSION, None, "certificates that are no longer good"),
+    _tested("tls_ocsp_file", kinds.EXPANSION, None, "a proof that our certificate is still good"),
     _tested("unknown_login", kinds.EXPANSION, None, "the name of a caller without an account"),
 )
