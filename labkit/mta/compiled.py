@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from labkit.delivery.transports import check_transport
 from labkit.eximconf.configuration import Configuration
 from labkit.eximconf.here import Here
 from labkit.eximconf.reader import ConfigurationError
+from labkit.mta.tls_configuration import tls_problems
+from labkit.net.disk import Disk
 from labkit.queue.schedule import RetryRule, read_rules
 from labkit.routing import Routers, compile_routers
 from labkit.smtp.acl import Acls, compile_acls
@@ -48,8 +51,12 @@ def compile_configuration(
     *,
     runs: bool = True,
     signs_itself: bool = False,
+    root: Path | None = None,
 ) -> Compiled:
-    """Compile for the host `name` at `addresses`. Raises ConfigurationError."""
+    """Compile for the host `name` at `addresses`, whose disk is below `root` (None: its files are not looked at).
+
+    Raises ConfigurationError.
+    """
     main = configuration.main
     primary_hostname = main.text("primary_hostname") or name
     qualify_domain = main.text("qualify_domain") or primary_hostname
@@ -57,6 +64,9 @@ def compile_configuration(
         check_transport(transport)
     if runs:
         for problem in _unfulfilled(configuration):
+            raise problem
+    if root is not None:
+        for problem in tls_problems(configuration, Disk(root)):
             raise problem
     return Compiled(
         configuration,
