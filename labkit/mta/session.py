@@ -113,6 +113,7 @@ class Session:
         if self.machine.envelope is None:
             self.forget_message()
         values, machine = self.env.variables, self.machine
+        values["authentication_failed"] = str(int(machine.auth_failed))
         values["smtp_command"], values["smtp_command_argument"] = (
             machine.command_line,
             machine.command_argument,

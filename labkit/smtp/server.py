@@ -81,6 +81,7 @@ class Server:
         self.helo_name = ""
         self.is_esmtp = False
         self.is_encrypted = self.is_authenticated = False
+        self.auth_failed = False  # the last AUTH was for nothing
         self.known_mechanisms: tuple[str, ...] = ()  # of AUTH, that may be used without having been offered
         self.counting = Counting(limits or Limits())
         self.history = History()
