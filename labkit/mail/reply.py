@@ -107,6 +107,13 @@ ORCPT_TWICE = Reply(501, ("ORCPT can be specified once only",))
 NOTIFY_TWICE = Reply(501, ("NOTIFY can be specified once only",))
 INVALID_NOTIFY = Reply(501, ("Invalid value for NOTIFY parameter",))
 SMTPUTF8_NOT_OFFERED = Reply(501, ("SMTPUTF8 used when not advertised",))
+TLS_GO_AHEAD = Reply(220, ("TLS go ahead",))
+TLS_UNAVAILABLE = Reply(454, ("TLS currently unavailable",))
+INVALID_BASE64 = Reply(501, ("Invalid base64 data",))
+INVALID_AUTH = Reply(501, ("invalid data for AUTH",))
+BAD_MECHANISM = Reply(501, ("invalid character in authentication mechanism name",))
+ALREADY_AUTHENTICATED = Reply(503, ("already authenticated",))
+AUTH_IN_TRANSACTION = Reply(503, ("not permitted in mail transaction",))
 STARTTLS_NOT_OFFERED = Reply(503, ("STARTTLS command used when not advertised",))
 AUTH_NOT_OFFERED = Reply(503, ("AUTH command used when not advertised",))
 BDAT_NOT_OFFERED = Reply(503, ("BDAT command used when CHUNKING not advertised",))
@@ -126,10 +133,16 @@ NO_SERVICE = Reply(554, ("SMTP service not available",))
 NO_CONFIGURATION = Reply(421, ("Local configuration error; please try again later.",))
 
 
-def commands_supported(offers: Iterable[str] = ()) -> Reply:
+def commands_supported(offers: Iterable[str] = (), *, starttls: bool = False) -> Reply:
     """The answer to HELP; `offers` are commands that not everybody has."""
-    words = " ".join(["HELO EHLO MAIL RCPT DATA NOOP QUIT RSET HELP", *offers])
+    words = " ".join(
+        ["AUTH", *["STARTTLS"] * starttls, "HELO EHLO MAIL RCPT DATA BDAT NOOP QUIT RSET HELP", *offers]
+    )
     return Reply(214, ("Commands supported:", words))
+
+
+def unsupported_mechanism(name: str) -> Reply:
+    return Reply(504, (f"{name} authentication mechanism not supported",))
 
 
 def closing(host: str) -> Reply:

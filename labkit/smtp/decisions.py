@@ -66,7 +66,7 @@ class MailFrom:
     body: str  # "7BIT" or "8BITMIME"
     returns: str = ""  # RET, RFC 3461
     identifier: str = ""  # ENVID, in xtext
-    submitter: str | None = None  # what stands after AUTH=, in xtext (RFC 4954 §5); None: nothing
+    auth: str | None = None  # what stands after AUTH=, as it was written; None: nothing does
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class MessageReceived:
     content: bytes  # dots undone, line ends canonical
     longest_line: int
     helo_name: str
-    protocol: str  # "smtp" or "esmtp"
+    protocol: str  # "smtp", "esmtp", "esmtps", "esmtpa", "esmtpsa": RFC 3848
     last_chunk: int | None = None  # the size of the last of its pieces, if it came in pieces (BDAT)
 
 
@@ -130,6 +130,31 @@ class Dropping:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """STARTTLS (RFC 3207). None accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthWanted:
+    """AUTH: may this client try? None accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthBegins:
+    """AUTH with its mechanism. 334 asks the client for more, 235 believes it; there is no default."""
+
+    mechanism: str
+    data: str  # the initial response, "" for none
+
+
+@dataclass(frozen=True, slots=True)
+class AuthAnswered:
+    """The client's answer to 334. The same again."""
+
+    line: str
+
+
 class Answer(NamedTuple):
     """What a machine is told: None is its own positive reply. `closes`: the session ends with this reply."""
 
@@ -147,6 +172,10 @@ Decision: TypeAlias = (
     | Verify
     | Expand
     | TurnQueue
+    | StartTls
+    | AuthWanted
+    | AuthBegins
+    | AuthAnswered
     | Goodbye
     | Dropping
 )

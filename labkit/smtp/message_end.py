@@ -53,7 +53,7 @@ def judge_content(server: Server, content: Content, last_chunk: int | None = Non
             octets,
             longest_line(octets),
             server.helo_name,
-            "esmtp" if server.is_esmtp else "smtp",
+            server.protocol(),
             last_chunk,
         )
         server.stop_at(received, server.end_of_message)

@@ -1,12 +1,13 @@
 """The server's side of an SMTP session, without a network.
 
 WHAT       `Server` eats bytes (`receive`), speaks bytes (`bytes_to_send`) and stops at one pending decision:
-           who may connect, whether a sender, a recipient or a message is taken. Whoever runs the machine
+           who may connect, whether a sender, a recipient or a message is taken. In State.TLS it waits for whoever
+           carries its octets to begin TLS, and is told by `secure`. Whoever runs the machine
            answers with `decide(reply)` - now or later, the code is the same - and it goes on.
 DECIDES    syntax, order and limits. Policy is never decided here.
-WHERE      this file: bytes and lines. server_commands.py: what a command does; order.py: what is said where it may
-           not be given. content.py, message_end.py: a message on its way, and when it is here. counting.py,
-           transaction.py, extensions.py: what is counted, what is on the envelope, what EHLO offers.
+WHERE      this file: bytes and lines. server_commands.py, security_commands.py: what a command does; order.py: what
+           is said where it may not be given. content.py, message_end.py: a message on its way, and when it is here.
+           counting.py, transaction.py, extensions.py: what is counted, what is on the envelope, what EHLO offers.
 STANDARDS  RFC 5321; RFC 2920 §3.1 (PIPELINING); replies as Exim's.
 SAFE       only CR LF . CR LF ends a message; a bare CR or LF or a NUL in a command is refused, nothing after it
            on that line is executed; every count and length has a limit, and the session is in step after it.
@@ -79,6 +80,8 @@ class Server:
         self.pending: Decision | None = Connected()
         self.helo_name = ""
         self.is_esmtp = False
+        self.is_encrypted = self.is_authenticated = False
+        self.known_mechanisms: tuple[str, ...] = ()  # of AUTH, that may be used without having been offered
         self.counting = Counting(limits or Limits())
         self.history = History()
         self.transaction = Transaction()
@@ -95,6 +98,7 @@ class Server:
         self._content: DotContent | None = None
         self._to_swallow = 0  # octets of a piece that was refused
         self.last_verb: Verb | None = None
+        self._answer_to: Callable[[str], None] | None = None  # who gets the next line: AUTH has asked for it
 
     # --- bytes in, bytes out ------------------------------------------------------------------
 
@@ -131,7 +135,7 @@ class Server:
 
     def receive(self, octets: bytes | bytearray | memoryview) -> None:
         """Take bytes from the client and go on as far as possible."""
-        if self.is_closed:
+        if self.is_closed or self.state is State.TLS:  # RFC 3207 §4.2: what was not encrypted is forgotten
             return
         self._in += octets
         self._go_on()
@@ -157,6 +161,24 @@ class Server:
         if close:
             self._enter(State.CLOSED)
         self._go_on()
+
+    def secure(self, *, remembers_esmtp: bool = False) -> None:
+        """TLS has begun: all that comes now is encrypted, and nothing that was said before counts (RFC 3207 §4.2)."""
+        self.is_encrypted = True
+        self.extensions.starttls, self.extensions.mechanisms = False, ()
+        self.is_authenticated = False
+        if self.state is State.CONNECTED:  # TLS from the start
+            return
+        self.helo_name = ""
+        self.is_esmtp = self.is_esmtp and remembers_esmtp
+        self.counting.secure()
+        self.forget_transaction()
+        self._enter(State.READY if self.is_esmtp else State.GREETED)
+
+    def protocol(self, *, is_esmtp: bool | None = None) -> str:
+        """Exim's $received_protocol, RFC 3848."""
+        is_esmtp = self.is_esmtp if is_esmtp is None else is_esmtp
+        return f"{'e' * is_esmtp}smtp{'s' * self.is_encrypted}{'a' * (is_esmtp and self.is_authenticated)}"
 
     def end(self, last_reply: Reply | None = None) -> None:
         """End the session from outside: the connection broke, or `last_reply` (421) says why we close it."""
@@ -229,6 +251,17 @@ class Server:
         self.transaction = Transaction()
         self.chunks = None
 
+    def begin_tls(self, answer: Reply) -> None:
+        """Say so, in the clear, and wait; what the client has sent before it could know is dropped."""
+        self.forget_transaction()
+        self.say(answer, State.TLS)
+        self._in.clear()
+        self._searched = 0
+
+    def next_line_to(self, take: Callable[[str], None]) -> None:
+        """The client's next line is no command."""
+        self._answer_to = take
+
     def begin_content(self) -> None:
         """The message follows now."""
         self._in[:0] = DotContent.BEGINNING
@@ -248,7 +281,7 @@ class Server:
     # --- the input ----------------------------------------------------------------------------
 
     def _go_on(self) -> None:
-        while self.pending is None and not self.is_closed:
+        while self.pending is None and not self.is_closed and self.state is not State.TLS:
             if not self._read():
                 return
 
@@ -285,14 +318,38 @@ class Server:
                 self._skipping_line = False
             elif len(line) > self.limits.command_line:
                 self._refuse_long_line()
+            elif self._answer_to is not None:
+                self._take_answer(line[:-2].decode("latin-1"))
             else:
                 self._command(line[:-2])
         else:
             # A bare LF: refuse at once (who types with nc waits for an answer), execute nothing up to CR LF.
             self._skipping_line = True
             self._hear(readable(line))
+            self._stop_asking()
             self.refuse_error(reply.BARE_LINE_END)
         return True
+
+    def _take_answer(self, line: str) -> None:
+        """What the client was asked for, whatever it is."""
+        take, self._answer_to = self._answer_to, None
+        assert take is not None
+        self._hear(readable(line.encode("latin-1")))
+        take(line)
+
+    def _stop_asking(self) -> None:
+        """The client's answer is no line: AUTH is over."""
+        if self._answer_to is not None:
+            self._answer_to = None
+            self._enter(State.READY if self.helo_name else State.GREETED)
+
+    def _refuse_long_line(self) -> None:
+        if self._answer_to is not None:
+            self._stop_asking()
+            self.say(reply.INVALID_BASE64, self.state)
+        else:
+            self._line = "(a line longer than the limit)"
+            self._refuse_unknown()
 
     def _command(self, line: bytes) -> None:
         self.counting.commands_read += 1
@@ -401,10 +458,6 @@ class Server:
             refuse_between_chunks(self, None, BETWEEN_CHUNKS[self.state])
         else:
             self._refuse_unknown()
-
-    def _refuse_long_line(self) -> None:
-        self._line = "(a line longer than the limit)"
-        self._refuse_unknown()
 
     def _refuse_unknown(self) -> None:
         if not self.counting.unknown():  # it is an error of syntax, too

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from labkit.mail import reply
 from labkit.mail.reply import Reply
-from labkit.smtp import chunk_commands, envelope_commands
+from labkit.smtp import chunk_commands, envelope_commands, security_commands
 from labkit.smtp.commands import LONGEST_HELO_NAME, is_helo_name
 from labkit.smtp.decisions import DataBegins, Expand, Goodbye, Greeted, TurnQueue, Verify
 from labkit.smtp.incidents import PROTOCOL, Incident, Refused
@@ -100,7 +100,8 @@ def _noop(server: Server, verb: Verb, argument: str, following: State) -> None:
 
 
 def _help(server: Server, verb: Verb, argument: str, following: State) -> None:
-    server.say(reply.commands_supported(server.extensions.commands), following)
+    offered = server.extensions
+    server.say(reply.commands_supported(offered.commands, starttls=offered.starttls), following)
 
 
 def _vrfy(server: Server, verb: Verb, argument: str, following: State) -> None:
@@ -142,5 +143,7 @@ COMMANDS: dict[Verb, Command] = {
     Verb.VRFY: _vrfy,
     Verb.EXPN: _expn,
     Verb.ETRN: _etrn,
+    Verb.STARTTLS: security_commands.starttls,
+    Verb.AUTH: security_commands.auth,
     Verb.QUIT: _quit,
 }

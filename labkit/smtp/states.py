@@ -25,6 +25,8 @@ class State(Enum):
     CONTENT = "receiving the message"
     CHUNKS = "between two pieces of the message"
     STUCK = "the pieces are out of order, only RSET helps"
+    AUTH = "the client is asked who it is"
+    TLS = "TLS begins: nothing more is read in the clear"
     CLOSED = "over"
 
 
@@ -111,8 +113,8 @@ SERVER_TABLE: dict[Verb, dict[State, State | Reply | None]] = {
     Verb.HELP: _always(None),
     Verb.QUIT: _always(_S.CLOSED) | {_S.CHUNKS: _S.CLOSED, _S.STUCK: _S.CLOSED},
     Verb.ETRN: _always(None),
-    Verb.STARTTLS: _always(reply.STARTTLS_NOT_OFFERED),
-    Verb.AUTH: _always(reply.AUTH_NOT_OFFERED),
+    Verb.STARTTLS: _always(_S.TLS),  # where they were offered: security_commands.py
+    Verb.AUTH: _always(_S.AUTH),
     Verb.BDAT: {  # where CHUNKING is offered
         _S.GREETED: reply.NO_RECIPIENTS_FOR_BDAT,
         _S.READY: reply.NO_RECIPIENTS_FOR_BDAT,
@@ -123,7 +125,7 @@ SERVER_TABLE: dict[Verb, dict[State, State | Reply | None]] = {
     },
 }
 
-TAKES_NO_ARGUMENT = frozenset({Verb.DATA, Verb.RSET, Verb.QUIT})
+TAKES_NO_ARGUMENT = frozenset({Verb.DATA, Verb.RSET, Verb.QUIT, Verb.STARTTLS})
 
 # Commands after which the client must wait for the answer, before and after PIPELINING was offered to it
 # (RFC 2920 §3.1). The last command of a group may be any of them, so only what follows one is an error.
@@ -133,7 +135,7 @@ SYNCHRONIZED = frozenset(
 SYNCHRONIZED_WITHOUT_PIPELINING = SYNCHRONIZED | {Verb.MAIL, Verb.RCPT, Verb.RSET}
 
 # Commands that carry mail; of all others a client may send only so many in one session.
-MAIL_COMMANDS = frozenset({Verb.MAIL, Verb.RCPT, Verb.DATA, Verb.BDAT, Verb.AUTH, Verb.QUIT})
+MAIL_COMMANDS = frozenset({Verb.MAIL, Verb.RCPT, Verb.DATA, Verb.BDAT, Verb.QUIT})
 
 
 class Step(Enum):
