@@ -74,6 +74,8 @@ def _failed(event: MailEvent) -> str:
 
 
 def _rejected(event: MailEvent) -> str:
+    if event.line is not None:
+        return event.line
     verb = "temporarily rejected" if event.code is not None and event.code < 500 else "rejected"
     why = f": {event.text}" if event.text else ""
     if event.command == "MAIL" and event.sender is None:  # before HELO

@@ -17,10 +17,14 @@ END_OF_DATA = b"\r\n.\r\n"  # RFC 5321 §4.1.1.4, and nothing else ends a messag
 
 @dataclass(slots=True)
 class Content:
-    """A message that has arrived. `octets` None: it was longer than the limit, and nothing of it is left."""
+    """A message that has arrived. `octets` None: it was longer than the limit, and nothing of it is left.
+
+    `size` is that on the wire, `lines` how many line ends it had.
+    """
 
     octets: bytes | None
     size: int
+    lines: int
 
     def take(self) -> bytes:
         """Hand the octets over, so that a large message is not kept twice."""
@@ -36,7 +40,7 @@ class DotContent:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._searched = 0  # how far the input was looked through
-        self._thrown_away = 0
+        self._thrown_away = self._lines = 0
         self._too_big = False
 
     def read(self, octets: bytearray) -> Content | None:
@@ -49,13 +53,14 @@ class DotContent:
             return None
         content = bytes(octets[2 : end + 2])
         del octets[: end + len(END_OF_DATA)]
-        size = self._thrown_away + len(content)
-        return Content(None if size > self._limit else undo_dots(content), size)
+        size, lines = self._thrown_away + len(content), self._lines + content.count(b"\n")
+        return Content(None if size > self._limit else undo_dots(content), size, lines)
 
     def _throw_away(self, octets: bytearray) -> None:
         """It is too big, but the session stays in step: only the end matters now."""
         self._too_big = True
         keep = len(END_OF_DATA) - 1
+        self._lines += octets.count(b"\n", 0 if self._thrown_away else 2, -keep)
         self._thrown_away += len(octets) - keep
         del octets[:-keep]
         self._searched = 0
@@ -65,7 +70,7 @@ class Chunks:
     """Reads one message after BDAT: `begin` a piece, `read` until it is complete, and the next."""
 
     def __init__(self, limit: int) -> None:
-        self.size = 0  # octets so far
+        self.size = self.lines = 0  # octets and line ends so far
         self.chunk = 0  # the size of this piece
         self.is_last = False
         self._limit = limit
@@ -81,6 +86,7 @@ class Chunks:
         count = min(self._left, len(octets))
         self._left -= count
         self.size += count
+        self.lines += octets.count(b"\n", 0, count)
         if not self.is_too_big:
             self._kept += octets[:count]
         else:
@@ -101,9 +107,9 @@ class Chunks:
     def content(self) -> Content:
         """The whole message, once the last piece is here; its last line ends."""
         if self.is_too_big:
-            return Content(None, self.size)
+            return Content(None, self.size, self.lines)
         if self._kept and not self._kept.endswith(b"\n"):
             self._kept += b"\r\n"
         octets = bytes(self._kept)
         self._kept = bytearray()
-        return Content(octets, self.size)
+        return Content(octets, self.size, self.lines)

@@ -26,6 +26,7 @@ class Refused:
     why: str
     command: str | None = None
     sender: str | None = None
+    of_message: bool = False  # the message itself is refused, which has a queue id already
 
 
 @dataclass(frozen=True, slots=True)
