@@ -74,6 +74,7 @@ class MailEvent:
     remote_address: str | None = None
     remote_port: int | None = None
     protocol: str | None = None
+    marks: str | None = None  # of a message: K if it came in pieces (BDAT), as Exim's log has it
     size: int | None = None
     about: str | None = None  # of a report: the queue id of the message that it is about
     message_id: str | None = None

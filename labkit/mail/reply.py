@@ -155,6 +155,16 @@ def timed_out(host: str) -> Reply:
     return Reply(421, (f"{host}: SMTP command timeout - closing connection",))
 
 
+def data_timed_out(host: str) -> Reply:
+    """The same within a message."""
+    return Reply(421, (f"{host} SMTP incoming data timeout - closing connection.",))
+
+
+def lost_input(host: str) -> Reply:
+    """For a client that sends no more, but may still read."""
+    return Reply(421, (f"{host} lost input connection",))
+
+
 def bad_greeting(verb: str) -> Reply:
     return Reply(501, (f"Syntactically invalid {verb} argument(s)",))
 

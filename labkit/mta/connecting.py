@@ -79,8 +79,8 @@ def _counted(session: Session) -> Asking[Answer | None]:
         if 0 < most < sum(shell.peer.address == address for shell in session.intake.sessions):
             return _refuse(session, reply.TOO_MANY_OF_ONE_HOST, "too many connections from that IP address")
     if not (yield from matches(session, "hosts_connection_nolog")):
-        text = f"SMTP connection from [{address}] (TCP/IP connection count = {count})"
-        session.log.tell(text, selector="smtp_connection")
+        counted = f" (TCP/IP connection count = {count})" if count else ""  # none: somebody types
+        session.log.tell(f"SMTP connection from [{address}]{counted}", selector="smtp_connection")
     return None
 
 

@@ -33,6 +33,7 @@ from labkit.mta.greeting import greeted
 from labkit.mta.local_message import tell_steps
 from labkit.mta.pacing import Paces
 from labkit.mta.securing import Securing
+from labkit.mta.session_end import not_quit
 from labkit.mta.session_log import BOTH, SessionLog
 from labkit.mta.state import SOFTWARE
 from labkit.net.network import Peer
@@ -47,6 +48,7 @@ from labkit.smtp.decisions import (
     Connected,
     DataBegins,
     Decision,
+    Dropping,
     Expand,
     Goodbye,
     Greeted,
@@ -72,12 +74,14 @@ class Keep:
     """The message is to be kept: `says` when it is on disk.
 
     `waits`: nothing is tried before the next queue run. `in_secret`: the client hears that it is refused.
+    `in_pieces`: it came by BDAT.
     """
 
     item: QueueItem
     says: Reply
     waits: bool = False
     in_secret: bool = False
+    in_pieces: bool = False
 
 
 class Session:
@@ -112,6 +116,7 @@ class Session:
             on_line=self._heard,
             on_incident=self.log.incident,
         )
+        self.machine.tells_ending = self.main.has("acl_smtp_notquit")
         self.machine.qualify_sender = compiled.qualify_domain
         self.securing: Securing = Securing(self, can_encrypt=can_encrypt)
 
@@ -296,7 +301,11 @@ class Session:
 
     def _goodbye(self, decision: Goodbye) -> Asking[Answer]:
         verdict = yield from self.judge(Phase.QUIT)
+        self.log.closed()
         return Answer(verdict.reply if verdict is not None else None)
+
+    def _dropping(self, decision: Dropping) -> Asking[Answer]:
+        return Answer((yield from not_quit(self, decision.reason)))
 
     # --- the message --------------------------------------------------------------------------
 
@@ -344,7 +353,8 @@ class Session:
             says = effects.fake.reply
             return Keep(item, says, self._waits(), in_secret=says.is_permanent)
         accepted = verdict.reply if verdict is not None else None
-        return Keep(item, accepted or _taken(received, item), self._waits())
+        in_pieces = received.last_chunk is not None
+        return Keep(item, accepted or _taken(received, item), self._waits(), in_pieces=in_pieces)
 
     def _waits(self) -> bool:
         """Whether nothing is tried before the next queue run: an ACL says so, or the client sends very many."""
@@ -388,7 +398,7 @@ class Session:
                 state.note(EventKind.PROBLEM, queue_id=queue_id, text=f"cannot write the spool: {problem}")
                 decide(reply.LOCAL_PROBLEM)
                 return
-            self.intake.taken(keep.item, waits=keep.waits, in_secret=keep.in_secret)
+            self.intake.taken(keep.item, waits=keep.waits, in_secret=keep.in_secret, in_pieces=keep.in_pieces)
             for line in lines_about(self):
                 self.log.tell(line, selector="delay_delivery")
             decide(keep.says)
@@ -425,6 +435,7 @@ _ANSWERS: dict[type, Callable[[Session, Any], Asking[Answer | Keep]]] = {
     AuthBegins: lambda session, decision: session.securing.auth.begins(decision),
     AuthAnswered: lambda session, decision: session.securing.auth.answered(decision),
     Goodbye: Session._goodbye,
+    Dropping: Session._dropping,
 }
 
 
@@ -432,7 +443,9 @@ def _taken(received: MessageReceived, item: QueueItem) -> Reply:
     """The reply that takes responsibility; of a message that came in pieces it tells sizes, too."""
     if received.last_chunk is None:
         return reply.received(item.queue_id)
-    return reply.received_in_chunks(item.queue_id, received.last_chunk, len(item.content))
+    has_header = bool(Message.parse(received.content).header_fields)  # without one Exim counts an empty line
+    total = len(received.content) + (bool(received.content) and not has_header)
+    return reply.received_in_chunks(item.queue_id, received.last_chunk, total)
 
 
 def _read(text: str, qualify_domain: str) -> Mailbox | Reply:

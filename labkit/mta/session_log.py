@@ -111,6 +111,9 @@ class SessionLog:
     def closed(self) -> None:
         self.tell(f"{self._connection} closed by QUIT", selector="smtp_connection")
 
+    def stopped(self) -> None:
+        self.tell(f"{self._connection} closed after SIGTERM")
+
     def lost(self, seconds: int, *, in_transaction: bool, in_content: bool) -> None:
         """The client has gone without QUIT."""
         if in_content:

@@ -47,23 +47,31 @@ class DotContent:
         """Take the message off the input. None: its end is not there yet."""
         end = octets.find(END_OF_DATA, max(0, self._searched - len(END_OF_DATA) + 1))
         if end < 0:
-            self._searched = len(octets)
-            if self._too_big or len(octets) > self._limit + len(END_OF_DATA):
+            self._count_lines(octets, len(octets))
+            if self._too_big or self._thrown_away + len(octets) - self._lines > self._limit + len(
+                END_OF_DATA
+            ):
                 self._throw_away(octets)
             return None
+        self._count_lines(octets, end + 2)
         content = bytes(octets[2 : end + 2])
         del octets[: end + len(END_OF_DATA)]
-        size, lines = self._thrown_away + len(content), self._lines + content.count(b"\n")
-        return Content(None if size > self._limit else undo_dots(content), size, lines)
+        size = self._thrown_away + len(content)
+        return Content(None if size - self._lines > self._limit else undo_dots(content), size, self._lines)
+
+    def _count_lines(self, octets: bytearray, end: int) -> None:
+        """Those that have not been counted; the line end of DATA is none of the message."""
+        begin = self._searched or (0 if self._thrown_away else len(self.BEGINNING))
+        self._lines += octets.count(b"\n", begin, end)
+        self._searched = end
 
     def _throw_away(self, octets: bytearray) -> None:
         """It is too big, but the session stays in step: only the end matters now."""
         self._too_big = True
         keep = len(END_OF_DATA) - 1
-        self._lines += octets.count(b"\n", 0 if self._thrown_away else 2, -keep)
         self._thrown_away += len(octets) - keep
         del octets[:-keep]
-        self._searched = 0
+        self._searched = len(octets)
 
 
 class Chunks:
@@ -74,29 +82,36 @@ class Chunks:
         self.chunk = 0  # the size of this piece
         self.is_last = False
         self._limit = limit
-        self._left = 0
+        self.left = 0  # octets of this piece that are still to come
         self._kept = bytearray()
 
     def begin(self, size: int, *, is_last: bool) -> None:
-        self.chunk = self._left = size
+        self.chunk = self.left = size
         self.is_last = is_last
 
     def read(self, octets: bytearray) -> bool:
         """Take what belongs to this piece off the input. Whether it is complete."""
-        count = min(self._left, len(octets))
-        self._left -= count
+        count = min(self.left, len(octets))
+        self.left -= count
+        self._count_lines(octets, count)
         self.size += count
-        self.lines += octets.count(b"\n", 0, count)
         if not self.is_too_big:
             self._kept += octets[:count]
         else:
             self._kept.clear()
         del octets[:count]
-        return self._left == 0
+        return self.left == 0
+
+    def _count_lines(self, octets: bytearray, count: int) -> None:
+        """Exim counts them up to its limit; what comes after that is counted as it is."""
+        end, found = -1, 0
+        while end != (end := min(count, max(self._limit - self.size + self.lines + found + 1, 0))):
+            found = octets.count(b"\n", 0, end)
+        self.lines += found
 
     @property
     def is_too_big(self) -> bool:
-        return self.size > self._limit
+        return self.size - self.lines > self._limit
 
     @property
     def begins_without_crlf(self) -> bool:

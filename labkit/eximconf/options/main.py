@@ -43,6 +43,7 @@ ROWS: tuple[Option, ...] = (
     _works("acl_smtp_expn", kinds.EXPANSION, None, "the ACL for EXPN; unset: refused"),
     _works("acl_smtp_helo", kinds.EXPANSION, None, "the ACL for HELO and EHLO"),
     _works("acl_smtp_mail", kinds.EXPANSION, None, "the ACL for MAIL"),
+    _works("acl_smtp_notquit", kinds.EXPANSION, None, "the ACL for sessions that end without QUIT"),
     _works("acl_smtp_predata", kinds.EXPANSION, None, "the ACL for DATA, before the message comes"),
     _works("acl_smtp_quit", kinds.EXPANSION, None, "the ACL for QUIT; it cannot refuse"),
     _works("acl_smtp_rcpt", kinds.EXPANSION, None, "the ACL for RCPT; unset: all are refused"),
