@@ -74,6 +74,7 @@ class MailEvent:
     remote_address: str | None = None
     remote_port: int | None = None
     protocol: str | None = None
+    marks: str | None = None  # of a message: K if it came in pieces (BDAT), as Exim's log has it
     size: int | None = None
     about: str | None = None  # of a report: the queue id of the message that it is about
     message_id: str | None = None
@@ -86,6 +87,13 @@ class MailEvent:
     authenticator: str | None = None  # with the name that it found: plain:ann
     session: int | None = None  # which conversation a dialogue line belongs to
     speaker: str | None = None  # "C" or "S"
+    selector: str | None = (
+        None  # of a logged line: the item of log_selector that it needs; None: it is always told
+    )
+    logs: str | None = None  # of a logged line: main, reject, panic with commas between; None: main
+    line: str | None = (
+        None  # of a refusal: the words of the log, where they are more than the other details tell
+    )
     state: str | None = None  # where the server's session stood after a dialogue line
     text: str | None = None
 

@@ -74,7 +74,10 @@ def compile_configuration(
         qualify_domain,
         main.text("qualify_recipient") or qualify_domain,
         Limits(
-            message_size=main.number("message_size_limit"),
+            message_size=_size(main.values["message_size_limit"]),
+            header_size=main.number("header_maxsize"),
+            header_line=main.number("header_line_maxsize"),
+            rejects_excess=main.flag("recipients_max_reject"),
             recipients=main.number("recipients_max"),
             unknown_commands=main.number("smtp_max_unknown_commands"),
             errors=main.number("smtp_max_synprot_errors"),
@@ -87,6 +90,11 @@ def compile_configuration(
         read_authenticators(configuration),
         signs_itself,
     )
+
+
+def _size(value: object) -> int:
+    """The limit for all clients; one that depends on the client is found out when it connects."""
+    return value if isinstance(value, int) else Limits().message_size
 
 
 def _unfulfilled(configuration: Configuration) -> Iterable[ConfigurationError]:

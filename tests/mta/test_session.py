@@ -140,7 +140,7 @@ def test_ehlo_offers_what_there_is_an_acl_for() -> None:
     async def story(world: World) -> None:
         _, offers = await typed(world, "EHLO c.test")
         words = [line[4:] for line in offers.split("|")][1:]
-        assert words == ["SIZE 2000", "8BITMIME", "ETRN", "VRFY", "PIPELINING", "HELP"]
+        assert words == ["SIZE 2000", "8BITMIME", "ETRN", "VRFY", "PIPELINING", "CHUNKING", "HELP"]
 
     main = "acl_smtp_vrfy = accept\nacl_smtp_etrn = accept\nmessage_size_limit = 2000\n"
     run(exim_conf(main), story)

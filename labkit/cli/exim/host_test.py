@@ -24,9 +24,10 @@ from labkit.cli.exim.machine import Machine, now
 from labkit.mail.asking import Question
 from labkit.mail.event import EventKind, MailEvent
 from labkit.mail.questions import CallOut, CalloutAnswer, Pause, Standing
-from labkit.mail.reply import Reply
+from labkit.mail.reply import Reply, lost_input
 from labkit.mta.intake import Intake
 from labkit.mta.session import Session
+from labkit.mta.session_end import ended
 from labkit.mta.state import MtaState
 from labkit.net.network import Peer
 from labkit.queue.item import QueueItem
@@ -55,11 +56,13 @@ async def test_host(machine: Machine, command: Command) -> int:
     while not session.machine.is_closed:
         say.write(session.machine.bytes_to_send() + state.aside())
         say.flush()
-        line = sys.stdin.buffer.readline()  # nothing else goes on meanwhile
+        wanted = session.machine.octets_wanted
+        # nothing else goes on meanwhile
+        line = sys.stdin.buffer.read(wanted) if wanted else sys.stdin.buffer.readline()
         if not line:
-            session.machine.end(Reply(421, (f"{machine.primary_hostname} lost input connection",)))
+            session.machine.end(lost_input(session.machine.host_name), reason="connection-lost")
             break
-        if line.endswith(b"\n") and not line.endswith(b"\r\n"):
+        if not wanted and line.endswith(b"\n") and not line.endswith(b"\r\n"):
             line = line[:-1] + b"\r\n"
         session.machine.receive(line)
         await conversation.go_on()
@@ -69,6 +72,7 @@ async def test_host(machine: Machine, command: Command) -> int:
             session.machine.end()
     say.write(session.machine.bytes_to_send() + state.aside())
     say.flush()
+    ended(session)
     return 0
 
 
