@@ -8,7 +8,7 @@ STANDARDS  RFC 5321 §3.3, §4.5.2 (dots); RFC 2920 §3.1 (PIPELINING); RFC 3207
 LIKE EXIM  an 8-bit message goes out as it is even where 8BITMIME is not offered
 SAFE       a server that talks nonsense, endlessly or out of turn ends the session; it cannot hurt the client. What came
            before a handshake does not count, and the session ends (RFC 3207 §6).
-READ NEXT  reply_lines.py, transaction.py; then acl.py
+READ NEXT  reply_lines.py, client_transaction.py; then acl.py
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from labkit.mail.message import is_canonical
 from labkit.mail.reply import Reply, Severity
 from labkit.smtp.reply_lines import LONGEST_REPLY_LINE, MOST_REPLY_LINES, NoReply, ReplyLines
 from labkit.smtp.states import CLIENT_TABLE, Step
-from labkit.smtp.transaction import USUAL, Manner, Result, Transaction, Verdict
+from labkit.smtp.client_transaction import USUAL, Manner, Result, Transaction, Verdict
 from labkit.smtp.transcript import Line, Listener
 
 __all__ = [
