@@ -90,6 +90,13 @@ HELO_REQUIRED = Reply(503, ("HELO or EHLO required",))
 SENDER_ALREADY_GIVEN = Reply(503, ("sender already given",))
 SENDER_NOT_YET_GIVEN = Reply(503, ("sender not yet given",))
 NO_RECIPIENTS = Reply(503, ("valid RCPT command must precede DATA",))
+TLS_GO_AHEAD = Reply(220, ("TLS go ahead",))
+TLS_UNAVAILABLE = Reply(454, ("TLS currently unavailable",))
+INVALID_BASE64 = Reply(501, ("Invalid base64 data",))
+INVALID_AUTH = Reply(501, ("invalid data for AUTH",))
+BAD_MECHANISM = Reply(501, ("invalid character in authentication mechanism name",))
+ALREADY_AUTHENTICATED = Reply(503, ("already authenticated",))
+AUTH_IN_TRANSACTION = Reply(503, ("not permitted in mail transaction",))
 STARTTLS_NOT_OFFERED = Reply(503, ("STARTTLS command used when not advertised",))
 AUTH_NOT_OFFERED = Reply(503, ("AUTH command used when not advertised",))
 BDAT_NOT_OFFERED = Reply(503, ("BDAT command used when CHUNKING not advertised",))
@@ -103,10 +110,16 @@ UNEXPECTED_FAILURE = Reply(421, ("Unexpected failure, please try later",))
 TOO_MANY_CONNECTIONS = Reply(421, ("Too many concurrent SMTP connections; please try again later.",))
 
 
-def commands_supported(offers: Iterable[str] = ()) -> Reply:
+def commands_supported(offers: Iterable[str] = (), *, starttls: bool = False) -> Reply:
     """The answer to HELP; `offers` are commands that not everybody has."""
-    words = " ".join(["HELO EHLO MAIL RCPT DATA NOOP QUIT RSET HELP", *offers])
+    words = " ".join(
+        ["AUTH", *["STARTTLS"] * starttls, "HELO EHLO MAIL RCPT DATA NOOP QUIT RSET HELP", *offers]
+    )
     return Reply(214, ("Commands supported:", words))
+
+
+def unsupported_mechanism(name: str) -> Reply:
+    return Reply(504, (f"{name} authentication mechanism not supported",))
 
 
 def closing(host: str) -> Reply:

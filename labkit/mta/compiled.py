@@ -17,6 +17,7 @@ from labkit.eximconf.reader import ConfigurationError
 from labkit.queue.schedule import RetryRule, read_rules
 from labkit.routing import Routers, compile_routers
 from labkit.smtp.acl import Acls, compile_acls
+from labkit.smtp.auth.server import ServerAuthenticator, read_authenticators
 from labkit.smtp.decisions import Limits
 
 OFFERED = ("ETRN", "VRFY", "EXPN")  # each if there is an ACL for it
@@ -24,7 +25,8 @@ OFFERED = ("ETRN", "VRFY", "EXPN")  # each if there is an ACL for it
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What one host runs by. `offers` are keywords that EHLO tells besides the usual ones."""
+    """What one host runs by. `offers` are keywords that EHLO tells besides the usual ones; `authenticators` those of
+    its server; `signs_itself`: it offers TLS even where the configuration names no certificate, as Exim does."""
 
     configuration: Configuration
     here: Here
@@ -35,10 +37,17 @@ class Compiled:
     routers: Routers
     retry_rules: tuple[RetryRule, ...]
     offers: tuple[str, ...] = ()
+    authenticators: tuple[ServerAuthenticator, ...] = ()
+    signs_itself: bool = False
 
 
 def compile_configuration(
-    configuration: Configuration, name: str, addresses: tuple[str, ...], *, runs: bool = True
+    configuration: Configuration,
+    name: str,
+    addresses: tuple[str, ...],
+    *,
+    runs: bool = True,
+    signs_itself: bool = False,
 ) -> Compiled:
     """Compile for the host `name` at `addresses`. Raises ConfigurationError."""
     main = configuration.main
@@ -65,6 +74,8 @@ def compile_configuration(
         compile_routers(configuration),
         read_rules(configuration.retry),
         tuple(word for word in OFFERED if main.has(f"acl_smtp_{word.lower()}")),
+        read_authenticators(configuration),
+        signs_itself,
     )
 
 
@@ -79,10 +90,6 @@ def _unfulfilled(configuration: Configuration) -> Iterable[ConfigurationError]:
     for transport in configuration.transports.values():
         if transport.name in named and (problem := transport.options.unfulfilled()):
             yield problem
-    for authenticator in configuration.authenticators.values():
-        problem_text = f'the authenticator "{authenticator.name}" is "real Exim only" when mail moves'
-        remedy = "leave it out, or run the host on a real Exim"
-        yield ConfigurationError(authenticator.place, problem_text, remedy)
     for line in configuration.rewrite:
         problem_text = f'the rewrite rule "{line.text}" is "real Exim only"'
         yield ConfigurationError(line.place, problem_text, "leave it out, or run the host on a real Exim")

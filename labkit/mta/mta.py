@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from labkit.mail.address import Mailbox
@@ -114,7 +115,8 @@ class Mta:
         try:
             for address in self.state.addresses:
                 for port in self.ports:
-                    self._listeners.append(await self.state.network.listen(address, port, self.intake.accept))
+                    accept = partial(self.intake.accept, port=port)
+                    self._listeners.append(await self.state.network.listen(address, port, accept))
         except OSError:
             self._close_listeners()
             raise

@@ -30,6 +30,7 @@ from labkit.mta.queue_id import queue_id
 from labkit.mta.surroundings import Surroundings
 from labkit.net.network import Network
 from labkit.net.spool import Spool
+from labkit.net.tls_selfsigned import SelfSigned
 from labkit.queue.hints import Hints
 from labkit.queue.item import QueueItem
 from labkit.routing import Mode, Routed
@@ -55,6 +56,7 @@ class MtaState:
     stored_hints: str = ""
     busy: set[str] = field(default_factory=set)
     is_running: bool = False
+    own_certificate: SelfSigned | None = None  # shown where the configuration names none
     answers: Answers = field(init=False)
 
     def __post_init__(self) -> None:

@@ -49,6 +49,7 @@ class MailFrom:
     reverse_path: Mailbox | None
     size: int | None  # what the client says the message will have, RFC 1870
     body: str  # "7BIT" or "8BITMIME"
+    auth: str | None = None  # what stands after AUTH=, as it was written; None: nothing does
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class MessageReceived:
     content: bytes  # dots undone, line ends canonical
     longest_line: int
     helo_name: str
-    protocol: str  # "smtp" or "esmtp"
+    protocol: str  # "smtp", "esmtp", "esmtps", "esmtpa", "esmtpsa": RFC 3848
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,31 @@ class Goodbye:
     """QUIT. It cannot be refused; an answer is other words for 221."""
 
 
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """STARTTLS (RFC 3207). None accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthWanted:
+    """AUTH: may this client try? None accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthBegins:
+    """AUTH with its mechanism. 334 asks the client for more, 235 believes it; there is no default."""
+
+    mechanism: str
+    data: str  # the initial response, "" for none
+
+
+@dataclass(frozen=True, slots=True)
+class AuthAnswered:
+    """The client's answer to 334. The same again."""
+
+    line: str
+
+
 class Answer(NamedTuple):
     """What a machine is told: None is its own positive reply. `closes`: the session ends with this reply."""
 
@@ -120,5 +146,9 @@ Decision: TypeAlias = (
     | Verify
     | Expand
     | TurnQueue
+    | StartTls
+    | AuthWanted
+    | AuthBegins
+    | AuthAnswered
     | Goodbye
 )

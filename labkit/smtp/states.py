@@ -23,6 +23,8 @@ class State(Enum):
     MAIL = "sender known, no recipient yet"
     RCPT = "sender and at least one recipient known"
     CONTENT = "receiving the message"
+    AUTH = "the client is asked who it is"
+    TLS = "TLS begins: nothing more is read in the clear"
     CLOSED = "over"
 
 
@@ -84,12 +86,12 @@ SERVER_TABLE: dict[Verb, dict[State, State | Reply | None]] = {
     Verb.HELP: _always(None),
     Verb.QUIT: _always(_S.CLOSED),
     Verb.ETRN: _always(None),
-    Verb.STARTTLS: _always(reply.STARTTLS_NOT_OFFERED),
-    Verb.AUTH: _always(reply.AUTH_NOT_OFFERED),
+    Verb.STARTTLS: _always(_S.TLS),  # where they were offered: security_commands.py
+    Verb.AUTH: _always(_S.AUTH),
     Verb.BDAT: _always(reply.BDAT_NOT_OFFERED),
 }
 
-TAKES_NO_ARGUMENT = frozenset({Verb.DATA, Verb.RSET, Verb.QUIT})
+TAKES_NO_ARGUMENT = frozenset({Verb.DATA, Verb.RSET, Verb.QUIT, Verb.STARTTLS})
 
 # Commands after which the client must wait for the answer, before and after PIPELINING was offered to it
 # (RFC 2920 §3.1). The last command of a group may be any of them, so only what follows one is an error.
@@ -99,7 +101,7 @@ SYNCHRONIZED = frozenset(
 SYNCHRONIZED_WITHOUT_PIPELINING = SYNCHRONIZED | {Verb.MAIL, Verb.RCPT, Verb.RSET}
 
 # Commands that carry mail; of all others a client may send only so many in one session.
-MAIL_COMMANDS = frozenset({Verb.MAIL, Verb.RCPT, Verb.DATA, Verb.BDAT, Verb.AUTH, Verb.QUIT})
+MAIL_COMMANDS = frozenset({Verb.MAIL, Verb.RCPT, Verb.DATA, Verb.BDAT, Verb.QUIT})
 
 
 class Step(Enum):
