@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.eximconf.client_name import name_client
 from labkit.eximconf.expansion import Value
+from labkit.eximconf.mailbox_text import NoMailbox, read_mailbox
 from labkit.mail import reply
 from labkit.mail.address import AddressSyntaxError, Mailbox
 from labkit.mail.asking import Asking, Question, answer_later, ask
@@ -33,7 +34,6 @@ from labkit.mta.state import SOFTWARE
 from labkit.net.network import Peer
 from labkit.net.smtp_server import Decide
 from labkit.queue.item import Origin, QueueItem
-from labkit.routing.mailbox_text import NoMailbox, read_mailbox
 from labkit.smtp.acl import AclVerdict, Phase, Result, Scene, client_name
 from labkit.smtp.decisions import (
     Answer,
