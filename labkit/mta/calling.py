@@ -33,15 +33,9 @@ from labkit.eximconf.expansion import Env
 from labkit.mail.asking import Question, answer_later
 from labkit.mail.event import EventKind
 from labkit.mta.host_trouble import (
-    AUTH_FAILED,
     AUTH_PROBLEM,
-    CONNECT_TIMED_OUT,
+    CANNOT_ASSIGN,
     EXPANSION,
-    IN_WORDS,
-    REFUSED,
-    TIMED_OUT,
-    TLS_FAILED,
-    TLS_REQUIRED,
     HostTrouble,
     after,
     refused,
@@ -50,6 +44,7 @@ from labkit.mta.host_trouble import (
 from labkit.net.network import HostSilent
 from labkit.net.smtp_client import Patience, SmtpConnection
 from labkit.net.tls_client import ClientTls
+from labkit.queue import errors
 from labkit.routing import NextHop
 from labkit.smtp.auth.client import AuthOutcome, SayToServer, authenticating
 from labkit.smtp.client import Manner
@@ -112,8 +107,9 @@ class Caller:
     async def call(self, hop: NextHop, host: HostPlan) -> Called | HostTrouble:
         """Connect; if TLS fails and need not be, connect again without it."""
         found = await self._connect(hop, host)
-        has_failed = isinstance(found, HostTrouble) and found.errno == TLS_FAILED
-        if not (has_failed and self.plan.in_clear_if_tls_fails and not host.requires_tls):
+        if isinstance(found, Called) or found.errno != errors.TLS_FAILURE:
+            return found
+        if host.requires_tls or not self.plan.in_clear_if_tls_fails:
             return found
         where = f"H={hop.host} [{hop.address}]"
         self._tell(f"{found.words}: delivering unencrypted to {where} (not in hosts_require_tls)")
@@ -157,15 +153,15 @@ class Caller:
             )
         except HostSilent:
             await self.state.surroundings.sleep(timedelta(seconds=timeouts.connect))
-            return HostTrouble(TIMED_OUT, more=CONNECT_TIMED_OUT, names_host=False)
+            return HostTrouble(errors.TIMED_OUT, more=errors.CONNECTING, names_host=False)
         except (TimeoutError, asyncio.TimeoutError):
-            return HostTrouble(TIMED_OUT, more=CONNECT_TIMED_OUT, names_host=False)
+            return HostTrouble(errors.TIMED_OUT, more=errors.CONNECTING, names_host=False)
         except ConnectionRefusedError:
-            return HostTrouble(REFUSED, names_host=False)
+            return HostTrouble(errors.REFUSED, names_host=False)
         except ValueError as problem:  # an interface that is no address of this host
-            return HostTrouble(99, f"Cannot assign requested address: {problem}", names_host=False)
+            return HostTrouble(CANNOT_ASSIGN, f"Cannot assign requested address: {problem}", names_host=False)
         except OSError as problem:
-            words = "" if problem.errno in IN_WORDS else str(problem)
+            words = "" if errors.in_words(problem.errno or 0) else str(problem)
             return HostTrouble(problem.errno or 0, words, names_host=False)
 
     def _hear(self, hop: NextHop) -> Callable[[Line], None]:
@@ -194,9 +190,10 @@ class Caller:
         if may_encrypt and connection.encryption is None and machine.offers("STARTTLS"):
             await connection.start_tls(self._tls(host.tls))
             refusal = machine.answer
-            if machine.is_idle and connection.encryption is None and refusal is not None:
-                if refusal.is_transient and not self.plan.in_clear_if_tls_fails:
-                    return HostTrouble(0, after("STARTTLS", refusal), refusal)
+            is_put_off = machine.is_idle and refusal is not None and refusal.is_transient
+            if is_put_off and not self.plan.in_clear_if_tls_fails:
+                assert refusal is not None
+                return HostTrouble(0, after("STARTTLS", refusal), refusal)
         if (trouble := refused(machine)) is not None:
             return trouble
         if machine.is_closed:
@@ -204,12 +201,12 @@ class Caller:
         if connection.encryption is None and host.requires_tls:
             was_offered = machine.offers("STARTTLS")
             why = "an attempt to start TLS failed" if was_offered else "the server did not offer TLS support"
-            return HostTrouble(TLS_REQUIRED, f"a TLS session is required, but {why}")
+            return HostTrouble(errors.TLS_REQUIRED, f"a TLS session is required, but {why}")
         self._note_encryption(called)
         # nobody has shown a good certificate, and there had to be one: such a host hears no password
         is_impostor = in_clear and host.tls.verify is Verify.MUST
         if is_impostor and host.requires_auth:
-            return HostTrouble(AUTH_FAILED, NO_PASSWORD, names_host=False, is_told=True)
+            return HostTrouble(errors.AUTH_FAILED, NO_PASSWORD, names_host=False, is_told=True)
         if not is_impostor and (trouble := await self._authenticate(called)) is not None:
             return trouble
         return await self._manner(called)
@@ -261,7 +258,7 @@ class Caller:
             return HostTrouble(0, after(machine.commands[Step.AUTH], found.reply), found.reply)
         if host.requires_auth:
             words = f"authentication required but {found.outcome.value}"
-            return HostTrouble(AUTH_FAILED, words, names_host=False, is_told=True)
+            return HostTrouble(errors.AUTH_FAILED, words, names_host=False, is_told=True)
         return None
 
     async def _manner(self, called: Called) -> HostTrouble | None:

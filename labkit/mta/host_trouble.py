@@ -11,26 +11,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from labkit.mail.reply import Reply
+from labkit.queue import errors
 from labkit.smtp.client import Client, Ended, Ending
 from labkit.smtp.states import Step
 
-REFUSED, TIMED_OUT = 111, 110
-CLOSED, MALFORMED, EXPANSION, UNKNOWN_HOST = -18, -19, -27, -32
-TLS_FAILED, TLS_REQUIRED, AUTH_FAILED, AUTH_PROBLEM = -37, -38, -42, -48
-RCPT_4XX, MAIL_4XX, DATA_4XX = -44, -45, -46
-IS_LOCAL, NO_HOST_DUE = -50, -54
-IN_WORDS = {REFUSED: "Connection refused", TIMED_OUT: "Connection timed out"}
-CONNECT_TIMED_OUT = 0x100  # in `more`: it was the connection that timed out, and no command
-_OF_REPLY = {Step.MAIL: MAIL_4XX, Step.DATA: DATA_4XX, Step.CONTENT: DATA_4XX}
+MALFORMED, EXPANSION, AUTH_PROBLEM, IS_LOCAL, CANNOT_ASSIGN = (
+    -19,
+    -27,
+    -48,
+    -50,
+    99,
+)  # the rest: queue/errors.py
+_OF_REPLY = {Step.MAIL: errors.MAIL_4XX, Step.DATA: errors.DATA_4XX, Step.CONTENT: errors.DATA_4XX}
 _SETTING_UP = (Step.BANNER, Step.EHLO, Step.HELO, Step.STARTTLS, Step.AUTH, Step.IDLE)
 
 
 @dataclass(frozen=True, slots=True)
 class HostTrouble:
-    """`words` without those of the number; `more` are the last two digits of a 4yz reply.
+    """`words` without those of the number; `more` is the second number (queue/errors.py).
 
     `is_of_message`: the host may well take other messages; `is_of_address`: it may take this one for others.
-    `names_host`: the log line of the recipient names it. `is_told`: no line of its own. `stops`: no other host would do better.
+    `names_host`: the log line of the recipient names it. `is_told`: no line of its own. `stops`: no other host would
+    do better.
     """
 
     errno: int
@@ -50,7 +52,7 @@ class HostTrouble:
     @property
     def shown(self) -> str:
         """The words with those of the number, as a log line has them."""
-        return ": ".join(filter(None, (IN_WORDS.get(self.errno), self.words)))
+        return ": ".join(filter(None, (errors.in_words(self.errno), self.words)))
 
 
 def shown(reply: Reply) -> str:
@@ -88,14 +90,14 @@ def trouble_of(client: Client) -> HostTrouble:
         return _of_reply(ended, command)
     if ended.how is Ending.SILENCE:
         words = f"SMTP timeout after {command}"
-        return HostTrouble(TIMED_OUT, words, is_of_message=is_of_message or ended.step is Step.MAIL)
+        return HostTrouble(errors.TIMED_OUT, words, is_of_message=is_of_message or ended.step is Step.MAIL)
     if ended.how is Ending.MALFORMED:
         words = f"Malformed SMTP reply in response to {command}: {ended.said or client.broken}"
         return HostTrouble(MALFORMED, words)
     if ended.how is Ending.TLS:
-        return HostTrouble(TLS_FAILED, f"TLS session: {ended.said}", is_told=True)
+        return HostTrouble(errors.TLS_FAILURE, f"TLS session: {ended.said}", is_told=True)
     words = f"Remote host closed connection in response to {command}"
-    return HostTrouble(CLOSED, words, is_of_message=is_of_message)
+    return HostTrouble(errors.LOST_CONNECTION, words, is_of_message=is_of_message)
 
 
 def _of_reply(ended: Ended, command: str) -> HostTrouble:
@@ -105,4 +107,4 @@ def _of_reply(ended: Ended, command: str) -> HostTrouble:
         return HostTrouble(MALFORMED, f"Malformed SMTP reply: nothing was asked, and it said {shown(reply)}")
     is_of_message = ended.step not in _SETTING_UP
     errno = _OF_REPLY.get(ended.step, 0) if reply.is_transient else 0
-    return HostTrouble(errno, after(command, reply), reply, reply.code % 100, is_of_message)
+    return HostTrouble(errno, after(command, reply), reply, errors.of_reply(reply.code), is_of_message)

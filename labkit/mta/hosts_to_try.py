@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from labkit.eximconf.expansion.hosts import is_ip
 from labkit.mail.asking import Asking, ask
 from labkit.mail.questions import AddressesOf
-from labkit.mta.host_trouble import IS_LOCAL, UNKNOWN_HOST, HostTrouble
+from labkit.mta.host_trouble import IS_LOCAL, HostTrouble
+from labkit.queue import errors
 from labkit.routing import NextHop
 from labkit.routing.host_list import read_hosts
 
@@ -41,7 +42,7 @@ def hosts_named(text: str, own: Collection[str], transport: str, *, allows_ourse
             addresses = tuple(found.records)
             if not addresses:
                 trouble = HostTrouble(
-                    UNKNOWN_HOST, f"failed to lookup IP address for {host.name}", names_host=False
+                    errors.UNKNOWN_HOST, f"failed to lookup IP address for {host.name}", names_host=False
                 )
                 not_now += found.outcome.is_temporary
                 not_found += not found.outcome.is_temporary

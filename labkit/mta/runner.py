@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from labkit.mail.event import EventKind
+from labkit.mta.calling import Called
 from labkit.mta.delivery_run import DeliveryRun, Mode
 from labkit.mta.intake import Intake
 from labkit.mta.state import MtaState
@@ -50,7 +51,7 @@ class QueueRun:
 
     def wants(self, item: QueueItem) -> bool:
         """Raises ValueError for a regular expression that is none."""
-        if self.last_id and item.queue_id > self.last_id or item.queue_id < self.first_id:
+        if (self.last_id and item.queue_id > self.last_id) or item.queue_id < self.first_id:
             return False
         if (self.selects or self.first_only) and item.frozen and not self.thaws:
             return False
@@ -67,6 +68,9 @@ class QueueRun:
             return re.search(part, address) is not None
         except (re.error, OverflowError, RecursionError) as problem:
             raise ValueError(f"{part!r} is no regular expression: {problem}") from None
+
+
+USUAL_RUN = QueueRun()
 
 
 class Runner:
@@ -128,7 +132,7 @@ class Runner:
         await self._deliver(queue_id, Mode(forced=True, thaws=True, cancelled_by=login))
         self.look_again()
 
-    async def _deliver(self, queue_id: str, mode: Mode) -> bool:
+    async def _deliver(self, queue_id: str, mode: Mode, over: Called | None = None) -> bool:
         """Whether it was tried: not if it is gone, busy, or frozen and stays so."""
         state = self.state
         item = state.queue.get(queue_id)
@@ -136,16 +140,24 @@ class Runner:
             return False
         state.busy.add(queue_id)
         try:
-            return await DeliveryRun(state, self.intake, item, mode).carry_out()
+            return await DeliveryRun(
+                state, self.intake, item, mode, over=over, go_on=None if over else self._go_on
+            ).carry_out()
         finally:
             state.busy.discard(queue_id)
 
-    async def run_queue(self, run: QueueRun = QueueRun()) -> None:
+    async def _go_on(self, queue_id: str, over: Called) -> None:
+        """Try a message that waits over a connection that is open."""
+        await self._deliver_safely(queue_id, Mode(in_queue_run=True), over)
+
+    async def run_queue(self, run: QueueRun = USUAL_RUN) -> None:
         """Try what is in the queue, oldest first. Raises ValueError for a regular expression that is none."""
         if not run.selects:
             self._last_run = self.state.surroundings.now()
         if run.routes_first:
-            await self._once(run, Mode(in_queue_run=True, forced=run.forced, thaws=run.thaws, keeps_remote=True))
+            await self._once(
+                run, Mode(in_queue_run=True, forced=run.forced, thaws=run.thaws, keeps_remote=True)
+            )
         await self._once(
             run, Mode(in_queue_run=True, forced=run.forced, thaws=run.thaws, local_only=run.local_only)
         )
@@ -164,10 +176,10 @@ class Runner:
             if item is not None and run.wants(item):
                 yield queue_id
 
-    async def _deliver_safely(self, queue_id: str, mode: Mode) -> bool:
+    async def _deliver_safely(self, queue_id: str, mode: Mode, over: Called | None = None) -> bool:
         """A mistake of ours in one message, or a disk that fails, must not keep the others from being served."""
         try:
-            return await self._deliver(queue_id, mode)
+            return await self._deliver(queue_id, mode, over)
         except Exception as problem:
             self.state.note(EventKind.PROBLEM, queue_id=queue_id, text=repr(problem))
             return True

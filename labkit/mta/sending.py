@@ -1,7 +1,7 @@
 """Relaying: a message goes to other hosts, over SMTP.
 
-DOES       tries the hosts in order until every recipient has a verdict, then those of fallback_hosts; keeps a connection
-           on which a message was taken for others that wait for the same host.
+DOES       tries the hosts in order until every recipient has a verdict, then those of fallback_hosts; keeps a
+           connection on which a message was taken for others that wait for the same host.
 DECIDES    which host is next: not one whose retry time is not reached, and no more than hosts_max_try; what is written
            down about a host that failed.
 LIKE EXIM  a host that took the message ill, or put off a recipient, is no reason to stop: the next one is tried
@@ -26,12 +26,13 @@ from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
 from labkit.mta.calling import Called, Caller
 from labkit.mta.continuing import GoOn, Kept
-from labkit.mta.host_trouble import CONNECT_TIMED_OUT, EXPANSION, MALFORMED, NO_HOST_DUE, HostTrouble
+from labkit.mta.host_trouble import EXPANSION, HostTrouble
 from labkit.mta.hosts_to_try import Named, hosts_named
 from labkit.mta.legs import Leg
 from labkit.mta.transfer import Settled, Transfer
+from labkit.queue import errors
 from labkit.queue.retrying import HostStatus
-from labkit.routing import NextHop
+from labkit.routing import NextHop, Route
 
 if TYPE_CHECKING:
     from labkit.mta.delivery_run import DeliveryRun
@@ -78,6 +79,10 @@ class Sending:
         self.over = over
         self.kept: list[Kept] = []  # connections for messages that wait
 
+    def fits(self, route: Route) -> bool:
+        """Whether it may be tried now: with an open connection, only what may go over it."""
+        return self.over is None or (not route.is_local and route.transport == self.over.transport)
+
     async def send(
         self, made: SmtpPlan, legs: Sequence[Leg], sender: Mailbox | None, transport: Driver, env: Env
     ) -> None:
@@ -96,7 +101,9 @@ class Sending:
         trouble: HostTrouble | None = None
         if uses_own_hosts(transport, route.hosts):
             if not made.hosts:
-                trouble = HostTrouble(0, f"{transport.name} transport called with no hosts set", names_host=False)
+                trouble = HostTrouble(
+                    0, f"{transport.name} transport called with no hosts set", names_host=False
+                )
             else:
                 hops, trouble = await self._named(job, made.hosts)
         await self._try(job, hops, trouble)
@@ -342,7 +349,7 @@ class Sending:
             hop,
             trouble.words,
             trouble.errno,
-            timed_out_connecting=bool(trouble.more & CONNECT_TIMED_OUT),
+            timed_out_connecting=bool(trouble.more & errors.CONNECTING),
             was_expired=status is HostStatus.USABLE_AGAIN,
             port=self._port(job, hop),
             interface=host.interface,
@@ -384,8 +391,6 @@ class Sending:
             trouble, hop = job.troubles.get(address, (None, None))
             if trouble is None:
                 self._nobody_was_tried(job, leg)
-            elif trouble.errno == MALFORMED and trouble.is_permanent:
-                outcomes.fail(leg, trouble.shown, hop, trouble.reply)
             else:
                 self._put_off(leg, trouble, hop)
         if job.waiting and job.may_wait_for_host and job.plan.most_messages != 1:
@@ -393,10 +398,12 @@ class Sending:
 
     def _put_off(self, leg: Leg, trouble: HostTrouble, hop: NextHop | None) -> None:
         outcomes = self.run.outcomes
-        if trouble.is_of_address or trouble.errno == -44:
+        if trouble.is_of_address or trouble.errno == errors.RCPT_4XX:
             outcomes.put_off(leg, trouble.shown, hop, trouble.reply, trouble.errno, trouble.more)
         else:
-            outcomes.deferred(leg, trouble.shown, hop, trouble.reply, trouble.errno)
+            outcomes.deferred(
+                leg, trouble.shown, hop, trouble.reply, trouble.errno, shows_hop=trouble.names_host
+            )
 
     def _put_off_all(self, job: _Job, trouble: HostTrouble, hop: NextHop | None) -> None:
         for address in job.waiting:
@@ -429,7 +436,7 @@ class Sending:
                 "some host address lookups failed and retry time not reached for other hosts "
                 f"or connection limit reached{whose}"
             )
-        outcomes.deferred(leg, words, errno=NO_HOST_DUE)
+        outcomes.deferred(leg, words, errno=errors.NOT_DUE_HOST)
 
 
 def _is_same(one: NextHop, other: NextHop) -> bool:

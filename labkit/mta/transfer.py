@@ -18,17 +18,9 @@ from labkit.mail.address import Mailbox
 from labkit.mail.envelope import NO_WISHES, Envelope
 from labkit.mail.reply import Reply
 from labkit.mta.calling import Called
-from labkit.mta.host_trouble import (
-    DATA_4XX,
-    MAIL_4XX,
-    RCPT_4XX,
-    TIMED_OUT,
-    HostTrouble,
-    after,
-    said_in,
-    trouble_of,
-)
+from labkit.mta.host_trouble import HostTrouble, after, said_in, trouble_of
 from labkit.mta.legs import Leg
+from labkit.queue import errors
 from labkit.smtp.client import Ending, Verdict
 from labkit.smtp.states import Step
 
@@ -121,10 +113,10 @@ class Transfer:
                 self.wrote_down(leg)
             self.settled.append(Settled(leg, self.called, reply, words, is_continued))
         elif verdict.step is Step.RCPT:
-            self.troubles[address] = HostTrouble(RCPT_4XX, words, reply, reply.code % 100)
+            self.troubles[address] = HostTrouble(errors.RCPT_4XX, words, reply, errors.of_reply(reply.code))
         else:
-            errno = MAIL_4XX if verdict.step is Step.MAIL else DATA_4XX
-            self.trouble = HostTrouble(errno, words, reply, reply.code % 100, is_of_message=True)
+            errno = errors.MAIL_4XX if verdict.step is Step.MAIL else errors.DATA_4XX
+            self.trouble = HostTrouble(errno, words, reply, errors.of_reply(reply.code), is_of_message=True)
 
     def _words(self, address: Mailbox, verdict: Verdict) -> str:
         if verdict.step is Step.RCPT:
@@ -142,6 +134,6 @@ class Transfer:
         assert ended is not None, "it is broken"
         if ended.step is Step.RCPT and ended.how is Ending.SILENCE:  # it may be this address alone
             words = f"SMTP timeout after {ended.command}"
-            self.trouble = HostTrouble(TIMED_OUT, words, names_host=False, is_of_address=True)
+            self.trouble = HostTrouble(errors.TIMED_OUT, words, names_host=False, is_of_address=True)
             return
         self.trouble = trouble_of(machine)

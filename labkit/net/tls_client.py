@@ -1,7 +1,7 @@
 """The client's side of TLS as a delivery wants it: whom to believe, whom to ask for, what to show.
 
-WHAT       `ClientTls` says it in values; `layer()` makes a TlsLayer of them, and `objection` says, when its handshake is
-           done, why it must not be used after all.
+WHAT       `ClientTls` says it in values; `layer()` makes a TlsLayer of them, and `objection` says, when its handshake
+           is done, why it must not be used after all.
 DECIDES    as Exim with GnuTLS does: SNI is what the configuration names, and the name in the certificate is looked at
            when the handshake is done.
 STANDARDS  RFC 9525 §6 (names); Exim specification, section "Configuring an Exim client to use TLS"

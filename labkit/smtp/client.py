@@ -21,9 +21,9 @@ from labkit.mail.address import Mailbox
 from labkit.mail.envelope import Envelope
 from labkit.mail.message import is_canonical
 from labkit.mail.reply import Reply, Severity
+from labkit.smtp.client_transaction import USUAL, Manner, Result, Transaction, Verdict
 from labkit.smtp.reply_lines import LONGEST_REPLY_LINE, MOST_REPLY_LINES, NoReply, ReplyLines
 from labkit.smtp.states import CLIENT_TABLE, Step
-from labkit.smtp.client_transaction import USUAL, Manner, Result, Transaction, Verdict
 from labkit.smtp.transcript import Line, Listener
 
 __all__ = [
@@ -201,7 +201,9 @@ class Client:
             return
         if self.wants_handshake and self._in:  # RFC 3207 §6: somebody in between may have put it there
             self.wants_handshake = False
-            self._break("the server spoke before the handshake", Ending.TLS, said="synch error before connect")
+            self._break(
+                "the server spoke before the handshake", Ending.TLS, said="synch error before connect"
+            )
 
     def bytes_to_send(self) -> bytes:
         """What the server is to be sent now; it is handed out once."""

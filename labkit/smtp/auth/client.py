@@ -181,7 +181,9 @@ def _plaintext(authenticator: ClientAuthenticator, env: Env) -> Asking[_How]:
                 yield from ask(SayToServer("*", "*"))
             if isinstance(outcome, ForcedFailure):
                 return _Cancelled()
-            words = f'expansion of "{item.text}" failed in {authenticator.name} authenticator: {outcome.message}'
+            words = (
+                f'expansion of "{item.text}" failed in {authenticator.name} authenticator: {outcome.message}'
+            )
             return _Unusable(words)
         octets = _with_nuls(outcome.text)
         text = base64.b64encode(octets).decode("ascii")
@@ -214,7 +216,9 @@ def _challenge_response(authenticator: ClientAuthenticator, env: Env) -> Asking[
         if isinstance(outcome, ForcedFailure):
             return _Cancelled()
         if not isinstance(outcome, Value):
-            words = f'expansion of "{text.text}" failed in {authenticator.name} authenticator: {outcome.message}'
+            words = (
+                f'expansion of "{text.text}" failed in {authenticator.name} authenticator: {outcome.message}'
+            )
             return _Unusable(words)
         expanded.append(outcome.text.encode("latin-1", "replace"))
     secret, login = expanded
