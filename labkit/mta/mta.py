@@ -68,8 +68,7 @@ class Mta:
     def _recover(self) -> None:
         """Take up what an earlier life of this host left in the spool."""
         self.state.queue = {item.queue_id: item for item in self.state.spool.recover()}
-        self.state.stored_hints = self.state.spool.read_hints()
-        self.state.hints = Hints.from_text(self.state.stored_hints)
+        self.state.hints = Hints.from_text(self.state.spool.read_hints())
 
     def _received(self, queue_id: str, waits: bool) -> None:
         if self.state.is_running:
@@ -79,7 +78,7 @@ class Mta:
         """A client asks for its mail: what exim -R TEXT does."""
 
         async def run() -> None:
-            await self.run_queue(part=text)
+            await self.run_queue(part=text)  # the first one is forced
 
         now = self.state.surroundings.now()
         self.state.surroundings.at(now, run, f"{self.state.name} runs its queue for {text}")
@@ -101,7 +100,7 @@ class Mta:
             return
         await self._listen()
         self.state.is_running = True
-        self.runner.queue_only = queue_only
+        self.runner.queue_only = True if queue_only else None
         self.state.note(EventKind.STARTED, text=f"listening on {', '.join(map(str, self.ports))}")
         self.runner.start()
 
@@ -143,6 +142,7 @@ class Mta:
     def reconfigure(self, compiled: Compiled) -> None:
         """Go on with another configuration, as SIGHUP makes a daemon do. New sessions see it."""
         self.state.compiled = compiled
+        self.runner.look_again()
 
     def _close_listeners(self) -> None:
         for listener in self._listeners:
@@ -189,7 +189,16 @@ class Mta:
         """
         await self.runner.run_queue(
             QueueRun(
-                forced, thaws, part, sender_part, is_regex, first_only, local_only, routes_first, first_id, last_id
+                forced,
+                thaws,
+                part,
+                sender_part,
+                is_regex,
+                first_only,
+                local_only,
+                routes_first,
+                first_id,
+                last_id,
             )
         )
 
