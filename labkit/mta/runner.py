@@ -83,6 +83,7 @@ class Runner:
         self.queue_only: bool | None = None  # as -odq and -odb say; None: neither
         self._started = state.surroundings.now()
         self._next: Appointment | None = None
+        self._broken: set[str] = set()  # messages whose last run came to no end: to be tried in the next one
         self._next_at = self._last_run = self._started
 
     def start(self) -> None:
@@ -178,9 +179,11 @@ class Runner:
 
     async def _deliver_safely(self, queue_id: str, mode: Mode, over: Called | None = None) -> bool:
         """A mistake of ours in one message, or a disk that fails, must not keep the others from being served."""
+        self._broken.discard(queue_id)
         try:
             return await self._deliver(queue_id, mode, over)
         except Exception as problem:
+            self._broken.add(queue_id)
             self.state.note(EventKind.PROBLEM, queue_id=queue_id, text=repr(problem))
             return True
 
@@ -207,7 +210,7 @@ class Runner:
             self._next = None
             state, now = self.state, self.state.surroundings.now()
             due = due_at(tuple(state.queue.values()), state.hints, state.compiled.ages, self._last_run)
-            if due <= now:
+            if due <= now or not self._broken.isdisjoint(state.queue):
                 await self.run_queue()
             elif state.queue and due.year < 9999:
                 self._appoint(self._fixed_time(due))

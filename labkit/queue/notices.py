@@ -91,7 +91,7 @@ def delay_warning(
     text = f"{opening}\n" + "\n".join(lines) + f"\n\n{ending}"
     status = [f"Reporting-MTA: dns; {about.host}\n" + envelope_identifier(item)]
     status += (told_to_machines(each, "delayed", "4.0.0") for each in waiting)
-    return report.content(fields, text, "\n".join([*status, ""]), _HEADERS, only_header(item))
+    return report.content(fields, text, "\n".join(status), _HEADERS, only_header(item))
 
 
 def _still_waiting(about: NoticeAbout, to: str, delay: str, count: int) -> str:
@@ -143,7 +143,7 @@ def success_report(about: NoticeAbout, delivered: Sequence[DeliveredRecipient]) 
             else ["Diagnostic-Code: X-Exim; relayed via non SMTP router"]
         )
         status.append(status_block(each.parent or each.recipient, "delivered", "2.0.0", each.original, more))
-    text, last = text.removesuffix("\n"), "\n".join([*status, ""])
+    text, last = text.removesuffix("\n"), "\n".join(status)
     return report.content(fields, text, last, _HEADERS, only_header(item))
 
 
