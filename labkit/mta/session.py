@@ -53,6 +53,7 @@ from labkit.smtp.decisions import (
     TurnQueue,
     Verify,
 )
+from labkit.smtp.incidents import Incident
 from labkit.smtp.server import Server
 from labkit.smtp.states import Verb
 from labkit.smtp.trace_fields import received_field
@@ -102,7 +103,7 @@ class Session:
             offers=compiled.offers,
             enforce_sync=compiled.configuration.main.flag("smtp_enforce_sync"),
             on_line=self._heard,
-            on_refused=self._machine_refused,
+            on_incident=self._incident,
         )
         self.securing: Securing = Securing(self, can_encrypt=can_encrypt)
 
@@ -235,8 +236,8 @@ class Session:
 
     def _mail(self, decision: MailFrom) -> Asking[Answer]:
         self.forget_message()
-        if decision.auth is not None:
-            refusal = yield from self.securing.auth.sender(decision.auth)
+        if decision.submitter is not None:
+            refusal = yield from self.securing.auth.sender(decision.submitter)
             if refusal is not None:
                 return refusal
         variables.from_sender(self.env.variables, decision.reverse_path, decision.size)
@@ -403,12 +404,11 @@ class Session:
 
     # --- the journal --------------------------------------------------------------------------
 
-    def _machine_refused(self, envelope: Envelope, refusal: Reply, why: str) -> None:
-        """Refused without asking: a message for its size or form, or MAIL before HELO."""
-        if refusal == reply.HELO_REQUIRED:
-            self._note_refusal(None, None, refusal, why, "MAIL")
-        else:
-            self._note_refusal(envelope.sender, None, refusal, why)
+    def _incident(self, incident: Incident) -> None:
+        """What the machine has refused or seen by itself."""
+        refused = incident.refused
+        if refused is not None:
+            self._note_refusal(refused.sender, None, refused.reply, refused.why, refused.command)
 
     def _note_refusal(
         self, sender: str | None, recipient: str | None, refusal: Reply, why: str, command: str | None = None

@@ -21,6 +21,7 @@ class Counting:
         self.limits = limits
         self.commands_read = 0
         self.messages_accepted = 0
+        self.mails = 0  # MAIL commands, taken or not
         self._unknown = self._errors = self._nonmail = 0
         self._free_once: set[Verb] = set()
 

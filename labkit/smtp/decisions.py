@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from labkit.mail.address import Mailbox
-from labkit.mail.envelope import Envelope
+from labkit.mail.envelope import NO_WISHES, Envelope, Wishes
 from labkit.mail.reply import Reply
 from labkit.smtp.states import Verb
 
@@ -27,6 +27,21 @@ class Limits:
     unknown_commands: int = 3  # smtp_max_unknown_commands
     errors: int = 3  # smtp_max_synprot_errors
     nonmail_commands: int = 10  # smtp_accept_max_nonmail
+    messages: int = 0  # smtp_accept_max_per_connection; 0: any number
+    header_line: int = 0  # header_line_maxsize; 0: any length
+    rejects_excess: bool = False  # recipients_max_reject: no recipient gets a message with too many of them
+
+
+@dataclass(frozen=True, slots=True)
+class Allowances:
+    """What this client may do that others may not, and the other way round. Exim's options, asked about this host."""
+
+    helo_characters: str = ""  # helo_allow_chars
+    junk_helo: bool = False  # helo_accept_junk_hosts
+    no_helo: bool = False  # not in hosts_require_helo
+    many_nonmail: bool = False  # not in smtp_accept_max_nonmail_hosts
+    unqualified_sender: bool = False  # sender_unqualified_hosts
+    unqualified_recipient: bool = False  # recipient_unqualified_hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +64,9 @@ class MailFrom:
     reverse_path: Mailbox | None
     size: int | None  # what the client says the message will have, RFC 1870
     body: str  # "7BIT" or "8BITMIME"
-    auth: str | None = None  # what stands after AUTH=, as it was written; None: nothing does
+    returns: str = ""  # RET, RFC 3461
+    identifier: str = ""  # ENVID, in xtext
+    submitter: str | None = None  # what stands after AUTH=, in xtext (RFC 4954 §5); None: nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +75,7 @@ class RcptTo:
 
     reverse_path: Mailbox | None
     forward_path: Mailbox
+    wishes: Wishes = NO_WISHES
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +94,7 @@ class MessageReceived:
     longest_line: int
     helo_name: str
     protocol: str  # "smtp", "esmtp", "esmtps", "esmtpa", "esmtpsa": RFC 3848
+    last_chunk: int | None = None  # the size of the last of its pieces, if it came in pieces (BDAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +148,13 @@ class AuthAnswered:
     line: str
 
 
+@dataclass(frozen=True, slots=True)
+class Dropping:
+    """The machine ends the session, for a reason in Exim's words; an answer is other words for its reply."""
+
+    reason: str
+
+
 class Answer(NamedTuple):
     """What a machine is told: None is its own positive reply. `closes`: the session ends with this reply."""
 
@@ -151,4 +177,5 @@ Decision: TypeAlias = (
     | AuthBegins
     | AuthAnswered
     | Goodbye
+    | Dropping
 )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from labkit.mail import reply
 from labkit.mail.reply import Reply
 from labkit.smtp.decisions import AuthAnswered, AuthBegins, AuthWanted, StartTls
+from labkit.smtp.incidents import PROTOCOL
 from labkit.smtp.states import State, Verb
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]*")
 
 def starttls(server: Server, verb: Verb, argument: str, following: State) -> None:
     if not (server.is_esmtp and server.extensions.starttls):
-        server.refuse_error(reply.STARTTLS_NOT_OFFERED)
+        server.refuse_error(reply.STARTTLS_NOT_OFFERED, PROTOCOL)
         return
 
     def then(answer: Reply | None) -> None:
@@ -40,11 +41,11 @@ def starttls(server: Server, verb: Verb, argument: str, following: State) -> Non
 def auth(server: Server, verb: Verb, argument: str, following: State) -> None:
     is_offered = server.is_esmtp and bool(server.extensions.mechanisms)
     if not is_offered and not server.known_mechanisms:
-        server.refuse_error(reply.AUTH_NOT_OFFERED)
+        server.refuse_error(reply.AUTH_NOT_OFFERED, PROTOCOL)
     elif server.is_authenticated:
-        server.refuse_error(reply.ALREADY_AUTHENTICATED)
+        server.refuse_error(reply.ALREADY_AUTHENTICATED, PROTOCOL)
     elif server.envelope is not None:
-        server.refuse_error(reply.AUTH_IN_TRANSACTION)
+        server.refuse_error(reply.AUTH_IN_TRANSACTION, PROTOCOL)
     else:
         server.stop_at(AuthWanted(), lambda answer: _permitted(server, argument, answer))
 
@@ -59,7 +60,7 @@ def _permitted(server: Server, argument: str, answer: Reply | None) -> None:
     if not _NAME.fullmatch(mechanism):
         server.refuse_error(reply.BAD_MECHANISM)
     elif mechanism.upper() not in (*offered, *server.known_mechanisms):
-        server.refuse_error(reply.unsupported_mechanism(mechanism))
+        server.refuse_error(reply.unsupported_mechanism(mechanism), PROTOCOL)
     else:
         begun = server.state
         server.stop_at(AuthBegins(mechanism, data), lambda answer: _told(server, answer, begun))

@@ -265,5 +265,7 @@ ROWS: tuple[Option, ...] = (
     _tested("smtp_accept_max_nonmail_hosts", kinds.HOSTS, "*", "clients whose other commands are counted"),
     _tested("smtp_accept_max_per_host", kinds.EXPANSION, None, "sessions of one client at once"),
     _tested("spamd_address", kinds.STRING, "127.0.0.1 783", "where SpamAssassin listens"),
+    _tested("tls_crl", kinds.EXPANSION, None, "certificates that are no longer good"),
+    _tested("tls_ocsp_file", kinds.EXPANSION, None, "a proof that our certificate is still good"),
     _tested("unknown_login", kinds.EXPANSION, None, "the name of a caller without an account"),
 )
