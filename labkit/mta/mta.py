@@ -92,6 +92,13 @@ class Mta:
     def ports(self) -> tuple[int, ...]:
         return self.state.compiled.configuration.main.ports("daemon_smtp_ports")
 
+    @property
+    def _doors(self) -> str:
+        """Where it listens, as Exim's log says it: the ports where TLS begins at once come last."""
+        secure = self.state.compiled.configuration.main.values.get("tls_on_connect_ports") or ()
+        in_order = sorted(self.ports, key=lambda port: port in secure)
+        return f"listening on {', '.join(map(str, in_order))}"
+
     async def start(self, *, queue_only: bool = False) -> None:
         """Listen, and run the queue; with `queue_only` (exim -odq) new messages wait for the next queue run.
 
@@ -102,7 +109,7 @@ class Mta:
         await self._listen()
         self.state.is_running = True
         self.runner.queue_only = True if queue_only else None
-        self.state.note(EventKind.STARTED, text=f"listening on {', '.join(map(str, self.ports))}")
+        self.state.note(EventKind.STARTED, text=self._doors)
         self.runner.start()
 
     async def listen_again(self) -> None:
@@ -111,7 +118,7 @@ class Mta:
             return
         self._close_listeners()
         await self._listen()
-        self.state.note(EventKind.STARTED, text=f"listening on {', '.join(map(str, self.ports))}")
+        self.state.note(EventKind.STARTED, text=self._doors)
 
     async def _listen(self) -> None:
         try:
