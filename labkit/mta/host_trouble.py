@@ -76,8 +76,11 @@ def refused(client: Client) -> HostTrouble | None:
 
 def said_in(client: Client, step: Step, command: str) -> str:
     """The command with Exim's word for one that was not alone."""
-    pipelined = client.pipelines and step in (Step.MAIL, Step.DATA)
-    return f"pipelined {command}" if pipelined else command
+    if not client.pipelines or step not in (Step.MAIL, Step.DATA, Step.CONTENT):
+        return command
+    if client.chunks_at_once and step in (Step.MAIL, Step.CONTENT):
+        return f"pipelined {client.chunks_at_once}"  # what was said last, when the answers were read
+    return command if step is Step.CONTENT else f"pipelined {command}"
 
 
 def trouble_of(client: Client) -> HostTrouble:

@@ -153,10 +153,9 @@ class Sending:
             job.troubles |= dict.fromkeys(job.waiting, (trouble, None))
             if trouble.stops:
                 return
-        rounds = 1 if job.plan.delays_after_cutoff else 2
-        for number in range(rounds):
-            if job.waiting and job.counts.is_expired:
-                await self._one_round(job, hops, spares_nobody=number > 0)
+        await self._one_round(job, hops, spares_nobody=False)
+        if job.waiting and job.counts.is_expired and not job.plan.delays_after_cutoff:
+            await self._one_round(job, hops, spares_nobody=True)
 
     async def _one_round(self, job: _Job, hops: Sequence[NextHop], *, spares_nobody: bool) -> None:
         """`spares_nobody`: those that are dead, but were not tried since the message came, are tried, too."""

@@ -38,6 +38,9 @@ __all__ = [
 ]
 
 
+SMALL_MESSAGE = 8192  # octets that are sent before anybody has agreed to have them
+
+
 class Ending(Enum):
     """How a session ended before its time."""
 
@@ -102,6 +105,9 @@ class Client:
         self.is_encrypted = False
         self.commands: dict[Step, str] = {}  # the last command of each step, as people may see it
         self.replies_heard = 0
+        self.chunks_at_once = (
+            ""  # the name of the first chunk that went in one group with MAIL, "" if none did
+        )
         self._waiting: deque[_Awaited] = deque([_BANNER])
         self._transaction: Transaction | None = None
         self._replies = ReplyLines(self._tell_server_line)
@@ -139,13 +145,16 @@ class Client:
         if not is_canonical(content):
             raise ValueError("a bare CR or LF in the message")
         self.result = None
+        self.chunks_at_once = ""
         recipients = tuple(dict.fromkeys(envelope.forward_paths))
         self._transaction = transaction = Transaction(envelope, content, recipients, manner)
         self._command(Step.MAIL, transaction.mail(self.extensions))
         if self.pipelines:  # RFC 2920 §3.1: one group, DATA last
             for recipient in recipients:
                 self._rcpt(transaction, recipient)
-            if not self._chunks(transaction):
+            if self._chunks(transaction):
+                self._send_chunk(transaction)
+            else:
                 self._command(Step.DATA, "DATA")
         self.step = Step.MAIL
 
@@ -265,6 +274,8 @@ class Client:
         elif step is Step.MAIL and not reply.is_positive:
             transaction.gave_up = True
             transaction.refuse(step, reply, all_of_them=True)
+        elif step is Step.CONTENT and transaction.has_more and reply.is_positive:
+            pass  # a chunk was taken; the verdict is still to come
         elif step is Step.CONTENT or (step is Step.DATA and not reply.is_positive):
             if not transaction.gave_up:
                 transaction.refuse(step, reply, all_of_them=False)
@@ -290,6 +301,8 @@ class Client:
             self._command(following, f"{following.name} {self.helo_name}")
         elif following is Step.QUIT:
             self._command(Step.QUIT, "QUIT")
+        elif step is Step.CONTENT and transaction is not None and transaction.is_chunked:
+            following = self._after_chunk(transaction, reply)
         elif transaction is not None and following in (Step.RCPT, Step.DATA, Step.RSET):
             following = self._next_in_transaction(transaction, following)
         elif following is Step.CLOSED:
@@ -367,14 +380,35 @@ class Client:
         self._tell_content(f"({len(content)} octets of message, then a dot)")
 
     def _send_chunk(self, transaction: Transaction) -> None:
-        """The whole message as one last chunk (RFC 3030 §2): nothing in it is doubled, and no dot ends it."""
-        content = transaction.content
-        if content and not content.endswith(b"\r\n"):
-            content += b"\r\n"
-        self._command(Step.CONTENT, f"BDAT {len(content)} LAST")
-        self._waiting[-1] = _Awaited(Step.CONTENT, "end of data")
-        self._out += content
-        self._tell_content(f"({len(content)} octets of message)")
+        """The next chunk, RFC 3030 §2: nothing in it is doubled, and no dot ends it.
+
+        A large message has its header in a chunk of its own, so that nobody sends megabytes to be refused.
+        """
+        if not transaction.is_chunked and transaction.content and not transaction.content.endswith(b"\r\n"):
+            transaction.content += b"\r\n"
+        content, begin = transaction.content, transaction.sent
+        end = len(content)
+        if begin == 0 and end > SMALL_MESSAGE and self.pipelines:
+            end = content.find(b"\r\n\r\n") + 4 if b"\r\n\r\n" in content else end
+        is_last = end == len(content)
+        transaction.is_chunked, transaction.sent = True, end
+        if begin == 0 and self.pipelines:
+            self.chunks_at_once = "end of data" if is_last else "sending data block"
+        self._command(Step.CONTENT, f"BDAT {end - begin}{' LAST' if is_last else ''}")
+        self._waiting[-1] = _Awaited(Step.CONTENT, "end of data" if is_last else "sending data block")
+        self._out += content[begin:end]
+        self._tell_content(f"({end - begin} octets of message)")
+
+    def _after_chunk(self, transaction: Transaction, reply: Reply) -> Step:
+        """What follows the answer to a chunk: the rest, or the next message. What the server began must be forgotten."""
+        is_whole = transaction.sent == len(transaction.content)
+        if is_whole and transaction.accepted:
+            return Step.IDLE
+        if reply.is_positive and transaction.accepted and not transaction.gave_up:
+            self._send_chunk(transaction)
+            return Step.CONTENT
+        self._command(Step.RSET, "RSET")
+        return Step.RSET
 
     def _tell_content(self, text: str) -> None:
         if self.on_line is not None:

@@ -71,7 +71,14 @@ class Transaction:
     manner: Manner = USUAL
     accepted: list[Mailbox] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
+    is_chunked: bool = False  # it goes by BDAT
+    sent: int = 0  # octets of it that went so
     gave_up: bool = False  # MAIL, DATA or all RCPT were refused
+
+    @property
+    def has_more(self) -> bool:
+        """A chunk of it was sent, and there is more to come."""
+        return self.is_chunked and self.sent < len(self.content)
 
     def refuse(self, step: Step, reply: Reply, *, all_of_them: bool) -> None:
         """The reply is for all recipients, or for those that were taken so far."""

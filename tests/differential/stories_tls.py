@@ -7,7 +7,6 @@ import ssl
 
 import pytest
 
-from labkit.eximconf.reader import ConfigurationError
 from labkit.lab.host import Host
 from labkit.lab.scenarios import HostPlan
 from labkit.mail.event import EventKind
