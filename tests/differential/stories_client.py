@@ -6,7 +6,7 @@ from labkit.lab.scenarios import HostPlan
 from labkit.mail.event import EventKind
 
 from .configurations import BY_SMTP, INTO_MAILBOX, OTHERS, OURS, exim_conf
-from .stage import ANN, BOB, LAPTOP, MINE, PARTNER, RELAY, Lab, host, message
+from .stage import ANN, BOB, LAPTOP, MINE, PARTNER, RELAY, USUAL_MX, Lab, host, message
 from .stories_tls import (
     ONLY_KNOWN,
     SERVERS_AUTHENTICATORS,
@@ -114,7 +114,7 @@ async def max_rcpt_and_multi_domain(lab: Lab) -> None:
         *SEVERAL,
     )
     one_by_one = "remote_max_parallel = 1\n"  # else Exim's log is in any order
-    zone = "also.st2.sne21 IN MX 10 mx2.st2.sne21\nst2.sne21   IN MX  10 mx2.st2.sne21\nst11.sne21 IN MX 10 mx2.st11.sne21\n"
+    zone = USUAL_MX + "also.st2.sne21 IN MX 10 mx2.st2.sne21\n"
     two = exim_conf(MINE, one_by_one, transports=BY_SMTP + "  max_rcpt = 2\n" + INTO_MAILBOX)
     async with lab.world(host(MINE, two, "ann"), theirs, zone=zone) as world:
         commands = ["EHLO client.test", f"MAIL FROM:<{ANN}>"]

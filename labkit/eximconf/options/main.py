@@ -252,11 +252,11 @@ ROWS: tuple[Option, ...] = (
     _moot("queue_only_load_latch", kinds.BOOLEAN, True, "a lab host has no load of its own"),
     _moot("queue_run_in_order", kinds.BOOLEAN, False, "labkit always begins with the oldest message"),
     _moot("queue_run_max", kinds.EXPANSION, "5", "labkit has one queue run at a time"),
-    _moot(
+    _works(
         "remote_max_parallel",
         kinds.INTEGER,
         "4",
-        "labkit carries out one delivery of a message after the other",
+        "in how many parts max_rcpt may divide the recipients of a message; they are sent one after the other",
     ),
     _moot("remote_sort_domains", kinds.DOMAINS, None, "labkit sends in the order of routing"),
     # --- delivery, reports, TLS, AUTH: read and checked; a host that runs must do without
