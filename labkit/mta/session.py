@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from labkit.eximconf.configuration import Options
@@ -36,6 +37,7 @@ from labkit.mta.securing import Securing
 from labkit.mta.session_end import not_quit
 from labkit.mta.session_log import BOTH, SessionLog
 from labkit.mta.state import SOFTWARE
+from labkit.mta.submitter import submitter_of, with_sender
 from labkit.net.network import Peer
 from labkit.net.smtp_server import Decide
 from labkit.queue.item import Origin, QueueItem
@@ -320,17 +322,23 @@ class Session:
         )
         message = Message.parse(received.content)
         variables.arrived(env.variables, message, queue_id, envelope.forward_paths, received.longest_line)
+        who = self._submitter()
         if effects.submission is not None:
+            name = effects.submission.name or ""
             message = completed(
                 message,
                 queue_id=queue_id,
                 host=self.state.primary_hostname,
-                sender=envelope.sender,
+                sender=envelope.sender or (str(who) if who else ""),
                 now=now,
-                name=effects.submission.name or "",
+                name=name,
                 keeps_sender=effects.submission.retains_sender,
+                vouched=partial(with_sender, submitter=who, name=name) if who else lambda message: message,
             )
-        message = as_acls_want(message.prepend(self._trace(received, queue_id, now)), self.scene)
+        if who is not None and envelope.reverse_path is not None:
+            envelope = replace(envelope, reverse_path=who)
+            variables.named_sender(env.variables, who)
+        message = as_acls_want(message.prepend(self._trace(received, envelope, queue_id, now)), self.scene)
         env.headers = variables.header_of(message)
         verdict = yield from self.judge(Phase.DATA)
         if verdict is None and received.longest_line > LONGEST_LINE:
@@ -376,7 +384,14 @@ class Session:
             authenticated_sender=values.get("authenticated_sender", ""),
         )
 
-    def _trace(self, received: MessageReceived, queue_id: str, now: datetime) -> HeaderField:
+    def _submitter(self) -> Mailbox | None:
+        """Whose message it is, if a client that has authenticated submits it."""
+        known = self.env.variables.get("authenticated_id", "") if self.securing.auth.by is not None else ""
+        return submitter_of(self.scene.effects.submission, known, self.compiled.qualify_domain)
+
+    def _trace(
+        self, received: MessageReceived, envelope: Envelope, queue_id: str, now: datetime
+    ) -> HeaderField:
         return received_field(
             client_address=self.peer.address,
             client=self.env.variables["sender_rcvhost"],
@@ -385,7 +400,7 @@ class Session:
             software=SOFTWARE,
             protocol=received.protocol,
             encryption=self.securing.encryption,
-            envelope=Envelope(received.envelope.reverse_path, tuple(self.taken)),
+            envelope=envelope,
             queue_id=queue_id,
             at=now,
         )

@@ -122,10 +122,15 @@ def forget_message(variables: dict[str, str]) -> None:
 
 def from_sender(variables: dict[str, str], sender: Mailbox | None, size: int | None = None) -> None:
     """MAIL FROM has been given."""
+    named_sender(variables, sender)
+    variables["message_size"] = "-1" if size is None else str(size)
+
+
+def named_sender(variables: dict[str, str], sender: Mailbox | None) -> None:
+    """Who stands for the sender."""
     variables["sender_address"] = "" if sender is None else str(sender)
     variables["sender_address_local_part"] = "" if sender is None else sender.local_part
     variables["sender_address_domain"] = "" if sender is None else sender.domain
-    variables["message_size"] = "-1" if size is None else str(size)
 
 
 def to_recipient(variables: dict[str, str], recipient: Mailbox) -> None:
