@@ -32,6 +32,7 @@ from labkit.mta.connecting import connecting, lines_about
 from labkit.mta.fixups import as_acls_want, completed
 from labkit.mta.greeting import greeted
 from labkit.mta.local_message import tell_steps
+from labkit.mta.own_trace import traced
 from labkit.mta.pacing import Paces
 from labkit.mta.securing import Securing
 from labkit.mta.session_end import not_quit
@@ -338,7 +339,9 @@ class Session:
         if who is not None and envelope.reverse_path is not None:
             envelope = replace(envelope, reverse_path=who)
             variables.named_sender(env.variables, who)
-        message = as_acls_want(message.prepend(self._trace(received, envelope, queue_id, now)), self.scene)
+        usual = self._trace(received, envelope, queue_id, now)
+        message = yield from traced(message, usual, self.main, env, envelope.forward_paths, now)
+        message = as_acls_want(message, self.scene)
         env.headers = variables.header_of(message)
         verdict = yield from self.judge(Phase.DATA)
         if verdict is None and received.longest_line > LONGEST_LINE:
