@@ -43,6 +43,7 @@ class Runner:
         """A message has come in: deliver it right away (or at the next run, if it must wait)."""
 
         if self.queue_only or waits:
+            self.state.show(queue_id)
             self._appoint_next()
             return
 
@@ -75,6 +76,7 @@ class Runner:
             await (run.cancel() if cancels else run.carry_out())
         finally:
             state.busy.discard(queue_id)
+            state.show(queue_id)
 
     async def run_queue(self, *, forced: bool = False, thaws: bool = False, part: str | None = None) -> None:
         """Try what is in the queue, oldest first: `exim -q`; `forced` -qf, and `thaws` -qff.
