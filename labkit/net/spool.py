@@ -226,8 +226,12 @@ class Spool:
     # --- hints --------------------------------------------------------------------------------
 
     def write_hints(self, text: str) -> None:
-        """Store the retry hints; a crash leaves the old ones or the new ones. Raises OSError."""
-        replace_file(self._db / HINTS, text.encode("utf-8", "surrogateescape"), self._db / f"{HINTS}.new")
+        """Store the retry hints; a crash leaves the old ones or the new ones. Raises OSError.
+
+        After a power cut they may be gone: what is lost is found out anew.
+        """
+        octets = text.encode("utf-8", "surrogateescape")
+        replace_file(self._db / HINTS, octets, self._db / f"{HINTS}.new", synced=False)
 
     def read_hints(self) -> str:
         """What was stored last, or "". Raises OSError."""

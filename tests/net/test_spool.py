@@ -683,7 +683,7 @@ def test_hints(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     assert spool.read_hints() == ""
     spool.write_hints("T:mx.a.test é\r\n\n")
     assert spool.read_hints() == "T:mx.a.test é\r\n\n"
-    for call in ("write", "fsync", "rename"):
+    for call in ("write", "rename"):
         with monkeypatch.context() as patch:
             fail(patch, call, 1)
             with pytest.raises(OSError, match="No space"):
