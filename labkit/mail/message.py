@@ -63,10 +63,11 @@ class Message:
         """
         if len(content) <= SMALL:
             return _parsed(content)
-        return _parsed_last(content) if len(content) <= LARGE else cls._cut(content)
+        return _parsed_last(content) if len(content) <= LARGE else cls.cut(content)
 
     @classmethod
-    def _cut(cls, content: bytes) -> Message:
+    def cut(cls, content: bytes) -> Message:
+        """The same, and nothing is remembered: for what comes once."""
         fields: list[HeaderField] = []
         position = 0
         while found := _FIELD.match(content, position):
@@ -108,8 +109,8 @@ class Message:
         return next((field.value for field in self.all(name)), None)
 
 
-_parsed = lru_cache(maxsize=8)(Message._cut)
-_parsed_last = lru_cache(maxsize=1)(Message._cut)
+_parsed = lru_cache(maxsize=8)(Message.cut)
+_parsed_last = lru_cache(maxsize=1)(Message.cut)
 
 
 def is_canonical(content: bytes) -> bool:
