@@ -64,6 +64,7 @@ class _Waiting:
     segment: int | None = None
     has_files: bool = False
     is_stale: bool = False
+    texts: tuple[bytes, bytes] | None = None  # of -H and -D, as long as they are at hand
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +72,7 @@ class _Arrival:
     """A message on its way into the journal."""
 
     item: QueueItem
+    texts: tuple[bytes, bytes]
     record: Record
     on_durable: OnDurable
     loop: AbstractEventLoop | None = None
@@ -126,7 +128,7 @@ class Spool:
             raise RuntimeError(f"the spool {self.folder} is closed")
         header, data = encode(item)
         record = Record(Kind.ACCEPTED, item.queue_id, b"%d\n%b%b" % (len(header), header, data))
-        arrival = _Arrival(item, record, on_durable)
+        arrival = _Arrival(item, (header, data), record, on_durable)
         if not self._threaded:
             self._store([arrival])
             on_durable(arrival.problem)
@@ -150,7 +152,7 @@ class Spool:
         with self._disk:
             waiting = self._find(queue_id)
             self._promise(waiting, Record(Kind.FINISHED, queue_id, text))
-            waiting.item = waiting.item.with_finished(*recipients)
+            waiting.item, waiting.texts = waiting.item.with_finished(*recipients), None
             if waiting.has_files:
                 waiting.is_stale = True
                 with suppress(OSError):  # the journal has it
@@ -167,7 +169,7 @@ class Spool:
                 raise ValueError(f"the content of message {item.queue_id} is not what was accepted")
             if item != waiting.item:
                 self._promise(waiting, Record(Kind.UPDATED, item.queue_id, encode(item)[0]))
-                waiting.item, waiting.is_stale = item, True
+                waiting.item, waiting.is_stale, waiting.texts = item, True, None
             with suppress(OSError):  # the journal has it
                 self._show(waiting)
 
@@ -315,7 +317,8 @@ class Spool:
         for arrival in arrivals:
             arrival.problem = problem
             if problem is None:
-                waiting = self._known[arrival.item.queue_id] = _Waiting(arrival.item)
+                waiting = _Waiting(arrival.item, texts=arrival.texts)
+                self._known[arrival.item.queue_id] = waiting
                 self._note_need(waiting, segment)
         return problem is None
 
@@ -339,10 +342,10 @@ class Spool:
 
     def _show(self, waiting: _Waiting) -> None:
         if not waiting.has_files:
-            self._files.write(waiting.item)
+            self._files.write(waiting.item.queue_id, *(waiting.texts or encode(waiting.item)))
         elif waiting.is_stale:
             self._files.write_header(waiting.item)
-        waiting.has_files, waiting.is_stale = True, False
+        waiting.has_files, waiting.is_stale, waiting.texts = True, False, None
 
     def _settle(self, most: int) -> None:
         """Let go of all segments but the last, doing the work for so many messages; a full disk puts it off."""

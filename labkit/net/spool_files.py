@@ -57,16 +57,15 @@ class SpoolFiles:
 
     # --- writing ------------------------------------------------------------------------------
 
-    def write(self, item: QueueItem) -> None:
+    def write(self, queue_id: str, header: bytes, data: bytes) -> None:
         """Give a message its pair. Raises OSError."""
-        header, data = encode(item)
         try:
-            self._write_new(self.path(item.queue_id, "D"), data)
-            self._replace_header(item.queue_id, header)
-            remove_file(self.path(item.queue_id, "J"))  # of before a crash
+            self._write_new(self.path(queue_id, "D"), data)
+            self._replace_header(queue_id, header)
+            remove_file(self.path(queue_id, "J"))  # of before a crash
         except OSError:
             with suppress(OSError):
-                remove_file(self.path(item.queue_id, "D"))
+                remove_file(self.path(queue_id, "D"))
             raise
 
     def _write_new(self, path: Path, text: bytes) -> None:
