@@ -86,6 +86,10 @@ class MailEvent:
     authenticator: str | None = None  # with the name that it found: plain:ann
     session: int | None = None  # which conversation a dialogue line belongs to
     speaker: str | None = None  # "C" or "S"
+    selector: str | None = (
+        None  # of a logged line: the item of log_selector that it needs; None: it is always told
+    )
+    logs: str | None = None  # of a logged line: main, reject, panic with commas between; None: main
     state: str | None = None  # where the server's session stood after a dialogue line
     text: str | None = None
 

@@ -14,7 +14,9 @@ from labkit.delivery.transports import check_transport
 from labkit.eximconf.configuration import Configuration
 from labkit.eximconf.here import Here
 from labkit.eximconf.reader import ConfigurationError
-from labkit.queue.schedule import RetryRule, read_rules
+from labkit.eximconf.rewriting import Rules, Where, read_rules
+from labkit.queue.schedule import RetryRule
+from labkit.queue.schedule import read_rules as read_retry_rules
 from labkit.routing import Routers, compile_routers
 from labkit.smtp.acl import Acls, compile_acls
 from labkit.smtp.decisions import Limits
@@ -34,6 +36,7 @@ class Compiled:
     acls: Acls
     routers: Routers
     retry_rules: tuple[RetryRule, ...]
+    rewriting: Rules
     offers: tuple[str, ...] = ()
 
 
@@ -44,6 +47,7 @@ def compile_configuration(
     main = configuration.main
     primary_hostname = main.text("primary_hostname") or name
     qualify_domain = main.text("qualify_domain") or primary_hostname
+    qualify_recipient = main.text("qualify_recipient") or qualify_domain
     for transport in configuration.transports.values():
         check_transport(transport)
     if runs:
@@ -53,7 +57,7 @@ def compile_configuration(
         configuration,
         Here(primary_hostname, addresses),
         qualify_domain,
-        main.text("qualify_recipient") or qualify_domain,
+        qualify_recipient,
         Limits(
             message_size=main.number("message_size_limit"),
             recipients=main.number("recipients_max"),
@@ -63,7 +67,8 @@ def compile_configuration(
         ),
         compile_acls(configuration),
         compile_routers(configuration),
-        read_rules(configuration.retry),
+        read_retry_rules(configuration.retry),
+        Rules(read_rules(configuration.rewrite, configuration.lists), configuration.lists, qualify_recipient),
         tuple(word for word in OFFERED if main.has(f"acl_smtp_{word.lower()}")),
     )
 
@@ -79,13 +84,16 @@ def _unfulfilled(configuration: Configuration) -> Iterable[ConfigurationError]:
     for transport in configuration.transports.values():
         if transport.name in named and (problem := transport.options.unfulfilled()):
             yield problem
+    for line, rule in zip(configuration.rewrite, read_rules(configuration.rewrite, configuration.lists)):
+        if Where.SMTP_SENDER in rule.places and rule.can_ask:
+            problem_text = (
+                f'the rewrite rule "{line.text}" is "real Exim only": with S, labkit looks nothing up'
+            )
+            yield ConfigurationError(line.place, problem_text, "leave out the flag S, or the look-up")
     for authenticator in configuration.authenticators.values():
         problem_text = f'the authenticator "{authenticator.name}" is "real Exim only" when mail moves'
         remedy = "leave it out, or run the host on a real Exim"
         yield ConfigurationError(authenticator.place, problem_text, remedy)
-    for line in configuration.rewrite:
-        problem_text = f'the rewrite rule "{line.text}" is "real Exim only"'
-        yield ConfigurationError(line.place, problem_text, "leave it out, or run the host on a real Exim")
 
 
 def _named_transports(configuration: Configuration) -> Sequence[str]:

@@ -10,7 +10,7 @@ READ NEXT  delivery_run.py
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from labkit.mail.reply import Reply, shaped, worded
 from labkit.mta import variables
 from labkit.mta.fixups import as_acls_want, completed
 from labkit.mta.local_message import tell_steps
+from labkit.mta.rewriting import at_smtp_time, qualifying, rewritten
 from labkit.mta.state import SOFTWARE
 from labkit.net.network import Peer
 from labkit.net.smtp_server import Decide
@@ -100,6 +101,8 @@ class Session:
             on_refused=self._machine_refused,
         )
 
+        self.machine.rewrite = at_smtp_time(compiled.rewriting, self.env, self.state.tell)
+
     def answer(self, decision: Decision, decide: Decide) -> None:
         """Answer one decision of the machine, now or later."""
         self.env.now = self.state.surroundings.now()
@@ -162,8 +165,12 @@ class Session:
             return Answer(verdict.reply if verdict else None)
         assert verdict.reply is not None, "a refusal has words"
         phase, values = self.scene.phase, self.env.variables
+        sender = values.get("sender_address", "")
+        envelope = self.machine.envelope
+        if phase is not Phase.DATA and envelope is not None and self.scene.memory.has_rewritten_sender:
+            sender = envelope.sender  # the log has it as it was given
         self._note_refusal(
-            values.get("sender_address", "") if phase in _OF_A_SENDER else None,
+            sender if phase in _OF_A_SENDER else None,
             str(recipient) if phase is Phase.RCPT else None,
             verdict.reply,
             verdict.log_text,
@@ -313,7 +320,8 @@ class Session:
                 name=effects.submission.name or "",
                 keeps_sender=effects.submission.retains_sender,
             )
-        message = as_acls_want(message.prepend(self._trace(received, queue_id, now)), self.scene)
+        envelope, message = yield from self._rewritten(envelope, message)
+        message = as_acls_want(message.prepend(self._trace(received, envelope, queue_id, now)), self.scene)
         env.headers = variables.header_of(message)
         verdict = yield from self._judge(Phase.DATA)
         if verdict is None and received.longest_line > LONGEST_LINE:
@@ -350,7 +358,31 @@ class Session:
             self.peer.address, self.peer.port, received.helo_name, received.protocol, client_name=name or ""
         )
 
-    def _trace(self, received: MessageReceived, queue_id: str, now: datetime) -> HeaderField:
+    def _rewritten(self, envelope: Envelope, message: Message) -> Asking[tuple[Envelope, Message]]:
+        """What rewriting rules make of it; header addresses without domain get one if the client may send such."""
+        values, scene = self.env.variables, self.scene
+        if scene.memory.has_rewritten_sender:
+            address = values["sender_address"]
+            envelope = replace(envelope, reverse_path=Mailbox.parse(address) if address else None)
+        senders, recipients = scene.takes_unqualified
+        may_qualify = qualifying(self.compiled, senders=senders, recipients=recipients)
+        envelope, message = yield from rewritten(
+            self.compiled,
+            envelope,
+            message,
+            self.env,
+            self.state.tell,
+            may_qualify,
+            keeps_sender=scene.memory.has_rewritten_sender,
+        )
+        if self.compiled.rewriting:
+            self.taken = list(envelope.forward_paths)
+            variables.of_envelope(values, envelope)
+        return envelope, message
+
+    def _trace(
+        self, received: MessageReceived, envelope: Envelope, queue_id: str, now: datetime
+    ) -> HeaderField:
         return received_field(
             client_address=self.peer.address,
             client=self.env.variables["sender_rcvhost"],
@@ -358,7 +390,7 @@ class Session:
             by=self.state.primary_hostname,
             software=SOFTWARE,
             protocol=received.protocol,
-            envelope=Envelope(received.envelope.reverse_path, tuple(self.taken)),
+            envelope=envelope,
             queue_id=queue_id,
             at=now,
         )

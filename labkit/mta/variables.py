@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from labkit.eximconf.client_name import name_client
 from labkit.mail.address import Mailbox
+from labkit.mail.envelope import Envelope
 from labkit.mail.message import Message
 from labkit.mta.compiled import Compiled
 from labkit.net.network import Peer
@@ -119,6 +120,13 @@ def from_sender(variables: dict[str, str], sender: Mailbox | None, size: int | N
     variables["sender_address_local_part"] = "" if sender is None else sender.local_part
     variables["sender_address_domain"] = "" if sender is None else sender.domain
     variables["message_size"] = "-1" if size is None else str(size)
+
+
+def of_envelope(variables: dict[str, str], envelope: Envelope) -> None:
+    """The sender and the recipients, as rewriting has made them."""
+    size = variables.get("message_size")
+    from_sender(variables, envelope.reverse_path, int(size) if size else None)
+    variables["recipients"] = ", ".join(map(str, envelope.forward_paths))
 
 
 def to_recipient(variables: dict[str, str], recipient: Mailbox) -> None:

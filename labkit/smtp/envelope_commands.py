@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def mail(server: Server, verb: Verb, argument: str, following: State) -> None:
     server.mail_refused = True  # until it is accepted
     try:
-        mailbox, rest = read_path(argument)
+        mailbox, rest = read_path(server.rewritten(argument, is_sender=True))
     except AddressSyntaxError as problem:
         server.refuse_error(reply.bad_address(argument, problem) if argument else reply.NO_ADDRESS)
         return
@@ -93,7 +93,7 @@ def rcpt(server: Server, verb: Verb, argument: str, following: State) -> None:
 def _recipient(server: Server, argument: str) -> Mailbox | Reply:
     """The address of RCPT, or what is wrong with it."""
     try:
-        mailbox, rest = read_path(argument)
+        mailbox, rest = read_path(server.rewritten(argument, is_sender=False))
     except AddressSyntaxError as problem:
         return reply.bad_address(argument, problem) if argument else reply.NO_RECIPIENT_ADDRESS
     if mailbox is None:

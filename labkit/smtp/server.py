@@ -14,6 +14,7 @@ READ NEXT  client.py
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from labkit.mail import reply
@@ -37,6 +38,8 @@ from labkit.smtp.states import (
 )
 from labkit.smtp.transaction import Transaction
 from labkit.smtp.transcript import Line, Listener, readable
+
+_PATH = re.compile(r'<(?:"(?:[^"\\]|\\.)*"|[^">])*>|[^ \t<]+')
 
 
 class Server:
@@ -77,6 +80,9 @@ class Server:
         self.command_line = ""  # the one that is looked at, as it was given
         self.command_argument = ""
         self.mail_refused = False  # and nothing but RCPT since then
+        self.rewrite: Callable[[str, bool], str] | None = (
+            None  # paths of MAIL (True) and RCPT, before they are read
+        )
         self._then: Callable[[Reply | None], None] = self._connected
         self._in = bytearray()
         self._out = bytearray()
@@ -84,6 +90,13 @@ class Server:
         self._skipping_line = False  # the rest of a refused line is thrown away
         self._content: DotContent | None = None
         self._last_verb: Verb | None = None
+
+    def rewritten(self, argument: str, *, is_sender: bool) -> str:
+        """The argument of MAIL or RCPT, its path rewritten if there are rules for that."""
+        found = _PATH.match(argument)
+        if self.rewrite is None or found is None:
+            return argument
+        return self.rewrite(found[0], is_sender) + argument[found.end() :]
 
     # --- bytes in, bytes out ------------------------------------------------------------------
 
