@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from labkit.delivery.transports import check_transport
 from labkit.eximconf.configuration import Configuration
 from labkit.eximconf.here import Here
+from labkit.eximconf.log_selector import read_log_selector
 from labkit.eximconf.reader import ConfigurationError
 from labkit.eximconf.rewriting import Rules, Where, read_rules
 from labkit.queue.schedule import RetryRule
@@ -37,6 +38,7 @@ class Compiled:
     routers: Routers
     retry_rules: tuple[RetryRule, ...]
     rewriting: Rules
+    log_selector: frozenset[str]
     offers: tuple[str, ...] = ()
 
 
@@ -69,6 +71,7 @@ def compile_configuration(
         compile_routers(configuration),
         read_retry_rules(configuration.retry),
         Rules(read_rules(configuration.rewrite, configuration.lists), configuration.lists, qualify_recipient),
+        read_log_selector(main.text("log_selector"), main.place_of("log_selector")),
         tuple(word for word in OFFERED if main.has(f"acl_smtp_{word.lower()}")),
     )
 

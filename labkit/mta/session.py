@@ -101,7 +101,7 @@ class Session:
             on_refused=self._machine_refused,
         )
 
-        self.machine.rewrite = at_smtp_time(compiled.rewriting, self.env, self.state.tell)
+        self.machine.change_path = at_smtp_time(compiled.rewriting, self.env, self.state.tell)
 
     def answer(self, decision: Decision, decide: Decide) -> None:
         """Answer one decision of the machine, now or later."""

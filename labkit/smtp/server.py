@@ -80,7 +80,7 @@ class Server:
         self.command_line = ""  # the one that is looked at, as it was given
         self.command_argument = ""
         self.mail_refused = False  # and nothing but RCPT since then
-        self.rewrite: Callable[[str, bool], str] | None = (
+        self.change_path: Callable[[str, bool], str] | None = (
             None  # paths of MAIL (True) and RCPT, before they are read
         )
         self._then: Callable[[Reply | None], None] = self._connected
@@ -94,9 +94,9 @@ class Server:
     def rewritten(self, argument: str, *, is_sender: bool) -> str:
         """The argument of MAIL or RCPT, its path rewritten if there are rules for that."""
         found = _PATH.match(argument)
-        if self.rewrite is None or found is None:
+        if self.change_path is None or found is None:
             return argument
-        return self.rewrite(found[0], is_sender) + argument[found.end() :]
+        return self.change_path(found[0], is_sender) + argument[found.end() :]
 
     # --- bytes in, bytes out ------------------------------------------------------------------
 
