@@ -51,7 +51,8 @@ _ORIGINAL = re.compile(
     rf" (?=<(?P<address>{_ADDRESS})>(?P<end>)[ :])"
 )  # looks ahead: one can be within another
 _DEFERRAL = re.compile(
-    rf"{_WAY}(?: [a-z_]+)*? defer \((?P<number>-?[0-9]{{1,9}})\)(?P<where>(?:{_NEXT_HOP}|{_FIELD})*)(?:: (?P<reason>.*))?"
+    rf"{_WAY}(?: [a-z_]+)*? defer \((?P<number>-?[0-9]{{1,9}})\)"
+    rf"(?P<where>(?:{_NEXT_HOP}|{_FIELD})*)(?:: (?P<reason>.*))?"
 )
 _FAILURE = re.compile(rf"{_WAY}: (?P<reason>.*)")
 _REJECTION = re.compile(
@@ -294,15 +295,24 @@ def _recipient(rest: str) -> tuple[str, str, str]:
 def _way(recipient: str, shown: str, fields: str) -> dict[str, Any]:
     """Recipient and what became of it, router, transport and host of a delivery."""
     known = _fields(fields)
+    shown, between = _without_parents(shown)
     details: dict[str, Any] = {
         "recipient": recipient,
         "became": shown or None,
         "router": known.get("R"),
         "transport": known.get("T"),
     }
+    if between:
+        details["parents"] = between
     hosts = (re.fullmatch(_HOST, part) for part in _parts(fields))
     host = next(filter(None, hosts), None)
     return details | ({"remote_host": host["name"], "remote_address": host["address"]} if host else {})
+
+
+def _without_parents(shown: str) -> tuple[str, str]:
+    """`ann (root@a.test, all@a.test)`: what an address became, and the addresses between (+all_parents)."""
+    found = re.fullmatch(r"([^ ]+) \(([^()]*@[^()]*)\)", shown)
+    return (found[1], found[2]) if found else (shown, "")
 
 
 def _connection(fields: Mapping[str, str]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ _ERRORS = (
     ("retry time not reached for any host", -54),
     ("retry time not reached", -52),
 )
+SMTP_PORT = 25
 _LONGEST_SUBJECT = 100
 _LONGEST_CONFIRMATION = 1024
 _SHORT_SPAN = 5  # seconds; longer ones are told without milliseconds
@@ -232,7 +233,7 @@ def _host(event: MailEvent, style: Style) -> str:
     if not event.remote_host:
         return ""
     on = style.selectors
-    port = f":{event.remote_port}" if event.remote_port and "outgoing_port" in on else ""
+    port = f":{event.remote_port or SMTP_PORT}" if "outgoing_port" in on else ""
     shown = f" H={event.remote_host} [{event.remote_address}]{port}"
     shown += "*" if getattr(event, "is_continued", None) else ""
     if event.own_address and {"incoming_interface", "outgoing_interface"} <= on:

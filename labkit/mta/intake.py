@@ -8,7 +8,8 @@ READ NEXT  session.py
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 from weakref import WeakSet
 
 from labkit.eximconf.client_name import name_client
@@ -18,7 +19,7 @@ from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
 from labkit.mail.reply import Reply
-from labkit.mta import variables
+from labkit.mta import log_details, variables
 from labkit.mta.fixups import message_id
 from labkit.mta.local_message import judged
 from labkit.mta.session import Session
@@ -79,12 +80,20 @@ class Intake:
         return self._session_count
 
     def taken(
-        self, item: QueueItem, *, waits: bool = False, in_secret: bool = False, about: str | None = None
+        self,
+        item: QueueItem,
+        *,
+        waits: bool = False,
+        in_secret: bool = False,
+        about: str | None = None,
+        told: Mapping[str, Any] = {},
     ) -> None:
         """The message is on disk: it is ours now.
 
-        `in_secret`: its client was told that it is not. `about`: the message that this one reports on.
+        `in_secret`: its client was told that it is not. `about`: the message that this one reports on. `told`: more for
+        the log.
         """
+        message = Message.parse(item.content)
         origin = item.origin
         known = {"sender_host_address": origin.client_address, "sender_helo_name": origin.helo_name}
         name_client(known := known | {"sender_host_name": origin.client_name})
@@ -101,7 +110,8 @@ class Intake:
             protocol=origin.protocol,
             size=item.size,
             about=about,
-            message_id=message_id(Message.parse(item.content)),
+            message_id=message_id(message),
+            **{**log_details.of_message(item, message), **told},
             text=IN_SECRET if in_secret else None,
         )
         if item.frozen:

@@ -19,6 +19,7 @@ from labkit.mail.reply import Reply
 from labkit.mta.intake import Intake
 from labkit.mta.legs import Leg, Progress, became
 from labkit.mta.local_message import NotTaken
+from labkit.mta.log_details import of_leg
 from labkit.mta.state import MtaState
 from labkit.queue.hints import address_key
 from labkit.queue.item import QueueItem
@@ -144,6 +145,7 @@ class Outcomes:
             code=reply.code if reply else None,
             errno=errno,
             text=words,
+            **of_leg(self.item, leg, hop, self.state.addresses[0]),
         )
 
     # --- the end of the run -------------------------------------------------------------------

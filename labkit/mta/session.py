@@ -9,7 +9,7 @@ READ NEXT  delivery_run.py
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from labkit.mail.event import EventKind
 from labkit.mail.message import HeaderField, Message
 from labkit.mail.questions import Standing, VerifyRecipient
 from labkit.mail.reply import Reply, shaped, worded
-from labkit.mta import variables
+from labkit.mta import log_details, variables
 from labkit.mta.fixups import as_acls_want, completed
 from labkit.mta.local_message import tell_steps
 from labkit.mta.rewriting import at_smtp_time, qualifying, rewritten
@@ -90,6 +90,8 @@ class Session:
         self.env.acl = compiled.acls.hook(self.scene)
         self.taken: list[Mailbox] = []  # recipients that count: not those that an ACL discarded
         self.discards = False
+        self.body = ""  # BODY= of MAIL
+        self.told: Mapping[str, Any] = {}  # for the log, of the message that is being kept
         self.machine = Server(
             self.state.primary_hostname,
             peer.address,
@@ -232,6 +234,7 @@ class Session:
 
     def _mail(self, decision: MailFrom) -> Asking[Answer]:
         self._forget_message()
+        self.body = decision.body if "BODY=" in self.machine.command_argument.upper() else ""
         variables.from_sender(self.env.variables, decision.reverse_path, decision.size)
         verdict = yield from self._judge(Phase.MAIL)
         if verdict is not None and verdict.result is Result.DISCARD:
@@ -320,6 +323,10 @@ class Session:
                 name=effects.submission.name or "",
                 keeps_sender=effects.submission.retains_sender,
             )
+        values = env.variables
+        self.told = log_details.of_session(
+            envelope, values["received_ip_address"], values["received_port"], self.body
+        )
         envelope, message = yield from self._rewritten(envelope, message)
         message = as_acls_want(message.prepend(self._trace(received, envelope, queue_id, now)), self.scene)
         env.headers = variables.header_of(message)
@@ -404,7 +411,7 @@ class Session:
                 state.note(EventKind.PROBLEM, queue_id=queue_id, text=f"cannot write the spool: {problem}")
                 decide(reply.LOCAL_PROBLEM)
                 return
-            self.intake.taken(keep.item, waits=keep.waits, in_secret=keep.in_secret)
+            self.intake.taken(keep.item, waits=keep.waits, in_secret=keep.in_secret, told=self.told)
             decide(keep.says)
 
         state.spool.accept(keep.item, on_durable)
@@ -432,6 +439,9 @@ class Session:
             remote_host=client,
             remote_name=name,
             remote_address=self.peer.address,
+            remote_port=self.peer.port or None,
+            own_address=self.env.variables["received_ip_address"],
+            own_port=int(self.env.variables["received_port"]),
             code=refusal.code,
             text=why,
         )

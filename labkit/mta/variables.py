@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from labkit.eximconf.client_name import name_client
+from labkit.eximconf.client_name import INTERFACE_IS_SHOWN, PORT_IS_SHOWN, name_client
 from labkit.mail.address import Mailbox
 from labkit.mail.envelope import Envelope
 from labkit.mail.message import Message
@@ -21,7 +21,7 @@ from labkit.queue.item import QueueItem
 from labkit.smtp.server import Server
 
 MESSAGE_BODY_VISIBLE = 500  # octets; Exim's message_body_visible
-_FULL_HOST = re.compile(r"(?:(?P<name>[^ (\[][^ ]*) )?(?:\((?P<helo>.*)\) )?\[[^\]]*\]")
+_FULL_HOST = re.compile(r"(?:(?P<name>[^ (\[][^ ]*) )?(?:\((?P<helo>.*)\) )?\[[^\]]*\](?::[0-9]+)?")
 _OF_A_MESSAGE = (
     "sender_address",
     "sender_address_domain",
@@ -60,7 +60,8 @@ _OF_A_RECIPIENT = (
 def of_host(compiled: Compiled) -> dict[str, str]:
     """What is true of the host whatever it does."""
     main = compiled.configuration.main
-    return {
+    shown = {name: "" for name in (PORT_IS_SHOWN, INTERFACE_IS_SHOWN) if name[1:] in compiled.log_selector}
+    return shown | {
         "primary_hostname": compiled.here.primary_hostname,
         "smtp_active_hostname": compiled.here.primary_hostname,
         "qualify_domain": compiled.qualify_domain,
