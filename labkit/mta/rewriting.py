@@ -42,13 +42,18 @@ def rewritten(
     """The envelope and the message as rules and qualification make them."""
     rules = compiled.rewriting
     if rules:
-        recipients = []
+        became: dict[Mailbox, Mailbox] = {}
         for each in envelope.forward_paths:
-            recipients.append((yield from _mailbox(rules, each, Where.ENVELOPE_TO, env, tell)))
+            became[each] = (yield from _mailbox(rules, each, Where.ENVELOPE_TO, env, tell)) or each
         sender = envelope.reverse_path
         if sender is not None and not keeps_sender:
             sender = yield from _mailbox(rules, sender, Where.ENVELOPE_FROM, env, tell)
-        envelope = replace(envelope, reverse_path=sender, forward_paths=tuple(r for r in recipients if r))
+        envelope = replace(
+            envelope,
+            reverse_path=sender,
+            forward_paths=tuple(became[each] for each in envelope.forward_paths),
+            wishes=tuple((became.get(each, each), wishes) for each, wishes in envelope.wishes),
+        )
     fields, notes = yield from rewritten_fields(message.header_fields, rules, env, may_qualify)
     _tell_all(notes, tell)
     return envelope, replace(message, header_fields=fields)
