@@ -7,19 +7,23 @@ READ NEXT  variables.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from labkit.delivery.transports import check_transport
-from labkit.eximconf.configuration import Configuration
+from labkit.eximconf.configuration import Configuration, Driver, Options
 from labkit.eximconf.here import Here
 from labkit.eximconf.log_selector import read_log_selector
 from labkit.eximconf.reader import ConfigurationError
-from labkit.eximconf.rewriting import Rules, Where, read_rules
-from labkit.queue.schedule import RetryRule
-from labkit.queue.schedule import read_rules as read_retry_rules
+from labkit.eximconf.rewriting import Rules, Where
+from labkit.eximconf.rewriting import read_rules as read_rewrite_rules
+from labkit.queue.due import Ages, warning_ages
+from labkit.queue.schedule import RetryRule, read_rules
 from labkit.routing import Routers, compile_routers
 from labkit.smtp.acl import Acls, compile_acls
+from labkit.smtp.auth.client import ClientAuthenticator, compile_clients
+from labkit.smtp.auth.server import ServerAuthenticator, read_authenticators
 from labkit.smtp.decisions import Limits
 
 OFFERED = ("ETRN", "VRFY", "EXPN")  # each if there is an ACL for it
@@ -27,7 +31,12 @@ OFFERED = ("ETRN", "VRFY", "EXPN")  # each if there is an ACL for it
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What one host runs by. `offers` are keywords that EHLO tells besides the usual ones."""
+    """What one host runs by.
+
+    `offers` are keywords that EHLO tells besides the usual ones; `authenticators` those of its server,
+    `client_authenticators` those of its client; `signs_itself`: it offers TLS even where the configuration names no
+    certificate, as Exim does.
+    """
 
     configuration: Configuration
     here: Here
@@ -39,11 +48,21 @@ class Compiled:
     retry_rules: tuple[RetryRule, ...]
     rewriting: Rules
     log_selector: frozenset[str]
+    ages: Ages  # at which something happens to a message that waits
+    routers_by_user: Mapping[str, bool]  # whether retries of what a router puts off look at the user
     offers: tuple[str, ...] = ()
+    authenticators: tuple[ServerAuthenticator, ...] = ()
+    client_authenticators: tuple[ClientAuthenticator, ...] = ()
+    signs_itself: bool = False
 
 
 def compile_configuration(
-    configuration: Configuration, name: str, addresses: tuple[str, ...], *, runs: bool = True
+    configuration: Configuration,
+    name: str,
+    addresses: tuple[str, ...],
+    *,
+    runs: bool = True,
+    signs_itself: bool = False,
 ) -> Compiled:
     """Compile for the host `name` at `addresses`. Raises ConfigurationError."""
     main = configuration.main
@@ -52,6 +71,7 @@ def compile_configuration(
     qualify_recipient = main.text("qualify_recipient") or qualify_domain
     for transport in configuration.transports.values():
         check_transport(transport)
+    rules = read_rules(configuration.retry, configuration.lists)
     if runs:
         for problem in _unfulfilled(configuration):
             raise problem
@@ -69,11 +89,48 @@ def compile_configuration(
         ),
         compile_acls(configuration),
         compile_routers(configuration),
-        read_retry_rules(configuration.retry),
-        Rules(read_rules(configuration.rewrite, configuration.lists), configuration.lists, qualify_recipient),
+        rules,
+        Rules(
+            read_rewrite_rules(configuration.rewrite, configuration.lists),
+            configuration.lists,
+            qualify_recipient,
+        ),
         read_log_selector(main.text("log_selector"), main.place_of("log_selector")),
+        _ages(main, rules),
+        {router.name: _looks_at_user(router) for router in configuration.routers},
         tuple(word for word in OFFERED if main.has(f"acl_smtp_{word.lower()}")),
+        read_authenticators(configuration),
+        compile_clients(configuration.authenticators),
+        signs_itself,
     )
+
+
+_OF_A_USER = (
+    "local_parts",
+    "condition",
+    "local_part_prefix",
+    "local_part_suffix",
+    "senders",
+    "require_files",
+)
+
+
+def _looks_at_user(router: Driver) -> bool:
+    """`retry_use_local_part`; unset, it is so for routers that look at more than the domain."""
+    options = router.options
+    if (said := options.values.get("retry_use_local_part")) is not None:
+        return bool(said)
+    return bool(options.values.get("check_local_user")) or any(
+        options.values.get(name) not in (None, ()) for name in _OF_A_USER
+    )
+
+
+def _ages(main: Options, rules: Sequence[RetryRule]) -> Ages:
+    second = timedelta(seconds=1)  # a message is given up when it is older
+    given_up = [step.until + second for rule in rules for step in rule.steps]
+    warned = warning_ages(main.values.get("delay_warning") or (), max(given_up, default=timedelta()))
+    times = ("auto_thaw", "timeout_frozen_after", "ignore_bounce_errors_after")
+    return Ages((*given_up, *warned), *(timedelta(seconds=main.seconds(name)) for name in times))
 
 
 def _unfulfilled(configuration: Configuration) -> Iterable[ConfigurationError]:
@@ -87,16 +144,13 @@ def _unfulfilled(configuration: Configuration) -> Iterable[ConfigurationError]:
     for transport in configuration.transports.values():
         if transport.name in named and (problem := transport.options.unfulfilled()):
             yield problem
-    for line, rule in zip(configuration.rewrite, read_rules(configuration.rewrite, configuration.lists)):
+    rules = read_rewrite_rules(configuration.rewrite, configuration.lists)
+    for line, rule in zip(configuration.rewrite, rules):
         if Where.SMTP_SENDER in rule.places and rule.can_ask:
             problem_text = (
                 f'the rewrite rule "{line.text}" is "real Exim only": with S, labkit looks nothing up'
             )
             yield ConfigurationError(line.place, problem_text, "leave out the flag S, or the look-up")
-    for authenticator in configuration.authenticators.values():
-        problem_text = f'the authenticator "{authenticator.name}" is "real Exim only" when mail moves'
-        remedy = "leave it out, or run the host on a real Exim"
-        yield ConfigurationError(authenticator.place, problem_text, remedy)
 
 
 def _named_transports(configuration: Configuration) -> Sequence[str]:

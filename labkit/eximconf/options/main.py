@@ -26,6 +26,7 @@ def _tested(name: str, kind: Kind, default: str | bool | None, effect: str) -> O
 
 
 _NEVER_ROOT = "labkit runs as one ordinary user and becomes no other"
+_OPENSSL = "labkit's TLS is OpenSSL's"
 _NO_PROGRAMS = "labkit starts no programs"
 _NO_IDENT = "labkit never asks an ident server"
 _NO_DNSSEC = "labkit's resolver gives no DNSSEC data"
@@ -65,9 +66,6 @@ ROWS: tuple[Option, ...] = (
     ),
     _works("host_lookup", kinds.HOSTS, None, "clients whose names are looked up when they connect"),
     _works("local_sender_retain", kinds.BOOLEAN, False, "keep a Sender: field that a local user wrote"),
-    _works(
-        "bounce_return_size_limit", kinds.INTEGER, "100K", "$bounce_return_size_limit; see delivery reports"
-    ),
     # --- limits
     _works("message_size_limit", kinds.SIZE, "50M", "octets; a larger message is refused with 552"),
     _works("received_headers_max", kinds.INTEGER, "30", "more Received fields than this: a mail loop"),
@@ -84,6 +82,37 @@ ROWS: tuple[Option, ...] = (
     _works("smtp_max_synprot_errors", kinds.INTEGER, "3", "errors before the session is closed"),
     _works("smtp_max_unknown_commands", kinds.INTEGER, "3", "unknown commands before it is closed"),
     _works("smtp_receive_timeout", kinds.SPAN, "5m", "real time a foreign client may stay silent"),
+    # --- TLS and AUTH
+    _works(
+        "acl_smtp_mailauth", kinds.EXPANSION, None, "the ACL for AUTH= on MAIL; unset: who has authenticated"
+    ),
+    _works("auth_advertise_hosts", kinds.HOSTS, "*", "clients that are offered AUTH"),
+    _works(
+        "tls_advertise_hosts",
+        kinds.HOSTS,
+        "*",
+        "clients that are offered STARTTLS; a lab host whose file says nothing about TLS offers none",
+    ),
+    _works("tls_certificate", kinds.EXPANSION, None, "the file of our certificate; unset: a self-signed one"),
+    _works("tls_on_connect_ports", kinds.SOME_PORTS, None, "ports where TLS begins at once"),
+    _works(
+        "tls_privatekey", kinds.EXPANSION, None, "the file of our private key; unset: that of the certificate"
+    ),
+    _works("tls_remember_esmtp", kinds.BOOLEAN, False, "a client need not say EHLO again when TLS has begun"),
+    _works(
+        "tls_require_ciphers",
+        kinds.EXPANSION,
+        None,
+        "the ciphers of TLS 1.2 that are allowed, as OpenSSL reads them; of GnuTLS priorities the versions count",
+    ),
+    _works(
+        "tls_try_verify_hosts",
+        kinds.HOSTS,
+        None,
+        "clients that are asked for a certificate; who shows a bad one is refused, who has none is not",
+    ),
+    _works("tls_verify_certificates", kinds.EXPANSION, "system", "who may vouch for clients"),
+    _works("tls_verify_hosts", kinds.HOSTS, None, "clients that must show a good certificate"),
     # --- look-ups
     _works(
         "callout_domain_negative_expire", kinds.TIME, "3h", "how long a domain's bad callout is remembered"
@@ -113,6 +142,11 @@ ROWS: tuple[Option, ...] = (
     _moot("exim_group", kinds.STRING, None, _NEVER_ROOT),
     _moot("exim_path", kinds.STRING, None, _NO_PROGRAMS),
     _moot("exim_user", kinds.STRING, None, _NEVER_ROOT),
+    _moot("gnutls_allow_auto_pkcs11", kinds.BOOLEAN, False, _OPENSSL),
+    _moot("gnutls_compat_mode", kinds.BOOLEAN, False, _OPENSSL),
+    _moot(
+        "openssl_options", kinds.STRING, None, "TLS is 1.2 or 1.3, and nothing that is known to be weak is on"
+    ),
     _moot("gecos_name", kinds.STRING, None, "accounts of the lab have no full names"),
     _moot("gecos_pattern", kinds.STRING, None, "accounts of the lab have no full names"),
     _moot("hosts_connection_nolog", kinds.HOSTS, None, "labkit's log has no lines about connections"),
@@ -133,47 +167,106 @@ ROWS: tuple[Option, ...] = (
     _moot("syslog_timestamp", kinds.BOOLEAN, True, "labkit writes no system log"),
     _moot("tcp_nodelay", kinds.BOOLEAN, True, "labkit always sends at once"),
     _moot("timezone", kinds.STRING, None, "lab time is UTC"),
+    _moot("tls_dh_max_bits", kinds.INTEGER, "2236", "the TLS of today has no such parameters"),
+    _moot("tls_eccurve", kinds.EXPANSION, "auto", "OpenSSL chooses the curve"),
     _moot("tls_dhparam", kinds.STRING, None, "the TLS of today has no such parameters"),
     _moot("tls_resumption_hosts", kinds.EXPANSION, None, "labkit resumes no TLS sessions"),
     _moot("trusted_groups", kinds.STRINGS, None, _NEVER_ROOT),
     _moot("trusted_users", kinds.STRINGS, None, _NEVER_ROOT),
     _moot("untrusted_set_sender", kinds.ADDRESSES, None, "a lab account may name any sender"),
     _works("write_rejectlog", kinds.BOOLEAN, True, "there is a log of what was refused"),
-    # --- delivery, reports, TLS, AUTH: read and checked; a host that runs must do without
-    _tested("auth_advertise_hosts", kinds.HOSTS, "*", "clients that are offered AUTH"),
-    _tested("auto_thaw", kinds.TIME, "0s", "try a frozen message again after this time"),
-    _tested("bounce_message_file", kinds.STRING, None, "the words of a delivery report"),
-    _tested("bounce_message_text", kinds.STRING, None, "more words in a delivery report"),
-    _tested("bounce_return_body", kinds.BOOLEAN, True, "a report has the body of the message"),
-    _tested("bounce_return_message", kinds.BOOLEAN, True, "a report has the message"),
-    _tested("delay_warning", kinds.WARNINGS, "1d", "when to tell the sender that a message is still waiting"),
-    _tested("delay_warning_condition", kinds.EXPANSION, None, "whether to tell the sender"),
-    _tested("dsn_advertise_hosts", kinds.HOSTS, None, "clients that are offered DSN"),
-    _tested("errors_copy", kinds.STRINGS, None, "who gets a copy of delivery reports"),
-    _tested("errors_reply_to", kinds.STRING, None, "Reply-To: of delivery reports"),
-    _tested("freeze_tell", kinds.STRING, None, "who is told about a frozen message"),
-    _tested("helo_allow_chars", kinds.STRING, None, "more characters that a HELO name may have"),
-    _tested("hold_domains", kinds.DOMAINS, None, "domains that are not delivered to"),
+    # --- what waits, and what is told of it
+    _works(
+        "auto_thaw",
+        kinds.TIME,
+        "0s",
+        "a frozen message (no report) is tried again after this time; 0s: never",
+    ),
+    _works("bounce_message_file", kinds.EXPANSION, None, "a file with the words of a delivery report"),
+    _works("bounce_message_text", kinds.STRING, None, "more words in a delivery report"),
+    _works("bounce_return_body", kinds.BOOLEAN, True, "a report has the body of the message"),
+    _works(
+        "bounce_return_linesize_limit",
+        kinds.INTEGER,
+        "998",
+        "a message with a longer line comes back without its body",
+    ),
+    _works(
+        "bounce_return_size_limit",
+        kinds.INTEGER,
+        "100K",
+        "a message with a larger body comes back without it",
+    ),
+    _works(
+        "bounce_sender_authentication",
+        kinds.STRING,
+        None,
+        "who stands as the authenticated sender of reports",
+    ),
+    _works("delay_warning", kinds.WARNINGS, "1d", "when to tell the sender that a message is still waiting"),
+    _works(
+        "delay_warning_condition",
+        kinds.EXPANSION,
+        "${if or {{ !eq{$h_list-id:$h_list-post:$h_list-subscribe:}{} }{ match{$h_precedence:}{(?i)bulk|list|junk} }"
+        "{ match{$h_auto-submitted:}{(?i)auto-generated|auto-replied} }} {no}{yes}}",
+        "whether to tell the sender",
+    ),
+    _works(
+        "dsn_from",
+        kinds.STRING,
+        None,
+        "From: of delivery reports; unset: Mail Delivery System <Mailer-Daemon@$qualify_domain>",
+    ),
+    _works("errors_copy", kinds.STRINGS, None, "who gets a copy of delivery reports: pattern and address"),
+    _works("errors_reply_to", kinds.STRING, None, "Reply-To: of delivery reports"),
+    _works("freeze_tell", kinds.STRING, None, "who is told about a frozen message"),
+    _works("hold_domains", kinds.DOMAINS, None, "domains that are not delivered to, unless it is forced"),
     _works(
         "ignore_bounce_errors_after", kinds.TIME, "10w", "when a report that cannot be delivered is dropped"
     ),
-    _tested("queue_domains", kinds.DOMAINS, None, "domains that wait for a queue run"),
-    _tested("queue_only", kinds.BOOLEAN, False, "no message is delivered at once"),
-    _tested("queue_run_max", kinds.EXPANSION, "5", "queue runs at a time"),
-    _tested("remote_max_parallel", kinds.INTEGER, "4", "remote deliveries at a time"),
-    _tested("retry_data_expire", kinds.TIME, "7d", "when a retry hint is forgotten"),
-    _tested("retry_interval_max", kinds.TIME, "1d", "the longest time between two attempts"),
+    _works("queue_domains", kinds.DOMAINS, None, "domains that wait for a queue run"),
+    _works("queue_only", kinds.BOOLEAN, False, "no message is delivered at once"),
+    _works(
+        "queue_only_file", kinds.STRING, None, "files; while one is there, no message is delivered at once"
+    ),
+    _works(
+        "queue_only_override", kinds.BOOLEAN, True, "the command line may say -odb where queue_only is set"
+    ),
+    _works("queue_smtp_domains", kinds.DOMAINS, None, "domains that wait for a queue run, but are routed"),
+    _works("retry_data_expire", kinds.TIME, "7d", "when a retry hint is forgotten"),
+    _works("retry_interval_max", kinds.TIME, "1d", "the longest time between two attempts"),
+    _works("timeout_frozen_after", kinds.TIME, "0s", "when a frozen message is given up; 0s: never"),
+    _works("warn_message_file", kinds.EXPANSION, None, "a file with the words of a delay warning"),
+    _moot("bounce_return_message", kinds.BOOLEAN, True, "Exim 4.96 returns the message whatever it says"),
+    _moot("deliver_queue_load_max", kinds.STRING, None, "a lab host has no load of its own"),
+    _moot(
+        "keep_malformed",
+        kinds.TIME,
+        "4d",
+        "labkit puts a damaged message into spool/corrupt, and it stays there",
+    ),
+    _moot("preserve_message_logs", kinds.BOOLEAN, False, "the journal has the log of each message"),
+    _moot("print_topbitchars", kinds.BOOLEAN, False, "the journal is UTF-8"),
+    _moot("queue_fast_ramp", kinds.BOOLEAN, False, "a queue run of labkit is one process"),
+    _moot("queue_list_requires_admin", kinds.BOOLEAN, True, "a lab account may see the queue"),
+    _moot("queue_only_load", kinds.STRING, None, "a lab host has no load of its own"),
+    _moot("queue_only_load_latch", kinds.BOOLEAN, True, "a lab host has no load of its own"),
+    _moot("queue_run_in_order", kinds.BOOLEAN, False, "labkit always begins with the oldest message"),
+    _moot("queue_run_max", kinds.EXPANSION, "5", "labkit has one queue run at a time"),
+    _moot(
+        "remote_max_parallel",
+        kinds.INTEGER,
+        "4",
+        "labkit carries out one delivery of a message after the other",
+    ),
+    _moot("remote_sort_domains", kinds.DOMAINS, None, "labkit sends in the order of routing"),
+    # --- delivery, reports, TLS, AUTH: read and checked; a host that runs must do without
+    _tested("dsn_advertise_hosts", kinds.HOSTS, None, "clients that are offered DSN"),
+    _tested("helo_allow_chars", kinds.STRING, None, "more characters that a HELO name may have"),
     _tested("smtp_accept_max_nonmail_hosts", kinds.HOSTS, "*", "clients whose other commands are counted"),
     _tested("smtp_accept_max_per_host", kinds.EXPANSION, None, "sessions of one client at once"),
     _tested("spamd_address", kinds.STRING, "127.0.0.1 783", "where SpamAssassin listens"),
-    _works("timeout_frozen_after", kinds.TIME, "0s", "when a frozen message is dropped"),
-    _tested("tls_advertise_hosts", kinds.HOSTS, "*", "clients that are offered STARTTLS"),
-    _tested("tls_certificate", kinds.EXPANSION, None, "the file of our certificate"),
-    _tested("tls_on_connect_ports", kinds.STRINGS, None, "ports where TLS begins at once"),
-    _tested("tls_privatekey", kinds.EXPANSION, None, "the file of our private key"),
-    _tested("tls_require_ciphers", kinds.EXPANSION, None, "the ciphers that are allowed"),
-    _tested("tls_try_verify_hosts", kinds.HOSTS, None, "clients whose certificates are looked at"),
-    _tested("tls_verify_certificates", kinds.EXPANSION, "system", "who may vouch for certificates"),
-    _tested("tls_verify_hosts", kinds.HOSTS, None, "clients that must have a good certificate"),
+    _tested("tls_crl", kinds.EXPANSION, None, "certificates that are no longer good"),
+    _tested("tls_ocsp_file", kinds.EXPANSION, None, "a proof that our certificate is still good"),
     _tested("unknown_login", kinds.EXPANSION, None, "the name of a caller without an account"),
 )
