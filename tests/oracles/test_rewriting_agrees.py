@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from labkit.cli.exim import main
 from labkit.eximconf.configuration import read
 from labkit.eximconf.expansion import Env
 from labkit.eximconf.expansion.files import find_line
@@ -171,6 +172,14 @@ def test_what_is_printed(judge: Judge, name: str) -> None:
         lines, _ = answer_by(answer, shown_test(address, rules, env, "rcpt.test"))
         ours[address] = lines
     assert ours == theirs
+
+
+@pytest.mark.parametrize("arguments", [("Ann <ann@a.test>",), ("<>",), ()])
+def test_the_command(judge: Judge, capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
+    file = judge.write(RULES["stars"])
+    done = judge.real.run("-C", file, "-brw", *arguments)
+    assert main(["-C", str(file), "-brw", *arguments]) == done.returncode
+    assert capfd.readouterr().out == done.stdout
 
 
 SENDERS = ("ann@a.test", "bob@b.test", "")
