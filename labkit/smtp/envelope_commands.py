@@ -129,7 +129,8 @@ def _path(
 ) -> Mailbox | Reply | None:
     """The path; a Reply if it was refused with that. None is the null path."""
     try:
-        mailbox, rest = read_path(text)
+        path = server.rewritten(text, is_sender=may_be_null)
+        mailbox, rest = read_path(path)
         if mailbox is None and not may_be_null:
             raise AddressSyntaxError("missing or malformed local part")
         if rest.strip(" \t"):

@@ -145,7 +145,8 @@ ROWS: tuple[Option, ...] = (
     _moot("gecos_pattern", kinds.STRING, None, "accounts of the lab have no full names"),
     _moot("local_from_check", kinds.BOOLEAN, True, "labkit adds no Sender: field to local mail"),
     _moot("log_file_path", kinds.STRINGS, None, "the log of a lab host is the journal"),
-    _moot("log_selector", kinds.STRING, None, "the log of a lab host is the journal, which has all of it"),
+    _works("log_selector", kinds.STRING, None, "which lines the log has, and what they show"),
+    _works("log_timezone", kinds.BOOLEAN, False, "lines of the log have the time zone"),
     _moot("message_logs", kinds.BOOLEAN, True, "the journal has the log of each message"),
     _moot("never_users", kinds.STRINGS, None, _NEVER_ROOT),
     _moot("pid_file_path", kinds.STRING, None, "a lab host has no process of its own"),
@@ -162,7 +163,7 @@ ROWS: tuple[Option, ...] = (
     _moot("trusted_groups", kinds.STRINGS, None, _NEVER_ROOT),
     _moot("trusted_users", kinds.STRINGS, None, _NEVER_ROOT),
     _moot("untrusted_set_sender", kinds.ADDRESSES, None, "a lab account may name any sender"),
-    _moot("write_rejectlog", kinds.BOOLEAN, True, "the journal has what was refused"),
+    _works("write_rejectlog", kinds.BOOLEAN, True, "there is a log of what was refused"),
     # --- what waits, and what is told of it
     _works(
         "auto_thaw",
