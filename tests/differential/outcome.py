@@ -189,9 +189,7 @@ def _software(line: str, engine: str) -> str:
 
 
 def _extensions(line: str, engine: str) -> str | None:
-    return (
-        None if re.fullmatch(r"250-(CHUNKING|PIPECONNECT|PRDR|SMTPUTF8)", line) and engine == "exim" else line
-    )
+    return None if re.fullmatch(r"250-(PIPECONNECT|PRDR|SMTPUTF8)", line) and engine == "exim" else line
 
 
 def _sizes(sections: Sections, engine: str) -> Sections:
