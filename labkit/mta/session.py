@@ -225,8 +225,8 @@ class Session:
     def _mail(self, decision: MailFrom) -> Asking[Answer]:
         yield from self.paces.mail(self)
         self.forget_message()
-        if decision.auth is not None:
-            refusal = yield from self.securing.auth.sender(decision.auth)
+        if decision.submitter is not None:
+            refusal = yield from self.securing.auth.sender(decision.submitter)
             if refusal is not None:
                 return refusal
         variables.from_sender(self.env.variables, decision.reverse_path, decision.size)

@@ -26,6 +26,7 @@ from labkit.mta import variables
 from labkit.mta.answers import Answers, AnswersDns
 from labkit.mta.callouts import expiry_of
 from labkit.mta.compiled import Compiled
+from labkit.mta.continuing import Waits
 from labkit.mta.queue_id import queue_id
 from labkit.mta.surroundings import Surroundings
 from labkit.net.network import Network
@@ -53,9 +54,10 @@ class MtaState:
     surroundings: Surroundings
     queue: dict[str, QueueItem] = field(default_factory=dict)
     hints: Hints = field(default_factory=Hints)
-    stored_hints: str = ""
     busy: set[str] = field(default_factory=set)
     is_running: bool = False
+    waits: Waits = field(default_factory=Waits)
+    has_real_clock: bool = False  # nobody waits for us: a time-out is as long as the configuration says
     own_certificate: SelfSigned | None = None  # shown where the configuration names none
     answers: Answers = field(init=False)
 
@@ -167,10 +169,9 @@ class MtaState:
     def store_hints(self) -> None:
         """Bring the hints to disk, and what ACLs remember, if anything has changed. Raises OSError."""
         self.answers.store()
-        text = self.hints.to_text()
-        if text != self.stored_hints:
-            self.spool.write_hints(text)
-            self.stored_hints = text
+        if self.hints.has_changed:
+            self.spool.write_hints(self.hints.to_text())
+            self.hints.has_changed = False
 
     async def make_durable(self, item: QueueItem) -> None:
         """Put an item into the spool; returns when it is on disk. Raises OSError."""

@@ -94,7 +94,7 @@ class MailParameters:
         elif name == "AUTH":
             if value != "<>" and undo_xtext(value) is None:
                 return reply.INVALID_AUTH
-            self.auth = value
+            self.submitter = value
         elif name == "SMTPUTF8":
             return reply.SMTPUTF8_NOT_OFFERED
         return True

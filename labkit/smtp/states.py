@@ -23,10 +23,10 @@ class State(Enum):
     MAIL = "sender known, no recipient yet"
     RCPT = "sender and at least one recipient known"
     CONTENT = "receiving the message"
-    CHUNKS = "between two pieces of the message"
-    STUCK = "the pieces are out of order, only RSET helps"
     AUTH = "the client is asked who it is"
     TLS = "TLS begins: nothing more is read in the clear"
+    CHUNKS = "between two pieces of the message"
+    STUCK = "the pieces are out of order, only RSET helps"
     CLOSED = "over"
 
 
@@ -144,6 +144,8 @@ class Step(Enum):
     BANNER = "waiting for the banner"
     EHLO = "said EHLO"
     HELO = "said HELO"
+    STARTTLS = "asked to encrypt the connection"
+    AUTH = "proving who we are"
     IDLE = "between two messages"
     MAIL = "named the sender"
     RCPT = "named a recipient"
@@ -168,6 +170,12 @@ CLIENT_TABLE: dict[tuple[Step, Severity], Step] = {
     (Step.HELO, _P): Step.IDLE,
     (Step.HELO, _T): Step.QUIT,
     (Step.HELO, _F): Step.QUIT,
+    (Step.STARTTLS, _P): Step.EHLO,  # RFC 3207 §4.2: once the handshake is done, all begins anew
+    (Step.STARTTLS, _T): Step.IDLE,
+    (Step.STARTTLS, _F): Step.IDLE,
+    (Step.AUTH, _P): Step.IDLE,  # a challenge (334) is looked at by whoever proves who we are
+    (Step.AUTH, _T): Step.IDLE,
+    (Step.AUTH, _F): Step.IDLE,
     (Step.MAIL, _P): Step.RCPT,
     (Step.MAIL, _T): Step.RSET,
     (Step.MAIL, _F): Step.RSET,

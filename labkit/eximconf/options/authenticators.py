@@ -31,8 +31,8 @@ _PLAIN = "authenticator plaintext"
 ROWS: tuple[Option, ...] = (
     _works(_ANY, "driver", kinds.STRING, None, _GENERIC, "which kind of authenticator this is"),
     _works(_ANY, "public_name", kinds.STRING, None, _GENERIC, "its name in SMTP: PLAIN, LOGIN, CRAM-MD5"),
-    _tested(_ANY, "client_condition", _TEXT, None, _GENERIC, "whether our client uses it"),
-    _tested(_ANY, "client_set_id", _TEXT, None, _GENERIC, "what our client calls itself afterwards"),
+    _works(_ANY, "client_condition", _TEXT, None, _GENERIC, "whether our client uses it"),
+    _works(_ANY, "client_set_id", _TEXT, None, _GENERIC, "what our client calls itself afterwards"),
     _works(_ANY, "server_advertise_condition", _TEXT, None, _GENERIC, "whether our server offers it"),
     _works(_ANY, "server_condition", _TEXT, None, _GENERIC, "whether a client is who it says"),
     Option(
@@ -46,13 +46,13 @@ ROWS: tuple[Option, ...] = (
     ),
     _works(_ANY, "server_mail_auth_condition", _TEXT, None, _GENERIC, "whether AUTH= on MAIL is believed"),
     _works(_ANY, "server_set_id", _TEXT, None, _GENERIC, "$authenticated_id"),
-    _tested(
+    _works(
         _PLAIN, "client_ignore_invalid_base64", kinds.BOOLEAN, None, _PLAINTEXT, "go on after a bad prompt"
     ),
-    _tested(_PLAIN, "client_send", _TEXT, None, _PLAINTEXT, "what our client sends"),
+    _works(_PLAIN, "client_send", _TEXT, None, _PLAINTEXT, "what our client sends"),
     _works(_PLAIN, "server_prompts", _TEXT, None, _PLAINTEXT, "what our server asks for"),
-    _tested("authenticator cram_md5", "client_name", _TEXT, None, _CRAM, "the name our client sends"),
-    _tested(
+    _works("authenticator cram_md5", "client_name", _TEXT, None, _CRAM, "the name our client sends"),
+    _works(
         "authenticator cram_md5", "client_secret", _TEXT, None, _CRAM, "the secret our client proves to know"
     ),
     _works("authenticator cram_md5", "server_secret", _TEXT, None, _CRAM, "the secret of the user in $auth1"),

@@ -64,9 +64,6 @@ ROWS: tuple[Option, ...] = (
         "$spool_directory; in the lab the spool is var/spool/exim of the host",
     ),
     _works("local_sender_retain", kinds.BOOLEAN, False, "keep a Sender: field that a local user wrote"),
-    _works(
-        "bounce_return_size_limit", kinds.INTEGER, "100K", "$bounce_return_size_limit; see delivery reports"
-    ),
     # --- limits
     _works("received_headers_max", kinds.INTEGER, "30", "more Received fields than this: a mail loop"),
     # --- TLS and AUTH
@@ -155,28 +152,91 @@ ROWS: tuple[Option, ...] = (
     _moot("trusted_users", kinds.STRINGS, None, _NEVER_ROOT),
     _moot("untrusted_set_sender", kinds.ADDRESSES, None, "a lab account may name any sender"),
     _moot("write_rejectlog", kinds.BOOLEAN, True, "the journal has what was refused"),
-    # --- delivery, reports, TLS, AUTH: read and checked; a host that runs must do without
-    _tested("auto_thaw", kinds.TIME, "0s", "try a frozen message again after this time"),
-    _tested("bounce_message_file", kinds.STRING, None, "the words of a delivery report"),
-    _tested("bounce_message_text", kinds.STRING, None, "more words in a delivery report"),
-    _tested("bounce_return_body", kinds.BOOLEAN, True, "a report has the body of the message"),
-    _tested("bounce_return_message", kinds.BOOLEAN, True, "a report has the message"),
-    _tested("delay_warning", kinds.WARNINGS, "1d", "when to tell the sender that a message is still waiting"),
-    _tested("delay_warning_condition", kinds.EXPANSION, None, "whether to tell the sender"),
-    _tested("errors_copy", kinds.STRINGS, None, "who gets a copy of delivery reports"),
-    _tested("errors_reply_to", kinds.STRING, None, "Reply-To: of delivery reports"),
-    _tested("freeze_tell", kinds.STRING, None, "who is told about a frozen message"),
-    _tested("hold_domains", kinds.DOMAINS, None, "domains that are not delivered to"),
+    # --- what waits, and what is told of it
+    _works(
+        "auto_thaw",
+        kinds.TIME,
+        "0s",
+        "a frozen message (no report) is tried again after this time; 0s: never",
+    ),
+    _works("bounce_message_file", kinds.EXPANSION, None, "a file with the words of a delivery report"),
+    _works("bounce_message_text", kinds.STRING, None, "more words in a delivery report"),
+    _works("bounce_return_body", kinds.BOOLEAN, True, "a report has the body of the message"),
+    _works(
+        "bounce_return_linesize_limit",
+        kinds.INTEGER,
+        "998",
+        "a message with a longer line comes back without its body",
+    ),
+    _works(
+        "bounce_return_size_limit",
+        kinds.INTEGER,
+        "100K",
+        "a message with a larger body comes back without it",
+    ),
+    _works(
+        "bounce_sender_authentication",
+        kinds.STRING,
+        None,
+        "who stands as the authenticated sender of reports",
+    ),
+    _works("delay_warning", kinds.WARNINGS, "1d", "when to tell the sender that a message is still waiting"),
+    _works(
+        "delay_warning_condition",
+        kinds.EXPANSION,
+        "${if or {{ !eq{$h_list-id:$h_list-post:$h_list-subscribe:}{} }{ match{$h_precedence:}{(?i)bulk|list|junk} }"
+        "{ match{$h_auto-submitted:}{(?i)auto-generated|auto-replied} }} {no}{yes}}",
+        "whether to tell the sender",
+    ),
+    _works(
+        "dsn_from",
+        kinds.STRING,
+        None,
+        "From: of delivery reports; unset: Mail Delivery System <Mailer-Daemon@$qualify_domain>",
+    ),
+    _works("errors_copy", kinds.STRINGS, None, "who gets a copy of delivery reports: pattern and address"),
+    _works("errors_reply_to", kinds.STRING, None, "Reply-To: of delivery reports"),
+    _works("freeze_tell", kinds.STRING, None, "who is told about a frozen message"),
+    _works("hold_domains", kinds.DOMAINS, None, "domains that are not delivered to, unless it is forced"),
     _works(
         "ignore_bounce_errors_after", kinds.TIME, "10w", "when a report that cannot be delivered is dropped"
     ),
-    _tested("queue_domains", kinds.DOMAINS, None, "domains that wait for a queue run"),
-    _tested("queue_only", kinds.BOOLEAN, False, "no message is delivered at once"),
-    _tested("queue_run_max", kinds.EXPANSION, "5", "queue runs at a time"),
-    _tested("remote_max_parallel", kinds.INTEGER, "4", "remote deliveries at a time"),
-    _tested("retry_data_expire", kinds.TIME, "7d", "when a retry hint is forgotten"),
-    _tested("retry_interval_max", kinds.TIME, "1d", "the longest time between two attempts"),
+    _works("queue_domains", kinds.DOMAINS, None, "domains that wait for a queue run"),
+    _works("queue_only", kinds.BOOLEAN, False, "no message is delivered at once"),
+    _works(
+        "queue_only_file", kinds.STRING, None, "files; while one is there, no message is delivered at once"
+    ),
+    _works(
+        "queue_only_override", kinds.BOOLEAN, True, "the command line may say -odb where queue_only is set"
+    ),
+    _works("queue_smtp_domains", kinds.DOMAINS, None, "domains that wait for a queue run, but are routed"),
+    _works("retry_data_expire", kinds.TIME, "7d", "when a retry hint is forgotten"),
+    _works("retry_interval_max", kinds.TIME, "1d", "the longest time between two attempts"),
+    _works("timeout_frozen_after", kinds.TIME, "0s", "when a frozen message is given up; 0s: never"),
+    _works("warn_message_file", kinds.EXPANSION, None, "a file with the words of a delay warning"),
+    _moot("bounce_return_message", kinds.BOOLEAN, True, "Exim 4.96 returns the message whatever it says"),
+    _moot(
+        "keep_malformed",
+        kinds.TIME,
+        "4d",
+        "labkit puts a damaged message into spool/corrupt, and it stays there",
+    ),
+    _moot("preserve_message_logs", kinds.BOOLEAN, False, "the journal has the log of each message"),
+    _moot("print_topbitchars", kinds.BOOLEAN, False, "the journal is UTF-8"),
+    _moot("queue_fast_ramp", kinds.BOOLEAN, False, "a queue run of labkit is one process"),
+    _moot("queue_list_requires_admin", kinds.BOOLEAN, True, "a lab account may see the queue"),
+    _moot("queue_run_in_order", kinds.BOOLEAN, False, "labkit always begins with the oldest message"),
+    _moot("queue_run_max", kinds.EXPANSION, "5", "labkit has one queue run at a time"),
+    _moot(
+        "remote_max_parallel",
+        kinds.INTEGER,
+        "4",
+        "labkit carries out one delivery of a message after the other",
+    ),
+    _moot("remote_sort_domains", kinds.DOMAINS, None, "labkit sends in the order of routing"),
+    # --- delivery, reports, TLS, AUTH: read and checked; a host that runs must do without
     _tested("spamd_address", kinds.STRING, "127.0.0.1 783", "where SpamAssassin listens"),
-    _works("timeout_frozen_after", kinds.TIME, "0s", "when a frozen message is dropped"),
+    _tested("tls_crl", kinds.EXPANSION, None, "certificates that are no longer good"),
+    _tested("tls_ocsp_file", kinds.EXPANSION, None, "a proof that our certificate is still good"),
     _tested("unknown_login", kinds.EXPANSION, None, "the name of a caller without an account"),
 )
