@@ -60,7 +60,7 @@ class MailParameters:
     body: str = "7BIT"
     returns: str = ""
     identifier: str | None = None
-    auth: str | None = None
+    submitter: str | None = None
 
     def read(self, text: str, offered: Extensions) -> str | Reply:
         """Take the parameters off the end; a Reply refuses one of them."""
