@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from labkit.eximconf.field_addresses import Unreadable, addresses_of
 from labkit.mail.dates import header_date
 from labkit.mail.message import CRLF, HeaderField, Message
 from labkit.smtp.acl import AddedField, Scene
@@ -32,10 +33,12 @@ def completed(
     now: datetime,
     name: str = "",
     keeps_sender: bool = False,
+    author: str = "",
 ) -> Message:
     """The message as a submission server makes it complete (Exim: control = submission).
 
-    `sender` is the reverse-path, `name` the full name that `submission/name=` gives.
+    `sender` is the reverse-path, `name` the full name that `submission/name=` gives, `author` the address of whoever
+    has authenticated: a From field with another one gets a Sender field beside it (RFC 6409 §8.1).
     """
     resent = "Resent-" if _is_resent(message) else ""
     if not keeps_sender:
@@ -44,13 +47,28 @@ def completed(
     on_top: list[HeaderField] = []
     if message.first(f"{resent}Message-ID") is None:
         (on_top if resent else added).append(HeaderField.make(f"{resent}Message-Id", f"<E{queue_id}@{host}>"))
-    if message.first(f"{resent}From") is None and sender:
-        added.append(HeaderField.make(f"{resent}From", f"{_phrase(name)} <{sender}>" if name else sender))
+    written = message.first(f"{resent}From")
+    if written is None and (sender or author):
+        whose = sender or author
+        added.append(HeaderField.make(f"{resent}From", f"{_phrase(name)} <{whose}>" if name else whose))
+    if author and not keeps_sender and not _is_by(author, written or sender or author):
+        shown = f"{_phrase(name)} <{author}>" if name else author
+        added.append(HeaderField.make(f"{resent}Sender", shown))
     if message.first(f"{resent}Date") is None:
         (on_top if resent else added).append(HeaderField.make(f"{resent}Date", header_date(now)))
     for field in on_top:
         message = message.prepend(field)
     return with_fields(message, added)
+
+
+def _is_by(author: str, written: str) -> bool:
+    """Whether a From field has this one address and no other."""
+    found = list(addresses_of(written))
+    return (
+        len(found) == 1
+        and not isinstance(found[0], Unreadable)
+        and found[0].address.lower() == author.lower()
+    )
 
 
 def message_id(message: Message) -> str | None:

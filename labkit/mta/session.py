@@ -9,7 +9,7 @@ READ NEXT  delivery_run.py
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,7 @@ from labkit.mta.state import SOFTWARE
 from labkit.net.network import Peer
 from labkit.net.smtp_server import Decide
 from labkit.queue.item import Origin, QueueItem
-from labkit.smtp.acl import AclVerdict, Phase, Result, Scene
+from labkit.smtp.acl import AclVerdict, Phase, Result, Scene, Submission
 from labkit.smtp.decisions import (
     Answer,
     AuthAnswered,
@@ -320,6 +320,7 @@ class Session:
         message = Message.parse(received.content)
         variables.arrived(env.variables, message, queue_id, envelope.forward_paths, received.longest_line)
         if effects.submission is not None:
+            author = _author(effects.submission, env.variables)
             message = completed(
                 message,
                 queue_id=queue_id,
@@ -328,7 +329,10 @@ class Session:
                 now=now,
                 name=effects.submission.name or "",
                 keeps_sender=effects.submission.retains_sender,
+                author=author,
             )
+            if author and envelope.reverse_path is not None and not effects.submission.retains_sender:
+                envelope = _from_author(envelope, author)
         message = as_acls_want(message.prepend(self._trace(received, queue_id, now)), self.scene)
         env.headers = variables.header_of(message)
         verdict = yield from self.judge(Phase.DATA)
@@ -437,6 +441,22 @@ _ANSWERS: dict[type, Callable[[Session, Any], Asking[Answer | Keep]]] = {
     Goodbye: Session._goodbye,
     Dropping: Session._dropping,
 }
+
+
+def _author(submission: Submission, values: Mapping[str, str]) -> str:
+    """The address of whoever has authenticated, as `submission/domain=` makes it; nothing, if nobody has."""
+    login = values.get("authenticated_id", "")
+    if not login or submission.domain == "":  # an empty domain: the login is a whole address
+        return login
+    return f"{login}@{submission.domain or values['qualify_domain']}"
+
+
+def _from_author(envelope: Envelope, author: str) -> Envelope:
+    """The message goes out in the name of whoever has authenticated; what is no address changes nothing."""
+    try:
+        return replace(envelope, reverse_path=Mailbox.parse(author))
+    except AddressSyntaxError:
+        return envelope
 
 
 def _taken(received: MessageReceived, item: QueueItem) -> Reply:
