@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from labkit.delivery.transports import check_transport
 from labkit.eximconf.configuration import Configuration, Driver, Options
 from labkit.eximconf.here import Here
 from labkit.eximconf.reader import ConfigurationError
+from labkit.mta.tls_configuration import tls_problems
+from labkit.net.disk import Disk
 from labkit.queue.due import Ages, warning_ages
 from labkit.queue.schedule import RetryRule, read_rules
 from labkit.routing import Routers, compile_routers
@@ -58,8 +61,12 @@ def compile_configuration(
     *,
     runs: bool = True,
     signs_itself: bool = False,
+    root: Path | None = None,
 ) -> Compiled:
-    """Compile for the host `name` at `addresses`. Raises ConfigurationError."""
+    """Compile for the host `name` at `addresses`, whose disk is below `root` (None: its files are not looked at).
+
+    Raises ConfigurationError.
+    """
     main = configuration.main
     primary_hostname = main.text("primary_hostname") or name
     qualify_domain = main.text("qualify_domain") or primary_hostname
@@ -68,6 +75,9 @@ def compile_configuration(
     rules = read_rules(configuration.retry, configuration.lists)
     if runs:
         for problem in _unfulfilled(configuration):
+            raise problem
+    if root is not None:
+        for problem in tls_problems(configuration, Disk(root)):
             raise problem
     return Compiled(
         configuration,

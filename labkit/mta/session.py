@@ -9,9 +9,10 @@ READ NEXT  delivery_run.py
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from labkit.eximconf.configuration import Options
@@ -31,15 +32,17 @@ from labkit.mta.connecting import connecting, lines_about
 from labkit.mta.fixups import as_acls_want, completed
 from labkit.mta.greeting import greeted
 from labkit.mta.local_message import tell_steps
+from labkit.mta.own_trace import traced
 from labkit.mta.pacing import Paces
 from labkit.mta.securing import Securing
 from labkit.mta.session_end import not_quit
 from labkit.mta.session_log import BOTH, SessionLog
 from labkit.mta.state import SOFTWARE
+from labkit.mta.submitter import submitter_of, with_sender
 from labkit.net.network import Peer
 from labkit.net.smtp_server import Decide
 from labkit.queue.item import Origin, QueueItem
-from labkit.smtp.acl import AclVerdict, Phase, Result, Scene, Submission
+from labkit.smtp.acl import AclVerdict, Phase, Result, Scene
 from labkit.smtp.decisions import (
     Answer,
     AuthAnswered,
@@ -134,6 +137,7 @@ class Session:
         if self.machine.envelope is None:
             self.forget_message()
         values, machine = self.env.variables, self.machine
+        values["authentication_failed"] = str(int(machine.auth_failed))
         values["smtp_command"], values["smtp_command_argument"] = (
             machine.command_line,
             machine.command_argument,
@@ -225,8 +229,8 @@ class Session:
     def _mail(self, decision: MailFrom) -> Asking[Answer]:
         yield from self.paces.mail(self)
         self.forget_message()
-        if decision.submitter is not None:
-            refusal = yield from self.securing.auth.sender(decision.submitter)
+        if decision.auth is not None:
+            refusal = yield from self.securing.auth.sender(decision.auth)
             if refusal is not None:
                 return refusal
         variables.from_sender(self.env.variables, decision.reverse_path, decision.size)
@@ -319,21 +323,25 @@ class Session:
         )
         message = Message.parse(received.content)
         variables.arrived(env.variables, message, queue_id, envelope.forward_paths, received.longest_line)
+        who = self._submitter()
         if effects.submission is not None:
-            author = _author(effects.submission, env.variables)
+            name = effects.submission.name or ""
             message = completed(
                 message,
                 queue_id=queue_id,
                 host=self.state.primary_hostname,
-                sender=envelope.sender,
+                sender=envelope.sender or (str(who) if who else ""),
                 now=now,
-                name=effects.submission.name or "",
+                name=name,
                 keeps_sender=effects.submission.retains_sender,
-                author=author,
+                vouched=partial(with_sender, submitter=who, name=name) if who else lambda message: message,
             )
-            if author and envelope.reverse_path is not None and not effects.submission.retains_sender:
-                envelope = _from_author(envelope, author)
-        message = as_acls_want(message.prepend(self._trace(received, queue_id, now)), self.scene)
+        if who is not None and envelope.reverse_path is not None:
+            envelope = replace(envelope, reverse_path=who)
+            variables.named_sender(env.variables, who)
+        usual = self._trace(received, envelope, queue_id, now)
+        message = yield from traced(message, usual, self.main, env, envelope.forward_paths, now)
+        message = as_acls_want(message, self.scene)
         env.headers = variables.header_of(message)
         verdict = yield from self.judge(Phase.DATA)
         if verdict is None and received.longest_line > LONGEST_LINE:
@@ -379,7 +387,14 @@ class Session:
             authenticated_sender=values.get("authenticated_sender", ""),
         )
 
-    def _trace(self, received: MessageReceived, queue_id: str, now: datetime) -> HeaderField:
+    def _submitter(self) -> Mailbox | None:
+        """Whose message it is, if a client that has authenticated submits it."""
+        known = self.env.variables.get("authenticated_id", "") if self.securing.auth.by is not None else ""
+        return submitter_of(self.scene.effects.submission, known, self.compiled.qualify_domain)
+
+    def _trace(
+        self, received: MessageReceived, envelope: Envelope, queue_id: str, now: datetime
+    ) -> HeaderField:
         return received_field(
             client_address=self.peer.address,
             client=self.env.variables["sender_rcvhost"],
@@ -388,7 +403,7 @@ class Session:
             software=SOFTWARE,
             protocol=received.protocol,
             encryption=self.securing.encryption,
-            envelope=Envelope(received.envelope.reverse_path, tuple(self.taken)),
+            envelope=envelope,
             queue_id=queue_id,
             at=now,
         )
@@ -441,22 +456,6 @@ _ANSWERS: dict[type, Callable[[Session, Any], Asking[Answer | Keep]]] = {
     Goodbye: Session._goodbye,
     Dropping: Session._dropping,
 }
-
-
-def _author(submission: Submission, values: Mapping[str, str]) -> str:
-    """The address of whoever has authenticated, as `submission/domain=` makes it; nothing, if nobody has."""
-    login = values.get("authenticated_id", "")
-    if not login or submission.domain == "":  # an empty domain: the login is a whole address
-        return login
-    return f"{login}@{submission.domain or values['qualify_domain']}"
-
-
-def _from_author(envelope: Envelope, author: str) -> Envelope:
-    """The message goes out in the name of whoever has authenticated; what is no address changes nothing."""
-    try:
-        return replace(envelope, reverse_path=Mailbox.parse(author))
-    except AddressSyntaxError:
-        return envelope
 
 
 def _taken(received: MessageReceived, item: QueueItem) -> Reply:

@@ -68,7 +68,7 @@ def mail(server: Server, verb: Verb, argument: str, following: State) -> None:
         else:
             server.say(answer, server.state)
 
-    decision = MailFrom(mailbox, said.size, said.body, said.returns, said.identifier or "", said.submitter)
+    decision = MailFrom(mailbox, said.size, said.body, said.returns, said.identifier or "", said.auth)
     server.stop_at(decision, then)
 
 

@@ -5,8 +5,8 @@ WHAT       `Server` eats bytes (`receive`), speaks bytes (`bytes_to_send`) and s
            carries its octets to begin TLS, and is told by `secure`. Whoever runs the machine
            answers with `decide(reply)` - now or later, the code is the same - and it goes on.
 DECIDES    syntax, order and limits. Policy is never decided here.
-WHERE      this file: bytes and lines. server_commands.py, security_commands.py: what a command does; order.py: what is
-           said where it may not be given. content.py, message_end.py: a message on its way, and when it is here.
+WHERE      this file: bytes and lines. server_commands.py, security_commands.py: what a command does; order.py: what
+           is said where it may not be given. content.py, message_end.py: a message on its way, and when it is here.
            counting.py, transaction.py, extensions.py: what is counted, what is on the envelope, what EHLO offers.
 STANDARDS  RFC 5321; RFC 2920 §3.1 (PIPELINING); replies as Exim's.
 SAFE       only CR LF . CR LF ends a message; a bare CR or LF or a NUL in a command is refused, nothing after it
@@ -81,6 +81,7 @@ class Server:
         self.helo_name = ""
         self.is_esmtp = False
         self.is_encrypted = self.is_authenticated = False
+        self.auth_failed = False  # the last AUTH was for nothing
         self.known_mechanisms: tuple[str, ...] = ()  # of AUTH, that may be used without having been offered
         self.counting = Counting(limits or Limits())
         self.history = History()

@@ -335,3 +335,21 @@ def test_a_name_that_an_acl_looked_up_stands_in_received(line: str) -> None:
         assert name.endswith(".test") and "helo=c.test)" in trace, trace
 
     run(exim_conf("acl_smtp_mail = m\n", f"m:\n  accept {line}\n{ACCEPT_ALL}"), story)
+
+
+@pytest.mark.parametrize(
+    "text, begins, because",
+    [
+        ("Received: by $primary_hostname\\n\\tfor $received_for", "by mx2.st11.sne21.test\tfor ann@st11", "words of its own"),
+        ("Received: $received_protocol", "esmtp;\t", "the date follows"),
+        ("", "from [", "where nothing is said, the usual ones"),
+    ],
+)  # fmt: skip
+def test_received_in_words_of_its_own(text: str, begins: str, because: str) -> None:
+    async def story(world: World) -> None:
+        assert (await letter(world, ANN)).startswith("250 OK id=")
+        (mail,) = world.mine.mailbox("ann")
+        assert next(mail.all("Received")).value.startswith(begins), because
+        assert next(mail.all("Received")).value.endswith("+0000")
+
+    run(exim_conf(f"received_header_text = {text}\n" if text else ""), story)

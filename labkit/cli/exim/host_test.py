@@ -32,6 +32,7 @@ from labkit.mta.state import MtaState
 from labkit.net.network import Peer
 from labkit.queue.item import QueueItem
 from labkit.smtp.decisions import Decision
+from labkit.smtp.states import State
 
 OPENING = """
 **** SMTP testing session as if from host {address}
@@ -65,6 +66,10 @@ async def test_host(machine: Machine, command: Command) -> int:
             line = line[:-1] + b"\r\n"
         session.machine.receive(line)
         await conversation.go_on()
+        if session.machine.state is State.TLS:
+            say.write(session.machine.bytes_to_send())
+            session.securing.not_secured("what is typed is no TLS")
+            session.machine.end()
     say.write(session.machine.bytes_to_send() + state.aside())
     say.flush()
     ended(session)
@@ -105,6 +110,7 @@ class _State:
         self.is_received = False
         self._calls_out = command.callouts
         self._answer = machine.answers.answer
+        self.files = machine.answers.files
         state = MtaState(
             machine.primary_hostname,
             machine.addresses,
@@ -122,6 +128,7 @@ class _State:
     def session(self, peer: Peer) -> Session:
         session = _AnybodysSession(self.intake, peer, NO_PORT)
         session.env.variables |= {"received_ip_address": "", "interface_address": ""}
+        session.securing.can_encrypt = True
         session.machine.enforce_sync = False  # whoever types does not wait, nor does a file
         return session
 

@@ -32,6 +32,16 @@ _NO_IDENT = "labkit never asks an ident server"
 _NO_DNSSEC = "labkit's resolver gives no DNSSEC data"
 _NO_DISK_CHECK = "labkit writes 452 when the disk is full, and does not look before"
 
+_RECEIVED = (
+    "Received: ${if def:sender_rcvhost {from $sender_rcvhost\\n\\t}"
+    "{${if def:sender_ident {from ${quote_local_part:$sender_ident} }}"
+    "${if def:sender_helo_name {(helo=$sender_helo_name)\\n\\t}}}}"
+    "by $primary_hostname ${if def:received_protocol {with $received_protocol }}"
+    "${if def:tls_in_ver        { ($tls_in_ver)}}${if def:tls_in_cipher_std { tls $tls_in_cipher_std\\n\\t}}"
+    "(Exim $version_number)\\n\\t${if def:sender_address {(envelope-from <$sender_address>)\\n\\t}}"
+    "id $message_exim_id${if def:received_for {\\n\\tfor $received_for}}"
+)
+
 ROWS: tuple[Option, ...] = (
     # --- access control
     _works("acl_not_smtp", kinds.EXPANSION, None, "the ACL for messages that do not come by SMTP"),
@@ -65,6 +75,7 @@ ROWS: tuple[Option, ...] = (
     ),
     _works("local_sender_retain", kinds.BOOLEAN, False, "keep a Sender: field that a local user wrote"),
     # --- limits
+    _works("received_header_text", kinds.EXPANSION, _RECEIVED, "the words of our Received field"),
     _works("received_headers_max", kinds.INTEGER, "30", "more Received fields than this: a mail loop"),
     # --- TLS and AUTH
     _works(
@@ -227,11 +238,11 @@ ROWS: tuple[Option, ...] = (
     _moot("queue_list_requires_admin", kinds.BOOLEAN, True, "a lab account may see the queue"),
     _moot("queue_run_in_order", kinds.BOOLEAN, False, "labkit always begins with the oldest message"),
     _moot("queue_run_max", kinds.EXPANSION, "5", "labkit has one queue run at a time"),
-    _moot(
+    _works(
         "remote_max_parallel",
         kinds.INTEGER,
         "4",
-        "labkit carries out one delivery of a message after the other",
+        "in how many parts max_rcpt may divide the recipients of a message; they are sent one after the other",
     ),
     _moot("remote_sort_domains", kinds.DOMAINS, None, "labkit sends in the order of routing"),
     # --- delivery, reports, TLS, AUTH: read and checked; a host that runs must do without
