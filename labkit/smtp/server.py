@@ -217,10 +217,10 @@ class Server:
 
     # --- for the commands ---------------------------------------------------------------------
 
-    def say(self, answer: Reply, following: State) -> None:
-        """Answer the client, and be in the state that follows."""
+    def say(self, answer: Reply, following: State, *, stays: bool = False) -> None:
+        """Answer the client, and be in the state that follows. 421 ends the session, unless it `stays`."""
         self._out += bytes(answer)
-        self._enter(State.CLOSED if answer.code == 421 else following)
+        self._enter(State.CLOSED if answer.code == 421 and not stays else following)
         if self.on_line is not None:
             for line in bytes(answer).decode("utf-8", "replace").splitlines():
                 self.on_line(Line("S", line, self.state.value))
