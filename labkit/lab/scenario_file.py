@@ -28,7 +28,7 @@ from labkit.mail.plainly import SaidPlainly
 
 ROLES = ("student", "partner")
 MOST_HOSTS = 250
-MOST_LINES = 10_000  # of an agenda
+MOST_LINES = 1_000  # of an agenda
 _SPAN = re.compile(r"(\d{1,6})([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _PATH = re.compile(r"(?:/[A-Za-z0-9_.@+-]+)+")

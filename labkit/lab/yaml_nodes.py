@@ -22,7 +22,7 @@ from labkit.mail.plainly import SaidPlainly
 
 LARGEST = 1_000_000  # octets of a file
 DEEPEST = 12
-MOST_NODES = 100_000
+MOST_NODES = 30_000
 MOST_PROBLEMS = 100
 
 
