@@ -293,7 +293,7 @@ class _Reading:
                 after = read_instant(at)
             except ValueError as problem:
                 section.wrong("at", f"{at[:40]!r} is no such time", str(problem))
-        actions = [name for name in ACTIONS if section.has(name)]
+        actions = [name for name in section.nodes if name in ACTIONS]  # in the order of the file
         if not actions:
             section.missing("what happens", f"write one of: {', '.join(ACTIONS)}")
         for action in actions:
