@@ -89,6 +89,7 @@ class Host:
         if name == "labkit":
             return LabkitEngine(self, self._queue_interval)
         if name == "exim":
+            self.world.exims.expect()
             return EximEngine(self, self.world.programs, self._queue_interval)
         if name == OUTSIDE and self._domains:
             return OutsideEngine(self, self._domains)
