@@ -189,7 +189,8 @@ def test_two_hosts_of_one_role_or_zone() -> None:
 
 
 def test_a_mistake_in_an_included_file_is_named() -> None:
-    own = "configuration: |\n      .include /etc/more.conf\n    files:\n      /etc/more.conf: |\n        begin rooters\n"
+    own = "configuration: |\n      .include /etc/more.conf\n"
+    own += "    files:\n      /etc/more.conf: |\n        begin rooters\n"
     text = SMALL.replace("configuration: partners\n    values: {laptop: 198.51.100.1}\n", own)
     (error,) = errors_of(text)
     assert "more.conf, line 1" in error.field  # type: ignore[attr-defined]

@@ -32,8 +32,8 @@ def told(world: World, kind: EventKind, host: str) -> list[MailEvent]:
 
 
 def test_all_are_here() -> None:
-    wanted = "backup_mx backup_outage dns_failing greylisting left_over_mx loop null_mx partners three_mx virtual_domains"
-    assert wanted.split() == NAMES
+    wanted = "backup_mx backup_outage dns_failing greylisting left_over_mx loop null_mx partners three_mx"
+    assert [*wanted.split(), "virtual_domains"] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -88,7 +88,7 @@ def test_backup_outage(run: Run, network: str, engine: str) -> None:
             await world.advance(hours=4)
             subjects = sorted(m.first("Subject") or "" for m in world.mine.mailbox("ann"))
             assert subjects == ["are you there?", "lunch"], "a queue run of Exim has any order"
-            (up,) = [e for e in told(world, EventKind.STARTED, MINE)[1:]]
+            (up,) = list(told(world, EventKind.STARTED, MINE)[1:])
             waited = [e for e in told(world, EventKind.DELIVERED, PARTNER) if e.remote_host == MINE]
             assert len(waited) == 2
             assert all(e.at > up.at for e in waited), "two clocks: it is up before the retry time"
@@ -147,7 +147,7 @@ def test_left_over_mx(run: Run, network: str, engine: str) -> None:
             await world.advance(days=6)
             assert world.mine.is_running
             assert world.partner.is_running
-            (left,) = [e for e in told(world, EventKind.DELIVERED, BIGMAIL)]
+            (left,) = list(told(world, EventKind.DELIVERED, BIGMAIL))
             assert (left.remote_host, left.code) == ("mx.oldrelay.test", 250)
             assert not world.mine.mailbox("ann")
             assert not world.mine.queue + world.partner.queue
