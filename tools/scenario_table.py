@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from labkit.lab.faults import DETAILS, KINDS
@@ -65,7 +65,7 @@ def _scenarios() -> str:
     return _table(("name", "what it shows"), rows)
 
 
-_TABLES = {
+_TABLES: dict[str, Callable[[], str]] = {
     "fields": _fields,
     "faults": _faults,
     "scenarios": _scenarios,
