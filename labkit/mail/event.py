@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 
@@ -100,10 +102,13 @@ class MailEvent:
 
     def to_json(self) -> str:
         """One line of JSON; absent details are left out."""
-        details = {name: value for name in _FIELDS if (value := getattr(self, name)) is not None}
-        details["at"] = self.at.isoformat()
-        details["kind"] = self.kind.value
-        return json.dumps(details, ensure_ascii=True)
+        details = [
+            f'"{name}": {_quoted(value) if isinstance(value, str) else str(value).lower()}'  # true, or a number
+            for name, value in zip(_DETAILS, _details_of(self))
+            if value is not None
+        ]
+        first = f'{{"number": {self.number}, "at": "{_shown(self.at)}", "host": {_quoted(self.host)}'
+        return ", ".join((first, f'"kind": "{self.kind._value_}"', *details)) + "}"
 
     @classmethod
     def from_json(cls, line: str) -> MailEvent:
@@ -118,3 +123,7 @@ class MailEvent:
 
 
 _FIELDS = tuple(field.name for field in fields(MailEvent))
+_DETAILS = tuple(name for name in _FIELDS if name not in ("number", "at", "host", "kind"))
+_details_of = attrgetter(*_DETAILS)
+_quoted = json.encoder.encode_basestring_ascii
+_shown = lru_cache(datetime.isoformat)  # much happens at the same instant

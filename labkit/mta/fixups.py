@@ -63,7 +63,7 @@ def message_id(message: Message) -> str | None:
 
 def is_resent(message: Message) -> bool:
     """RFC 5322 §3.6.6."""
-    return any(field.name.lower().startswith("resent-") for field in message.header_fields)
+    return any(field.raw[:7].lower() == b"resent-" for field in message.header_fields)
 
 
 def phrase(name: str) -> str:
