@@ -10,10 +10,11 @@ READ NEXT  session.py
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from labkit.eximconf.field_addresses import Unreadable, addresses_of
 from labkit.mail.dates import header_date
 from labkit.mail.message import CRLF, HeaderField, Message
 from labkit.smtp.acl import AddedField, Scene
@@ -32,23 +33,27 @@ def completed(
     now: datetime,
     name: str = "",
     keeps_sender: bool = False,
-    vouched: Callable[[Message], Message] = lambda message: message,
+    author: str = "",
 ) -> Message:
     """The message as a submission server makes it complete (Exim: control = submission).
 
-    `sender` is the reverse-path, `name` the full name that `submission/name=` gives; `vouched` adds a Sender field if
-    it must, before the date is added.
+    `sender` is the reverse-path, `name` the full name that `submission/name=` gives, `author` the address of whoever
+    has authenticated: a From field with another one gets a Sender field beside it (RFC 6409 §8.1).
     """
-    resent = "Resent-" if is_resent(message) else ""
+    resent = "Resent-" if _is_resent(message) else ""
     if not keeps_sender:
         message = without(message, [f"{resent}Sender"])
     added: list[HeaderField] = []
     on_top: list[HeaderField] = []
     if message.first(f"{resent}Message-ID") is None:
         (on_top if resent else added).append(HeaderField.make(f"{resent}Message-Id", f"<E{queue_id}@{host}>"))
-    if message.first(f"{resent}From") is None and sender:
-        added.append(HeaderField.make(f"{resent}From", f"{phrase(name)} <{sender}>" if name else sender))
-    message, added = vouched(with_fields(message, added)), []
+    written = message.first(f"{resent}From")
+    if written is None and (sender or author):
+        whose = sender or author
+        added.append(HeaderField.make(f"{resent}From", f"{_phrase(name)} <{whose}>" if name else whose))
+    if author and not keeps_sender and not _is_by(author, written or sender or author):
+        shown = f"{_phrase(name)} <{author}>" if name else author
+        added.append(HeaderField.make(f"{resent}Sender", shown))
     if message.first(f"{resent}Date") is None:
         (on_top if resent else added).append(HeaderField.make(f"{resent}Date", header_date(now)))
     for field in on_top:
@@ -56,17 +61,27 @@ def completed(
     return with_fields(message, added)
 
 
+def _is_by(author: str, written: str) -> bool:
+    """Whether a From field has this one address and no other."""
+    found = list(addresses_of(written))
+    return (
+        len(found) == 1
+        and not isinstance(found[0], Unreadable)
+        and found[0].address.lower() == author.lower()
+    )
+
+
 def message_id(message: Message) -> str | None:
     """The Message-ID that the log shows: of a message that was sent again, that of the last time."""
-    return message.first("Resent-Message-ID" if is_resent(message) else "Message-ID")
+    return message.first("Resent-Message-ID" if _is_resent(message) else "Message-ID")
 
 
-def is_resent(message: Message) -> bool:
+def _is_resent(message: Message) -> bool:
     """RFC 5322 §3.6.6."""
-    return any(field.raw[:7].lower() == b"resent-" for field in message.header_fields)
+    return any(field.name.lower().startswith("resent-") for field in message.header_fields)
 
 
-def phrase(name: str) -> str:
+def _phrase(name: str) -> str:
     """A name as a phrase, RFC 5322 §3.2.5: quoted if need be."""
     if _IS_QUOTED.search(name) or not _SPECIAL.search(name):
         return name

@@ -99,7 +99,8 @@ class Intake:
     ) -> None:
         """The message is on disk: it is ours now.
 
-        `in_secret`: its client was told that it is not. `in_pieces`: it came by BDAT. `about`: what it reports on.
+        `in_secret`: its client was told that it is not. `in_pieces`: it came by BDAT. `about`: the message that this
+        one reports on.
         """
         origin = item.origin
         known = {"sender_host_address": origin.client_address, "sender_helo_name": origin.helo_name}

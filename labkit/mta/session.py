@@ -9,10 +9,9 @@ READ NEXT  delivery_run.py
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from labkit.eximconf.configuration import Options
@@ -38,11 +37,10 @@ from labkit.mta.securing import Securing
 from labkit.mta.session_end import not_quit
 from labkit.mta.session_log import BOTH, SessionLog
 from labkit.mta.state import SOFTWARE
-from labkit.mta.submitter import submitter_of, with_sender
 from labkit.net.network import Peer
 from labkit.net.smtp_server import Decide
 from labkit.queue.item import Origin, QueueItem
-from labkit.smtp.acl import AclVerdict, Phase, Result, Scene
+from labkit.smtp.acl import AclVerdict, Phase, Result, Scene, Submission
 from labkit.smtp.decisions import (
     Answer,
     AuthAnswered,
@@ -229,8 +227,8 @@ class Session:
     def _mail(self, decision: MailFrom) -> Asking[Answer]:
         yield from self.paces.mail(self)
         self.forget_message()
-        if decision.auth is not None:
-            refusal = yield from self.securing.auth.sender(decision.auth)
+        if decision.submitter is not None:
+            refusal = yield from self.securing.auth.sender(decision.submitter)
             if refusal is not None:
                 return refusal
         variables.from_sender(self.env.variables, decision.reverse_path, decision.size)
@@ -323,22 +321,21 @@ class Session:
         )
         message = Message.parse(received.content)
         variables.arrived(env.variables, message, queue_id, envelope.forward_paths, received.longest_line)
-        who = self._submitter()
         if effects.submission is not None:
-            name = effects.submission.name or ""
+            author = _author(effects.submission, env.variables)
             message = completed(
                 message,
                 queue_id=queue_id,
                 host=self.state.primary_hostname,
-                sender=envelope.sender or (str(who) if who else ""),
+                sender=envelope.sender,
                 now=now,
-                name=name,
+                name=effects.submission.name or "",
                 keeps_sender=effects.submission.retains_sender,
-                vouched=partial(with_sender, submitter=who, name=name) if who else lambda message: message,
+                author=author,
             )
-        if who is not None and envelope.reverse_path is not None:
-            envelope = replace(envelope, reverse_path=who)
-            variables.named_sender(env.variables, who)
+            if author and envelope.reverse_path is not None and not effects.submission.retains_sender:
+                envelope = _from_author(envelope, author)
+                variables.named_sender(env.variables, envelope.reverse_path)
         usual = self._trace(received, envelope, queue_id, now)
         message = yield from traced(message, usual, self.main, env, envelope.forward_paths, now)
         message = as_acls_want(message, self.scene)
@@ -386,11 +383,6 @@ class Session:
             authenticated_id=values.get("authenticated_id", ""),
             authenticated_sender=values.get("authenticated_sender", ""),
         )
-
-    def _submitter(self) -> Mailbox | None:
-        """Whose message it is, if a client that has authenticated submits it."""
-        known = self.env.variables.get("authenticated_id", "") if self.securing.auth.by is not None else ""
-        return submitter_of(self.scene.effects.submission, known, self.compiled.qualify_domain)
 
     def _trace(
         self, received: MessageReceived, envelope: Envelope, queue_id: str, now: datetime
@@ -456,6 +448,22 @@ _ANSWERS: dict[type, Callable[[Session, Any], Asking[Answer | Keep]]] = {
     Goodbye: Session._goodbye,
     Dropping: Session._dropping,
 }
+
+
+def _author(submission: Submission, values: Mapping[str, str]) -> str:
+    """The address of whoever has authenticated, as `submission/domain=` makes it; nothing, if nobody has."""
+    login = values.get("authenticated_id", "")
+    if not login or submission.domain == "":  # an empty domain: the login is a whole address
+        return login
+    return f"{login}@{submission.domain or values['qualify_domain']}"
+
+
+def _from_author(envelope: Envelope, author: str) -> Envelope:
+    """The message goes out in the name of whoever has authenticated, be it an address or not."""
+    try:
+        return replace(envelope, reverse_path=Mailbox.parse(author))
+    except AddressSyntaxError:
+        return replace(envelope, reverse_path=Mailbox(author, ""))
 
 
 def _taken(received: MessageReceived, item: QueueItem) -> Reply:

@@ -123,7 +123,7 @@ class Verifier:
         who = "sender" if is_sender else "recipient"
         dull = f"Could not complete {who} verify callout"
         address.message = dull if len(hosts) > 1 or not answer.words else f"{dull}: {answer.words}"
-        address.user_message = dull
+        address.user_message, address.may_tell = dull, True  # and no more than that
         return Said.DEFER, answer.failure
 
 

@@ -39,7 +39,7 @@ def mail(server: Server, verb: Verb, argument: str, following: State) -> None:
                 refused=Refused(reply.TOO_MANY_MESSAGES, "too many messages in one connection", "MAIL"),
             )
         )
-        server.say(reply.TOO_MANY_MESSAGES, State.CLOSED)
+        server.say(reply.TOO_MANY_MESSAGES, server.state, stays=True)  # Exim waits for the client to go
         return
     said = MailParameters()
     text = said.read(argument, server.extensions) if server.is_esmtp else argument
@@ -68,7 +68,7 @@ def mail(server: Server, verb: Verb, argument: str, following: State) -> None:
         else:
             server.say(answer, server.state)
 
-    decision = MailFrom(mailbox, said.size, said.body, said.returns, said.identifier or "", said.auth)
+    decision = MailFrom(mailbox, said.size, said.body, said.returns, said.identifier or "", said.submitter)
     server.stop_at(decision, then)
 
 

@@ -60,7 +60,7 @@ class MailParameters:
     body: str = "7BIT"
     returns: str = ""
     identifier: str | None = None
-    auth: str | None = None
+    submitter: str | None = None
 
     def read(self, text: str, offered: Extensions) -> str | Reply:
         """Take the parameters off the end; a Reply refuses one of them."""
@@ -94,7 +94,7 @@ class MailParameters:
         elif name == "AUTH":
             if value != "<>" and undo_xtext(value) is None:
                 return reply.INVALID_AUTH
-            self.auth = value
+            self.submitter = value
         elif name == "SMTPUTF8":
             return reply.SMTPUTF8_NOT_OFFERED
         return True

@@ -5,8 +5,8 @@ WHAT       `Server` eats bytes (`receive`), speaks bytes (`bytes_to_send`) and s
            carries its octets to begin TLS, and is told by `secure`. Whoever runs the machine
            answers with `decide(reply)` - now or later, the code is the same - and it goes on.
 DECIDES    syntax, order and limits. Policy is never decided here.
-WHERE      this file: bytes and lines. server_commands.py, security_commands.py: what a command does; order.py: what
-           is said where it may not be given. content.py, message_end.py: a message on its way, and when it is here.
+WHERE      this file: bytes and lines. server_commands.py, security_commands.py: what a command does; order.py: what is
+           said where it may not be given. content.py, message_end.py: a message on its way, and when it is here.
            counting.py, transaction.py, extensions.py: what is counted, what is on the envelope, what EHLO offers.
 STANDARDS  RFC 5321; RFC 2920 §3.1 (PIPELINING); replies as Exim's.
 SAFE       only CR LF . CR LF ends a message; a bare CR or LF or a NUL in a command is refused, nothing after it
@@ -204,10 +204,10 @@ class Server:
 
     # --- for the commands ---------------------------------------------------------------------
 
-    def say(self, answer: Reply, following: State) -> None:
-        """Answer the client, and be in the state that follows."""
+    def say(self, answer: Reply, following: State, *, stays: bool = False) -> None:
+        """Answer the client, and be in the state that follows. 421 ends the session, unless it `stays`."""
         self._out += bytes(answer)
-        self._enter(State.CLOSED if answer.code == 421 else following)
+        self._enter(State.CLOSED if answer.code == 421 and not stays else following)
         if self.on_line is not None:
             for line in bytes(answer).decode("utf-8", "replace").splitlines():
                 self.on_line(Line("S", line, self.state.value))

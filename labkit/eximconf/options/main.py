@@ -226,7 +226,6 @@ ROWS: tuple[Option, ...] = (
     _works("timeout_frozen_after", kinds.TIME, "0s", "when a frozen message is given up; 0s: never"),
     _works("warn_message_file", kinds.EXPANSION, None, "a file with the words of a delay warning"),
     _moot("bounce_return_message", kinds.BOOLEAN, True, "Exim 4.96 returns the message whatever it says"),
-    _moot("deliver_queue_load_max", kinds.STRING, None, "a lab host has no load of its own"),
     _moot(
         "keep_malformed",
         kinds.TIME,
@@ -237,8 +236,6 @@ ROWS: tuple[Option, ...] = (
     _moot("print_topbitchars", kinds.BOOLEAN, False, "the journal is UTF-8"),
     _moot("queue_fast_ramp", kinds.BOOLEAN, False, "a queue run of labkit is one process"),
     _moot("queue_list_requires_admin", kinds.BOOLEAN, True, "a lab account may see the queue"),
-    _moot("queue_only_load", kinds.STRING, None, "a lab host has no load of its own"),
-    _moot("queue_only_load_latch", kinds.BOOLEAN, True, "a lab host has no load of its own"),
     _moot("queue_run_in_order", kinds.BOOLEAN, False, "labkit always begins with the oldest message"),
     _moot("queue_run_max", kinds.EXPANSION, "5", "labkit has one queue run at a time"),
     _works(
