@@ -15,11 +15,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from labkit.mail.dates import header_date
+from labkit.mail.fields import fields_of, with_fields, without
 from labkit.mail.message import CRLF, HeaderField, Message
 from labkit.smtp.acl import AddedField, Scene
 
 _SPECIAL = re.compile(r"[<>@,;:\\.\[\])]")
-_FIELD = re.compile(r"[!-9;-~]+[ \t]*:")  # RFC 5322 §3.6.8; blanks before the colon: §4.5
 _IS_QUOTED = re.compile(r'["(]')
 
 
@@ -71,22 +71,6 @@ def _phrase(name: str) -> str:
     return f'"{escaped}"'
 
 
-def with_fields(message: Message, fields: Iterable[HeaderField]) -> Message:
-    """The same message with more fields at the end of its header."""
-    fields = tuple(fields)
-    if not fields:
-        return message
-    separator = message.separator or (CRLF if message.body else b"")
-    return replace(message, header_fields=(*message.header_fields, *fields), separator=separator)
-
-
-def without(message: Message, names: Iterable[str]) -> Message:
-    """The same message without the fields of these names."""
-    unwanted = {name.lower() for name in names}
-    kept = tuple(field for field in message.header_fields if field.name.lower() not in unwanted)
-    return replace(message, header_fields=kept)
-
-
 def as_acls_want(message: Message, scene: Scene) -> Message:
     """The same message with what ACLs have asked for until now, which is done with then."""
     effects = scene.effects
@@ -128,20 +112,6 @@ def changed(message: Message, added: Iterable[AddedField], removed: str) -> Mess
         return message
     separator = message.separator or (CRLF if message.body else b"")
     return replace(message, header_fields=tuple(fields), separator=separator)
-
-
-def fields_of(text: str) -> tuple[HeaderField, ...]:
-    """One field (or several, one to the eye of whoever reads it later) as mail has it.
-
-    SAFE: a text may come from a stranger's header. No bare CR, LF or NUL of his is sent on, and what is no field of its
-    own becomes part of the one above: neither an empty line nor any other ends the header.
-    """
-    lines = [line.replace("\r", " ").rstrip(" \t") for line in text.replace("\0", " ").split("\n")]
-    lines = [line for line in lines if line]
-    if not lines or not _FIELD.match(lines[0]):
-        return ()
-    folded = [line if line[0] in " \t" or _FIELD.match(line) else f"\t{line}" for line in lines]
-    return (HeaderField("\r\n".join(folded).encode("latin-1", "replace") + CRLF),)
 
 
 def _ends(fields: list[HeaderField], start: int, prefixes: tuple[str, ...]) -> int:
