@@ -20,12 +20,11 @@ import dns.resolver
 
 from labkit.net.network import Accept, Answer, HostSilent, Listener, Network, Peer, refused
 from labkit.net.programs.labnet_facts import Facts
-from labkit.net.translation import AddressTable, real_address, real_port
+from labkit.net.translation import AddressTable, real_address
 
 NAMESERVER = "the nameserver"  # stands for whichever is asked
 DNS_PATIENCE = 2.0  # seconds for one answer
 PATIENCE = 10.0  # seconds for a connection
-LAST_PORT = 32767  # as in labshim.c
 
 
 class NotCalled(OSError):
@@ -45,14 +44,13 @@ class ThisMachine(Network):
             except ValueError:
                 continue
         super().__init__(table)
-        self._base = facts.base if facts else 0
+        self._facts = facts or Facts()
         self.nameservers: list[tuple[str, int]] = _nameservers(facts)
 
     def real_place(self, address: str, port: int) -> tuple[str, int]:
         """Where a call goes. Raises NotCalled."""
         if address in self.addresses:
-            number = real_port(self._base, port) if port + self._base <= LAST_PORT else port
-            return real_address(address), number
+            return real_address(address), self._facts.real_port(port)
         if address.startswith("127.") or address == "::1":
             return address, port
         raise NotCalled(f"labkit-exim calls nobody outside this machine and its lab, so not {address}")

@@ -2,6 +2,8 @@
 
 WHAT       `read_facts(path)` for a program of ours that is its own process; labshim.c reads the file for others.
 RULES      a line that cannot be read is left alone, as the shim leaves unknown facts alone.
+ALSO       files of labs that labkit has not made: `ports N` moves the ports below 1024 only, and `clock FILE` may name
+           a file with seconds to add to the real time, as text, which may change at any moment.
 READ NEXT  ../this_machine.py
 """
 
@@ -9,6 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+
+FIRST_UNPRIVILEGED = 1024  # ports below belong to root
+LAST_PORT = 32767  # as in labshim.c
+LONGEST_OFFSET = 64  # octets; a page that labkit's own labs share is longer
 
 
 @dataclass(slots=True)
@@ -19,6 +25,30 @@ class Facts:
     addresses: list[str] = field(default_factory=list)
     dns: tuple[str, int] | None = None
     accounts: dict[str, str] = field(default_factory=dict)
+    low_ports: int = 0  # added to ports below 1024; then `base` is 0
+    clock: Path | None = None
+
+    def real_port(self, port: int) -> int:
+        """Where a lab port really is: beyond LAST_PORT every port is its own, as for labshim.c."""
+        if port and port < FIRST_UNPRIVILEGED and self.low_ports:
+            return port + self.low_ports
+        return port + self.base if port and port + self.base <= LAST_PORT else port
+
+    def lab_port(self, real: int) -> int:
+        """The other way round."""
+        if self.low_ports:
+            port = real - self.low_ports
+            return port if 0 < port < FIRST_UNPRIVILEGED else real
+        return real - self.base if 0 < real - self.base <= LAST_PORT else real
+
+    def seconds_ahead(self) -> float:
+        """How far lab time is ahead of real time now, by a clock that says so in text; else 0."""
+        try:
+            if self.clock is None or self.clock.stat().st_size > LONGEST_OFFSET:
+                return 0.0
+            return float(self.clock.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return 0.0
 
 
 def read_facts(path: Path) -> Facts:
@@ -28,6 +58,10 @@ def read_facts(path: Path) -> Facts:
         name, _, rest = line.partition(" ")
         if name == "base" and rest.isdecimal():
             facts.base = int(rest)
+        elif name == "ports" and rest.isdecimal():
+            facts.low_ports = int(rest)
+        elif name == "clock":
+            facts.clock = Path(rest)
         elif name == "host":
             facts.addresses.append(rest)
         elif name == "dns":
@@ -36,4 +70,6 @@ def read_facts(path: Path) -> Facts:
         elif name == "user":
             login, _, home = rest.partition(" ")
             facts.accounts[login] = home
+    if facts.base:
+        facts.low_ports = 0
     return facts
