@@ -15,7 +15,7 @@ from datetime import datetime
 
 from labkit.delivery.generic import NOT_ABSOLUTE, Stuck, Trouble, expanded, with_trace
 from labkit.delivery.quota import Quota, quota_of
-from labkit.delivery.written import Form, check_form, written
+from labkit.delivery.written import Form, written
 from labkit.eximconf.configuration import Driver, Options
 from labkit.eximconf.expansion import Compiled, Env, Tainted, Value
 from labkit.eximconf.reader import ConfigurationError
@@ -61,7 +61,6 @@ def check_appendfile(transport: Driver) -> None:
     if wrong is not None:
         problem, remedy = wrong
         raise ConfigurationError(transport.place, f"the transport {transport.name}: {problem}", remedy)
-    check_form(transport)
 
 
 def _wrong_with(options: Options) -> tuple[str, str] | None:
@@ -69,11 +68,11 @@ def _wrong_with(options: Options) -> tuple[str, str] | None:
     has_file, has_folder = options.has("file"), options.has("directory")
     if has_file and has_folder:
         return (
-            'only one of "file" or "directory" can be specified',
+            "has both file and directory",
             "leave out one: file for mbox, directory for Maildir",
         )
     if has_file and options.flag("maildir_format"):
-        return 'maildir_format requires "directory" to be specified', "write directory = … instead of file"
+        return "directory goes with maildir_format, not file", "write directory = … instead of file = …"
     for name in ("quota_filecount", "quota_directory"):
         if has_file and options.has(name):
             return f'{name} must not be set without "directory"', "leave the line out"
@@ -90,7 +89,9 @@ def _wrong_with(options: Options) -> tuple[str, str] | None:
 
 def _locks(options: Options) -> tuple[bool, bool, bool]:
     """use_lockfile, use_fcntl_lock, use_flock_lock: flock is instead of fcntl if nothing else is said."""
-    file, fcntl, flock = (options.values[f"use_{name}"] for name in ("lockfile", "fcntl_lock", "flock_lock"))
+    file, fcntl, flock = (
+        options.values.get(f"use_{name}") for name in ("lockfile", "fcntl_lock", "flock_lock")
+    )
     if fcntl is None:
         fcntl = not flock
     return file is not False, bool(fcntl), bool(flock)

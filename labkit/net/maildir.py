@@ -1,6 +1,6 @@
 """Final delivery: a file of its own for each message, in a Maildir or in a plain folder.
 
-WHAT       `deliver` puts a file into a Maildir; `deliver_to_folder` into a folder.
+WHAT       `deliver` puts a file into a Maildir; `NewFile` is one in a folder.
 DECIDES    a Maildir needs no lock: the file's name is the delivery's, and appears when the file is complete. The same
            delivery gets the same name in every run, so a run that crashed does not make it twice; read or not.
 LIKE EXIM  the form of the name, seconds.M<number>P<number>.host; here the numbers come of the delivery
@@ -13,8 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from zlib import crc32
 
@@ -27,7 +26,6 @@ _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID = re.compile(r"([0-9A-Za-z]{6})-([0-9A-Za-z]{6,11})-([0-9A-Za-z]{2,4})")
 _TAG = re.compile(r"[!-.0-~]")  # what may be shown, without the slash
 LONGEST_NAME = 255
-Named = Callable[[int], str]  # by the number of the new file (its inode): the name
 
 
 def file_name(queue_id: str, delivery: str, host: str) -> str:
@@ -52,7 +50,7 @@ def tag_of(text: str) -> str:
 
 
 def deliver(
-    path: Path, octets: bytes, *, root: Path, name: str, rules: MailboxRules, tag: str = "", shown: str = ""
+    path: Path, octets: bytes, *, root: Path, name: str, rules: MailboxRules, tag: str = ""
 ) -> bool:
     """Put `octets` into the Maildir at `path`, made if need be; durable on return.
 
@@ -67,7 +65,7 @@ def deliver(
         if _is_known(name, tag, new, cur):
             sync_folder(new)
             return False
-        _write(tmp, name, octets, rules, f"tmp/{name}")
+        _write(tmp, name, octets, rules)
         try:
             try:
                 os.rename(name, name + tag, src_dir_fd=tmp, dst_dir_fd=new)
@@ -96,27 +94,42 @@ def make_maildirfolder(path: Path, root: Path, rules: MailboxRules) -> None:
         os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder))
 
 
-def deliver_to_folder(
-    path: Path, octets: bytes, *, root: Path, rules: MailboxRules, named: Named, temporary: str, shown: str
-) -> None:
-    """Put `octets` into a new file of the folder at `path`, under the name that `named` gives it. Raises OSError."""
-    with open_folder(path / "any", root, rules) as (folder, _):
-        inode = _write(folder, temporary, octets, rules, f"{shown}/{temporary}")
+class NewFile:
+    """A new file of a folder, under a temporary name until it is called otherwise: `with NewFile(…) as inode`."""
+
+    def __init__(
+        self, path: Path, octets: bytes, root: Path, rules: MailboxRules, temporary: str, shown: str
+    ) -> None:
+        self.path, self.octets, self.root, self.rules = path, octets, root, rules
+        self.temporary, self.shown = temporary, shown
+        self._stack = ExitStack()
+
+    def __enter__(self) -> int:
+        """Write it. Returns its number. Raises OSError."""
+        with ExitStack() as stack:
+            self.folder, _ = stack.enter_context(open_folder(self.path / "any", self.root, self.rules))
+            inode = _write(self.folder, self.temporary, self.octets, self.rules)
+            stack.callback(os.unlink, self.temporary, dir_fd=self.folder)
+            self._stack = stack.pop_all()
+        return inode
+
+    def __exit__(self, *problem: object) -> None:
+        self._stack.close()
+
+    def call(self, name: str) -> None:
+        """Give it its name, which nobody else may have. Raises OSError."""
+        words = f"while renaming {self.shown}/{self.temporary} as {self.shown}/{name}"
+        if not name or "/" in name or name in (".", "..") or "\0" in name or len(name) > LONGEST_NAME:
+            raise MailboxRefused(errno.EINVAL, words)
+        folder = self.folder
         try:
-            name = named(inode)
-            if not name or "/" in name or name in (".", "..") or "\0" in name or len(name) > LONGEST_NAME:
-                raise MailboxRefused(errno.EINVAL, f"while renaming {shown}/{temporary} as {shown}/{name}")
-            try:
-                os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-            except OSError as problem:
-                words = f"while renaming {shown}/{temporary} as {shown}/{name}"
-                raise MailboxRefused(problem.errno or errno.EIO, words) from None
-        finally:
-            os.unlink(temporary, dir_fd=folder)
+            os.link(self.temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        except OSError as problem:
+            raise MailboxRefused(problem.errno or errno.EIO, words) from None
         sync_folder(folder)
 
 
-def _write(folder: int, name: str, octets: bytes, rules: MailboxRules, shown: str) -> int:
+def _write(folder: int, name: str, octets: bytes, rules: MailboxRules) -> int:
     """A new file with these octets, on disk; returns its number."""
     with suppress(FileNotFoundError):  # of a run that crashed
         os.unlink(name, dir_fd=folder)

@@ -118,7 +118,6 @@ def test_to_another_host(options: str, helo_name: str, port: int, because: str) 
     "options, problem, because",
     [
         ("file = /a\n directory = /b\n maildir_format", "has both file and directory", "two places"),
-        ("directory = /b", "directory goes with maildir_format", "which format?"),
         ("file = /b\n maildir_format", "directory goes with maildir_format", "which format?"),
     ],
 )
