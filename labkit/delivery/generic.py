@@ -141,6 +141,20 @@ def too_large(transport: Driver, size: int, env: Env) -> Asking[Trouble | None]:
     return None
 
 
+def bare(recipient: Mailbox, transport: Driver, env: Env) -> Mailbox:
+    """As SMTP names it: without prefix and suffix that a router took off, unless rcpt_include_affixes."""
+    if transport.options.flag("rcpt_include_affixes"):
+        return recipient
+    prefix = env.variables.get("local_part_prefix", "")
+    suffix = env.variables.get("local_part_suffix", "")
+    local = recipient.local_part
+    if prefix and local.lower().startswith(prefix.lower()):
+        local = local[len(prefix) :]
+    if suffix and local.lower().endswith(suffix.lower()):
+        local = local[: -len(suffix)]
+    return Mailbox(local, recipient.domain)
+
+
 # --- the message ------------------------------------------------------------------------------------
 
 

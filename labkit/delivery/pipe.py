@@ -17,7 +17,7 @@ from datetime import datetime
 from labkit.delivery.command import argument_list
 from labkit.delivery.generic import Stuck, Trouble, current_directory, expanded, with_trace
 from labkit.delivery.written import Form, written
-from labkit.eximconf.configuration import Driver, Options
+from labkit.eximconf.configuration import Driver
 from labkit.eximconf.expansion import Compiled, Env, Tainted, compile_text
 from labkit.eximconf.lists import split_list
 from labkit.eximconf.place import Place

@@ -1,7 +1,7 @@
 """Turn a transport of the configuration into a plan for one message.
 
-WHAT       `check_transport` looks at the options once, when the file is read; `preparing` and `planning` fill them in for
-           a message: first what all transports share, then what the driver does.
+WHAT       `check_transport` looks at the options once, when the file is read; `preparing` and `planning` fill them in
+           for a message: first what all transports share, then what the driver does.
 DECIDES    which driver's room decides: which file, which hosts, which answer, which program; or why not (Trouble).
 READ NEXT  the room queue
 """

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labkit.delivery.generic import NOT_EXPANDED, Stuck, Trouble, expanded
+from labkit.delivery.generic import NOT_EXPANDED, Stuck, Trouble, bare, expanded
 from labkit.eximconf.configuration import Driver
 from labkit.eximconf.expansion import Compiled, Env, compile_text
 from labkit.eximconf.place import Place, readable
@@ -106,7 +106,11 @@ def written(
     if form.crlf:
         text = text.replace(LF, CRLF)
     if form.batch:
-        lines = [f"MAIL FROM:<{sender or ''}>", *(f"RCPT TO:<{each}>" for each in recipients), "DATA"]
+        lines = [
+            f"MAIL FROM:<{sender or ''}>",
+            *(f"RCPT TO:<{bare(each, transport, env)}>" for each in recipients),
+            "DATA",
+        ]
         opening = b"".join(line.encode("utf-8", "surrogateescape") + end for line in lines)
         return before + opening + text + after + b"." + end
     return before + text + after

@@ -55,7 +55,8 @@ def _delivered(event: MailEvent) -> str:
     """A delivery here shows the local part, and the address as the sender named it beside it."""
     confirmation = f' C="{event.code} {event.text}"' if event.remote_host and event.code else ""
     local = None if event.remote_host else (event.recipient or "").partition("@")[0]
-    return f"=> {_named(event, local)}{_way(event)}{confirmation}"
+    shadow = f" ST={event.shadow}" if event.shadow else ""
+    return f"=> {_named(event, local)}{_way(event)}{shadow}{confirmation}"
 
 
 def _named(event: MailEvent, shown: str | None = None) -> str:

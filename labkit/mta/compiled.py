@@ -26,7 +26,10 @@ OFFERED = ("ETRN", "VRFY", "EXPN")  # each if there is an ACL for it
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What one host runs by. `offers` are keywords that EHLO tells besides the usual ones."""
+    """What one host runs by. `offers` are keywords that EHLO tells besides the usual ones.
+
+    `runs_programs`: pipe transports may start programs.
+    """
 
     configuration: Configuration
     here: Here
@@ -39,10 +42,16 @@ class Compiled:
     ages: Ages  # at which something happens to a message that waits
     routers_by_user: Mapping[str, bool]  # whether retries of what a router puts off look at the user
     offers: tuple[str, ...] = ()
+    runs_programs: bool = False
 
 
 def compile_configuration(
-    configuration: Configuration, name: str, addresses: tuple[str, ...], *, runs: bool = True
+    configuration: Configuration,
+    name: str,
+    addresses: tuple[str, ...],
+    *,
+    runs: bool = True,
+    runs_programs: bool = False,
 ) -> Compiled:
     """Compile for the host `name` at `addresses`. Raises ConfigurationError."""
     main = configuration.main
@@ -52,7 +61,7 @@ def compile_configuration(
         check_transport(transport)
     rules = read_rules(configuration.retry, configuration.lists)
     if runs:
-        for problem in _unfulfilled(configuration):
+        for problem in _unfulfilled(configuration, runs_programs=runs_programs):
             raise problem
     return Compiled(
         configuration,
@@ -72,6 +81,7 @@ def compile_configuration(
         _ages(main, rules),
         {router.name: _looks_at_user(router) for router in configuration.routers},
         tuple(word for word in OFFERED if main.has(f"acl_smtp_{word.lower()}")),
+        runs_programs,
     )
 
 
@@ -103,7 +113,7 @@ def _ages(main: Options, rules: Sequence[RetryRule]) -> Ages:
     return Ages((*given_up, *warned), *(timedelta(seconds=main.seconds(name)) for name in times))
 
 
-def _unfulfilled(configuration: Configuration) -> Iterable[ConfigurationError]:
+def _unfulfilled(configuration: Configuration, *, runs_programs: bool) -> Iterable[ConfigurationError]:
     """What the file asks for and labkit cannot do when mail moves. A transport counts only if a router names it."""
     if problem := configuration.main.unfulfilled():
         yield problem
@@ -112,8 +122,14 @@ def _unfulfilled(configuration: Configuration) -> Iterable[ConfigurationError]:
         if problem := router.options.unfulfilled():
             yield problem
     for transport in configuration.transports.values():
-        if transport.name in named and (problem := transport.options.unfulfilled()):
+        if transport.name not in named:
+            continue
+        if problem := transport.options.unfulfilled():
             yield problem
+        if transport.driver == "pipe" and not runs_programs:
+            problem_text = f'the transport "{transport.name}" runs a program, which this host does not permit'
+            remedy = "leave it out, or permit programs: runs_programs of the lab's host, LABKIT_PROGRAMS=yes"
+            yield ConfigurationError(transport.place, problem_text, remedy)
     for authenticator in configuration.authenticators.values():
         problem_text = f'the authenticator "{authenticator.name}" is "real Exim only" when mail moves'
         remedy = "leave it out, or run the host on a real Exim"

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from labkit.eximconf.configuration import Options
 from labkit.mail.dates import header_date
 from labkit.mail.fields import fields_of, with_fields, without
 from labkit.mail.message import CRLF, HeaderField, Message
@@ -51,6 +52,22 @@ def completed(
     for field in on_top:
         message = message.prepend(field)
     return with_fields(message, added)
+
+
+def without_traces(message: Message, main: Options) -> Message:
+    """The message without what an earlier final delivery wrote on top: it says nothing true any more.
+
+    Exim: return_path_remove, envelope_to_remove, delivery_date_remove. RFC 5321 §4.4 wants it of Return-path.
+    """
+    names = [name for name, option in _TRACES if main.flag(option)]
+    return without(message, names)
+
+
+_TRACES = (
+    ("Return-path", "return_path_remove"),
+    ("Envelope-to", "envelope_to_remove"),
+    ("Delivery-date", "delivery_date_remove"),
+)
 
 
 def message_id(message: Message) -> str | None:

@@ -46,6 +46,7 @@ class Ending:
     errno: int = 0
     shows_hop: bool = False
     has_timed_out: bool = False
+    output: bytes = b""  # what a program has said
     passed_on: bool = False  # of one that is delivered: the next host tells the sender what becomes of it
 
     @property
@@ -125,12 +126,21 @@ class Outcomes:
     # --- what can become of a leg -------------------------------------------------------------
 
     def delivered(
-        self, leg: Leg, hop: NextHop | None, reply: Reply | None, *, passed_on: bool = False
+        self,
+        leg: Leg,
+        hop: NextHop | None,
+        reply: Reply | None,
+        *,
+        passed_on: bool = False,
+        shadow: str | None = None,
     ) -> None:
-        """`passed_on`: the host has taken over what the sender wants to hear (it offers DSN)."""
+        """`shadow`: the transport that has a copy, and what went wrong there.
+
+        `passed_on`: the host has taken over what the sender wants to hear (it offers DSN).
+        """
         if hop is None and leg.route.outcome is RouteOutcome.ROUTED and not leg.route.hosts:
             self.forget(leg, self._mailbox_key(leg))
-        self._note(EventKind.DELIVERED, leg, reply.text if reply else None, hop, reply)
+        self._note(EventKind.DELIVERED, leg, reply.text if reply else None, hop, reply, shadow=shadow)
         if leg.route.outcome is not RouteOutcome.DISCARDED:
             self.successes.insert(0, self._ending(leg, "", "", hop, reply, passed_on=passed_on))
 
@@ -181,11 +191,13 @@ class Outcomes:
         reply: Reply | None = None,
         *,
         told: str | None = None,
+        output: bytes = b"",
     ) -> None:
-        """`words` are for the log; `told`, if they differ, for the sender."""
+        """`words` are for the log; `told`, if they differ, for the sender, with the `output` of a program."""
         ending = self._ending(
             leg, words, words if told is None else told, hop, reply, shows_hop=hop is not None
         )
+        ending.output = output
         if self.is_cancelled:  # of each recipient of one that is, Exim says nothing; a report vanishes
             if self.item.is_report:
                 self.progress.finished(leg.key)
@@ -379,6 +391,7 @@ class Outcomes:
         hop: NextHop | None,
         reply: Reply | None,
         errno: int | None = None,
+        shadow: str | None = None,
     ) -> None:
         route = leg.route
         self.state.note(
@@ -392,5 +405,6 @@ class Outcomes:
             remote_address=hop.address if hop else None,
             code=reply.code if reply else None,
             errno=errno,
+            shadow=shadow,
             text=words,
         )

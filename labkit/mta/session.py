@@ -27,7 +27,7 @@ from labkit.mail.message import HeaderField, Message
 from labkit.mail.questions import Standing, VerifyRecipient
 from labkit.mail.reply import Reply, shaped, worded
 from labkit.mta import variables
-from labkit.mta.fixups import as_acls_want, completed
+from labkit.mta.fixups import as_acls_want, completed, without_traces
 from labkit.mta.local_message import tell_steps
 from labkit.mta.state import SOFTWARE
 from labkit.net.network import Peer
@@ -301,7 +301,8 @@ class Session:
         env, effects = self.env, self.scene.effects
         queue_id, now = self.state.new_queue_id(), self.state.surroundings.now()
         envelope = Envelope(received.envelope.reverse_path, tuple(self.taken))
-        message = Message.parse(received.content)
+        main = self.state.compiled.configuration.main
+        message = without_traces(Message.parse(received.content), main)
         variables.arrived(env.variables, message, queue_id, envelope.forward_paths, received.longest_line)
         if effects.submission is not None:
             message = completed(

@@ -39,7 +39,9 @@ class Store:
         self.state, self.plan, self.leg, self.env, self.stored = state, plan, leg, env, stored
         self.queue_id = queue_id
         self.path = state.root / plan.path.lstrip("/")
-        self.delivery = f"{queue_id} {leg.route.unique or leg.address} {env.variables.get('transport_name', '')}"
+        self.delivery = (
+            f"{queue_id} {leg.route.unique or leg.address} {env.variables.get('transport_name', '')}"
+        )
         self.writing_to = plan.path
         self.size_before = 0
         self.warns = False

@@ -49,9 +49,7 @@ def tag_of(text: str) -> str:
     return f":{tag}" if tag[:1].isalnum() else tag
 
 
-def deliver(
-    path: Path, octets: bytes, *, root: Path, name: str, rules: MailboxRules, tag: str = ""
-) -> bool:
+def deliver(path: Path, octets: bytes, *, root: Path, name: str, rules: MailboxRules, tag: str = "") -> bool:
     """Put `octets` into the Maildir at `path`, made if need be; durable on return.
 
     If a file of that name is there already, in new or, with flags, in cur, nothing is written and False is returned.

@@ -21,7 +21,9 @@ from contextlib import suppress
 from pathlib import Path
 
 DISK = ("etc", "home", "opt", "root", "run", "srv", "tmp", "var")  # absolute paths there are the host's own
-OWN_PATH = re.compile(rf"(?<![\w.$}}/^])/(?=(?:{'|'.join(DISK)})(?:/|[\s:;,)}}\"']|$))")  # a regex begins with ^
+OWN_PATH = re.compile(
+    rf"(?<![\w.$}}/^])/(?=(?:{'|'.join(DISK)})(?:/|[\s:;,)}}\"']|$))"
+)  # a regex begins with ^
 NO_EXEC = 127
 TOO_MUCH = b"\n\n*** Too much output - remainder discarded ***\n"
 

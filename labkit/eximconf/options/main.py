@@ -48,6 +48,10 @@ ROWS: tuple[Option, ...] = (
     _works("acl_smtp_rcpt", kinds.EXPANSION, None, "the ACL for RCPT; unset: all are refused"),
     _works("acl_smtp_starttls", kinds.EXPANSION, None, "the ACL for STARTTLS, where it is offered"),
     _works("acl_smtp_vrfy", kinds.EXPANSION, None, "the ACL for VRFY; unset: refused"),
+    # --- what an earlier delivery wrote
+    _works("delivery_date_remove", kinds.BOOLEAN, True, "Delivery-date is taken out of what comes in"),
+    _works("envelope_to_remove", kinds.BOOLEAN, True, "Envelope-to is taken out of what comes in"),
+    _works("return_path_remove", kinds.BOOLEAN, True, "Return-path is taken out of what comes in"),
     # --- who we are
     _works("primary_hostname", kinds.HOST_NAME, None, "the name of this host; unset: as the lab calls it"),
     _works("qualify_domain", kinds.HOST_NAME, None, "added to local parts; unset: primary_hostname"),
