@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from labkit.delivery.command import argument_list
@@ -31,9 +31,9 @@ MOST_SETTINGS = 49
 TOLD = "local delivery failed"  # a report names no command
 _PIPE_ADDRESSES = re.compile(r"\$(?:pipe_addresses|\{pipe_addresses\})")
 _SIGNALS = {
-    1: "hangup", 2: "interrupt", 3: "quit", 4: "illegal instruction", 5: "trace trap", 6: "abort", 7: "bus error",
-    8: "arithmetic exception", 9: "killed", 11: "segmentation fault", 13: "broken pipe", 14: "alarm",
-    15: "terminated",
+    1: "Hangup", 2: "Interrupt", 3: "Quit", 4: "Illegal instruction", 5: "Trace/breakpoint trap", 6: "Aborted",
+    7: "Bus error", 8: "Floating point exception", 9: "Killed", 10: "User defined signal 1",
+    11: "Segmentation fault", 12: "User defined signal 2", 13: "Broken pipe", 14: "Alarm clock", 15: "Terminated",
 }  # fmt: skip
 _STATUSES = {
     64: "usage or syntax error", 65: "error in input data", 66: "input data missing", 67: "user nonexistent",
@@ -120,12 +120,12 @@ def plan_pipe(
         command, words, path = yield from _words(transport, recipients, env, target)
         environment = yield from _environment(transport, env, path)
     except Stuck as stuck:
-        return replace(stuck.trouble, told=TOLD)
+        return stuck.trouble
     form = Form.of(transport, is_mbox=True, escapes=False)
     traced = with_trace(transport, message, reverse_path, recipients, now)
     octets = yield from written(transport, form, traced, reverse_path, recipients, env)
     if isinstance(octets, Trouble):
-        return replace(octets, told=TOLD)
+        return octets
     return PipePlan(
         transport.name,
         command,
@@ -254,7 +254,7 @@ def _value(transport: Driver, name: str, env: Env) -> Asking[str]:
 def not_found(plan: PipePlan) -> Trouble:
     """The program is nowhere on the path."""
     words = f'"{plan.words[0]}" command not found for {plan.name} transport'
-    return Trouble(words, fails=True, told=TOLD)
+    return Trouble(words, fails=True)
 
 
 def verdict(plan: PipePlan, ended: Ended) -> Trouble | None:
@@ -291,9 +291,8 @@ def _is_temporary(plan: PipePlan, status: int) -> bool:
 def _failure(plan: PipePlan, status: int) -> str:
     meaning = f" (could mean {_STATUSES[status]})" if status in _STATUSES else ""
     if status > 128:
-        signal = _SIGNALS.get(status - 128, "unrecognized signal number")
+        signal = _SIGNALS.get(status - 128, f"Unknown signal {status - 128}")
         meaning = f" (could mean shell command ended by signal {status - 128} ({signal}))"
-    quoted = (f'"{word}"' if " " in word or "\t" in word else word for word in plan.words)
-    return (
-        f"Child process of {plan.name} transport returned {status}{meaning} from command: {' '.join(quoted)}"
-    )
+    word = plan.words[0]  # Exim 4.96 shows no more of them
+    shown = f'"{word}"' if " " in word or "\t" in word else word
+    return f"Child process of {plan.name} transport returned {status}{meaning} from command: {shown}"

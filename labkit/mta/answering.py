@@ -17,8 +17,10 @@ from labkit.mta.state import MtaState
 from labkit.net.once_file import OnceFile, write_log
 
 
-async def answer(state: MtaState, intake: Intake, plan: ReplyPlan, transport: str) -> Trouble | None:
-    """Carry out the plan. Returns why it could not be, or None."""
+async def answer(
+    state: MtaState, intake: Intake, plan: ReplyPlan, transport: str, about: str
+) -> Trouble | None:
+    """Carry out the plan for the message `about`. Returns why it could not be, or None."""
     now, once = state.surroundings.now().timestamp(), None
     if plan.once:
         once = OnceFile(_place(state, plan.once), state.root, plan.mode, plan.once_size)
@@ -32,7 +34,7 @@ async def answer(state: MtaState, intake: Intake, plan: ReplyPlan, transport: st
     if plan.trouble is not None:
         return plan.trouble
     try:
-        await send(state, intake, plan.content)
+        await send(state, intake, plan.content, about)
         sent = True
     except NotTaken:
         sent = False

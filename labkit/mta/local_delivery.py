@@ -89,7 +89,7 @@ class LocalDelivery:
                 await self._warn(transport, env)
             return trouble, b""
         if isinstance(plan, ReplyPlan):
-            return await answer(state, run.outcomes.intake, plan, transport.name), b""
+            return await answer(state, run.outcomes.intake, plan, transport.name, run.item.queue_id), b""
         assert isinstance(plan, PipePlan), "the smtp transport delivers elsewhere"
         if not state.compiled.runs_programs:
             return Trouble(f"{transport.name} transport: {NO_PROGRAMS}"), b""
@@ -113,7 +113,7 @@ class LocalDelivery:
             header += f"From: Mail Delivery System <Mailer-Daemon@{domain}>\n"
         content = with_crlf((header + outcome.text).encode("latin-1", "replace"))
         try:
-            await send(self.state, self.run.outcomes.intake, content)
+            await send(self.state, self.run.outcomes.intake, content, self.run.item.queue_id)
         except (NotTaken, OSError) as problem:
             self.state.note(EventKind.PROBLEM, queue_id=self.run.item.queue_id, text=f"no warning: {problem}")
 

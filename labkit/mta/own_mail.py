@@ -22,8 +22,8 @@ _RECIPIENTS = ("To", "Cc", "Bcc")
 MOST_RECIPIENTS = 1000
 
 
-async def send(state: MtaState, intake: Intake, content: bytes) -> bool:
-    """Send a message (CR LF line ends). False: it has no recipients. Raises NotTaken if an ACL refuses it, OSError."""
+async def send(state: MtaState, intake: Intake, content: bytes, about: str) -> bool:
+    """Send a message (CR LF line ends) because of the one with the queue id `about`. False: it has no recipients. Raises NotTaken if an ACL refuses it, OSError."""
     message = Message.parse(content)
     recipients = _recipients(state, message)
     if not recipients:
@@ -40,7 +40,7 @@ async def send(state: MtaState, intake: Intake, content: bytes) -> bool:
     )
     if message.first("From") is None:
         message = with_fields(message, [HeaderField.make("From", f"{LOGIN}@{domain}")])
-    await intake.take_local(Envelope(None, recipients), bytes(message), LOGIN, queue_id)
+    await intake.take_local(Envelope(None, recipients), bytes(message), LOGIN, queue_id, about=about)
     return True
 
 

@@ -22,7 +22,7 @@ from labkit.mail.asking import answer_later
 from labkit.mta.legs import Leg
 from labkit.mta.state import MtaState
 from labkit.net import maildir, maildir_size
-from labkit.net.mailbox_places import LOCK_FAILED, MailboxLocked, MailboxRefused, NotMade
+from labkit.net.mailbox_places import LOCK_FAILED, MailboxLocked, MailboxRefused, NoFolder, NotMade
 from labkit.net.mbox import append
 
 FULL = "mailbox is full"
@@ -183,6 +183,10 @@ class Store:
         number = problem.errno or 0
         if isinstance(problem, MailboxLocked):
             return Trouble(f"failed to lock mailbox {self.plan.path} ({problem.by})", LOCK_FAILED)
+        if isinstance(problem, NoFolder) and not self.plan.is_folder:
+            post = f"{self.plan.path}.lock.{self.state.primary_hostname}.{os.getpid():08x}"
+            words = f"creating lock file hitching post {post} (euid={os.geteuid()} egid={os.getegid()})"
+            return Trouble(_named(problem, words), number)
         if isinstance(problem, MailboxRefused):
             is_theirs = isinstance(problem, NotMade) and self.leg.route.is_target and number in _USER_ERRORS
             told = FULL if number == OVER_QUOTA else None

@@ -36,6 +36,10 @@ class MailboxLocked(MailboxRefused):
         self.by = by
 
 
+class NoFolder(MailboxRefused, FileNotFoundError):
+    """There is no folder for it, and none may be made."""
+
+
 class NotMade(MailboxRefused):
     """The file could not be made."""
 
@@ -59,6 +63,8 @@ def open_folder(path: Path, root: Path, rules: MailboxRules) -> Iterator[tuple[i
                     sync_folder(folder)
             try:
                 below = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | links, dir_fd=folder)
+            except FileNotFoundError:
+                raise NoFolder(errno.ENOENT, f"no folder {parent} for the mailbox {path}") from None
             except OSError as problem:
                 if problem.errno not in (errno.ELOOP, errno.ENOTDIR):
                     raise

@@ -131,7 +131,7 @@ def _outputs(failures: Sequence[FailedRecipient]) -> str:
     for each in talkers:
         name = "\n       ".join(line.strip() for line in _named(each))
         text += f"\n------ {name} ------\n\n{each.output.decode('ascii', 'replace')}"
-    return text + "\n"
+    return text
 
 
 def told_of(failed: FailedRecipient, why: str = "") -> list[str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from labkit.mail.event import EventKind
 
 from .configurations import BY_SMTP, INTO_MAILBOX, OTHERS, OURS, exim_conf
 from .outcome import stored
-from .stage import ANN, BOB, MINE, PARTNER, Lab, host, message
+from .stage import ANN, BOB, LAPTOP, MINE, PARTNER, Lab, host, message
 from .story import story
 
 CARL = "carl@st11.sne21.test"
@@ -28,7 +26,9 @@ def into(options: str) -> str:
     return f"into_mailbox:\n  driver = appendfile\n{options}"
 
 
-def mine(transports: str, *accounts: str, routers: str = OTHERS + OURS, retry: str | None = None, main: str = ""):
+def mine(
+    transports: str, *accounts: str, routers: str = OTHERS + OURS, retry: str | None = None, main: str = ""
+):
     """Ann's host with these transports."""
     named = {} if retry is None else {"retry": retry}
     configuration = exim_conf(MINE, main, routers=routers, transports=BY_SMTP + transports, **named)
@@ -74,7 +74,7 @@ async def mailbox_with_crlf(lab: Lab) -> None:
 async def mailbox_as_batch_smtp(lab: Lab) -> None:
     """use_bsmtp: the message with its envelope, dots doubled."""
     async with lab.world(mine(into("  file = /var/mail/$local_part_data\n  use_bsmtp\n"))) as world:
-        await lab.submit(world.mine, ANN, message("one", ".hidden\nFrom b\n"))
+        await lab.submit(world.mine, ANN, message("one", "..hidden\nFrom b\n"))
         text = world.mine.mailbox_file("ann").read_text()
         assert text.startswith(f"MAIL FROM:<{ANN}>\nRCPT TO:<{ANN}>\nDATA\nReceived: ")
         assert text.endswith("\n..hidden\nFrom b\n.\n")
@@ -83,7 +83,9 @@ async def mailbox_as_batch_smtp(lab: Lab) -> None:
 @story()
 async def mailbox_header_or_body_alone(lab: Lab) -> None:
     """headers_only and body_only; of a body alone there are no trace fields either."""
-    routers = OTHERS + OURS.replace("transport = into_mailbox", "transport = ${if eq{$local_part}{ann}{a}{b}}")
+    routers = OTHERS + OURS.replace(
+        "transport = into_mailbox", "transport = ${if eq{$local_part}{ann}{a}{b}}"
+    )
     transports = "a:\n  driver = appendfile\n  file = /var/mail/$local_part_data\n  headers_only\n" + TRACE
     transports += "b:\n  driver = appendfile\n  file = /var/mail/$local_part_data\n  body_only\n" + TRACE
     async with lab.world(mine(transports, "carl", routers=routers)) as world:
@@ -151,7 +153,9 @@ async def mailbox_quota(lab: Lab) -> None:
         await lab.submit(world.mine, ANN, message("one", "x" * 60 + "\n"))
         await lab.submit(world.mine, ANN, message("two", ("x" * 60 + "\n") * 20))
         (waits,) = [fact for fact in world.journal.facts() if fact.kind is EventKind.DEFERRED]
-        assert waits.text is not None and waits.text.startswith("mailbox is full (MTA-imposed quota exceeded while")
+        assert waits.text is not None and waits.text.startswith(
+            "mailbox is full (MTA-imposed quota exceeded while"
+        )
         lab.listing(world.mine)
         world.mine.mailbox_file("ann").write_bytes(b"")
         await world.mine.run_queue(forced=True)
@@ -190,6 +194,7 @@ async def mailbox_is_locked(lab: Lab) -> None:
         lock.parent.chmod(0o1777)
         lock.touch()
         await lab.submit(world.mine, ANN, message())
+        await world.advance(minutes=1)
         (waits,) = [fact for fact in world.journal.facts() if fact.kind is EventKind.DEFERRED]
         assert waits.text is not None and waits.text.endswith("(lock file)")
         assert lock.exists()
@@ -206,15 +211,28 @@ async def mailbox_must_exist(lab: Lab) -> None:
         "ann:\n  driver = appendfile\n  file = /var/mail/ann\n  file_must_exist\n"
         "carl:\n  driver = appendfile\n  file = /var/mail/carl\n  create_file = belowhome\n"
         "dora:\n  driver = appendfile\n  file = $home/in/mail\n  create_file = belowhome\n"
-        "emma:\n  driver = appendfile\n  file = $home/in/mail\n  create_file = inhome\n"
+        "emma:\n  driver = appendfile\n  file = $home/mail\n  create_file = inhome\n"
     )
-    async with lab.world(mine(transports, "carl", "dora", "emma", routers=routers), queue_interval=None) as world:
-        for name in ("ann", "carl", "dora", "emma"):
-            await lab.submit(world.mine, f"{name}@st11.sne21.test", message())
-        waits = [fact.text or "" for fact in world.journal.facts() if fact.kind is EventKind.DEFERRED]
-        assert len(waits) == 3 and "file_must_exist is set" in waits[0]
-        assert waits[1].endswith("creation outside the home directory is not permitted")
+    people = ("ann", "carl", "dora", "emma")
+    async with lab.world(mine(transports, *people[1:], routers=routers), queue_interval=None) as world:
+        world.mine.path("/var/mail").mkdir(parents=True, exist_ok=True)
+        world.mine.path("/var/mail").chmod(0o1777)
+        for name in people:
+            world.mine.path(f"/home/{name}").chmod(0o777)
+        recipients = (f"RCPT TO:<{name}@st11.sne21.test>" for name in people)
+        await lab.call(
+            world.mine, "EHLO c.test", f"MAIL FROM:<{ANN}>", *recipients, "DATA", message(), source=LAPTOP
+        )
+        await world.settle()
+        waits = {
+            fact.recipient: fact.text or ""
+            for fact in world.journal.facts()
+            if fact.kind is EventKind.DEFERRED
+        }
+        assert len(waits) == 2 and waits[ANN].endswith("does not exist, but file_must_exist is set")
+        assert waits[CARL].endswith("creation outside the home directory is not permitted")
         lab.note("dora", *stored(world.mine.path("/home/dora/in/mail")))
+        lab.note("emma", *stored(world.mine.path("/home/emma/mail")))
 
 
 @story()
@@ -261,7 +279,10 @@ async def mailboxes_that_aliases_name(lab: Lab) -> None:
     """A file, a folder and /dev/null in an alias."""
     aliases = "extra: {0}/extra, {0}/null, ann\nnothing: /dev/null\nfolder: {0}/folder/\n"
     transports = INTO_MAILBOX + (
-        "address_file:\n  driver = appendfile\n" + TRACE + "address_directory:\n  driver = appendfile\n" + TRACE
+        "address_file:\n  driver = appendfile\n"
+        + TRACE
+        + "address_directory:\n  driver = appendfile\n"
+        + TRACE
     )
     routers = OTHERS + ALIASES.replace("  pipe_transport = address_pipe\n", "") + OURS
     named = "${sg{${lookup{$local_part}lsearch{/etc/aliases}}}{BOX}{/var/mail}}"
@@ -280,8 +301,12 @@ async def mailboxes_that_aliases_name(lab: Lab) -> None:
 @story()
 async def shadow_of_a_mailbox(lab: Lab) -> None:
     """Each message goes to a second transport, too, if its condition is true."""
-    transports = INTO_MAILBOX + "  shadow_transport = copy\n  shadow_condition = ${if !eq{$h_subject:}{secret}}\n"
-    transports += "copy:\n  driver = appendfile\n  file = /var/mail/copies\n  headers_add = X-Copy: yes\n" + TRACE
+    transports = (
+        INTO_MAILBOX + "  shadow_transport = copy\n  shadow_condition = ${if !eq{$h_subject:}{secret}}\n"
+    )
+    transports += (
+        "copy:\n  driver = appendfile\n  file = /var/mail/copies\n  headers_add = X-Copy: yes\n" + TRACE
+    )
     async with lab.world(mine(transports)) as world:
         for subject in ("one", "secret"):
             await lab.submit(world.mine, ANN, message(subject))
@@ -339,7 +364,9 @@ async def vacation(lab: Lab) -> None:
 @story()
 async def vacation_once(lab: Lab) -> None:
     """`once`: everybody has one answer, and another when once_repeat has passed."""
-    once = "  once = /home/$local_part_data/once\n  once_repeat = 2d\n  log = /home/$local_part_data/answers\n"
+    once = (
+        "  once = /home/$local_part_data/once\n  once_repeat = 2d\n  log = /home/$local_part_data/answers\n"
+    )
     plan = mine(INTO_MAILBOX + REPLY + once, "carl", routers=OTHERS + VACATION + OURS)
     files = {f"{MINE}/home/ann/vacation.txt": "Back on Monday.\n"}
     async with lab.world(plan, files=files) as world:
@@ -347,7 +374,7 @@ async def vacation_once(lab: Lab) -> None:
         for subject in ("one", "two"):
             await lab.submit(world.mine, ANN, message(subject, sender=CARL), sender=CARL)
         assert [letter.first("Subject") for letter in world.mine.mailbox("carl")] == ["Re: one"]
-        await world.advance(timedelta(days=3))
+        await world.advance(days=3)
         await lab.submit(world.mine, ANN, message("three", sender=CARL), sender=CARL)
         subjects = [letter.first("Subject") for letter in world.mine.mailbox("carl")]
         assert subjects == ["Re: one", "Re: three"]
@@ -359,7 +386,9 @@ async def vacation_once(lab: Lab) -> None:
 @story()
 async def vacation_with_the_message(lab: Lab) -> None:
     """return_message, cc, reply_to, headers, never_mail: the answer has them."""
-    more = "  return_message\n  cc = dora@st11.sne21.test, ann@st11.sne21.test\n  reply_to = ann+list@$domain\n"
+    more = (
+        "  return_message\n  cc = dora@st11.sne21.test, ann@st11.sne21.test\n  reply_to = ann+list@$domain\n"
+    )
     more += '  headers = "X-Away: yes\\nX-Until: Monday"\n  never_mail = ann@*\n'
     reply = REPLY.replace("  file_expand\n", "")
     plan = mine(INTO_MAILBOX + reply + more, "carl", "dora", routers=OTHERS + VACATION + OURS)
@@ -378,7 +407,9 @@ async def two_on_vacation(lab: Lab) -> None:
     reply = REPLY.replace("  file_expand\n", "")
     hosts, files = [], {}
     for name, account in ((MINE, "ann"), (PARTNER, "bob")):
-        configuration = exim_conf(name, routers=OTHERS + VACATION + OURS, transports=BY_SMTP + INTO_MAILBOX + reply)
+        configuration = exim_conf(
+            name, routers=OTHERS + VACATION + OURS, transports=BY_SMTP + INTO_MAILBOX + reply
+        )
         hosts.append(host(name, configuration, account))
         files[f"{name}/home/{account}/vacation.txt"] = "away\n"
     async with lab.world(*hosts, files=files) as world:
@@ -403,7 +434,9 @@ async def a_program_reads(lab: Lab) -> None:
     """A program reads the message; what it knows of it is in its environment."""
     routers = OTHERS + OURS.replace("into_mailbox", "program")
     program = PROGRAM.replace("program.$$", "new")
-    plan = host(MINE, exim_conf(MINE, routers=routers, transports=BY_SMTP + program), "ann", runs_programs=True)
+    plan = host(
+        MINE, exim_conf(MINE, routers=routers, transports=BY_SMTP + program), "ann", runs_programs=True
+    )
     async with lab.world(plan) as world:
         spool = world.mine.path("/var/spool")
         spool.mkdir(parents=True, exist_ok=True)
@@ -426,7 +459,7 @@ async def programs_that_fail(lab: Lab) -> None:
     routers = OTHERS + OURS.replace("into_mailbox", "${if eq{$local_part}{carl}{into_mailbox}{program}}")
     program = (
         "program:\n  driver = pipe\n  return_fail_output\n  log_output\n  timeout = 2s\n"
-        "  command = /bin/sh -c \"case '$local_part_data' in ann) echo no; exit 3;; dora) exit 75;; emma) kill -9 \\$\\$;;"
+        "  command = /bin/sh -c \"case '$local_part_data' in ann) echo no; exit 3;; dora) exit 75;; emma) kill -9 \\\\$\\\\$;;"
         ' fred) sleep 30;; esac"\n'
     )
     conf = exim_conf(MINE, routers=routers, transports=BY_SMTP + INTO_MAILBOX + program)
@@ -439,15 +472,20 @@ async def programs_that_fail(lab: Lab) -> None:
         assert b"The following text was generated during the delivery attempt:" in reports[0].body
         assert b"\r\nno\r\n" in reports[0].body and b"local delivery failed" in reports[0].body
         (waits,) = [fact for fact in world.journal.facts() if fact.kind is EventKind.DEFERRED]
-        assert (waits.text or "").startswith("Child process of program transport returned 75 (could mean temporary")
+        assert (waits.text or "").startswith(
+            "Child process of program transport returned 75 (could mean temporary"
+        )
 
 
 @story()
 async def a_program_that_an_alias_names(lab: Lab) -> None:
     """|program: its words are taken as they are; where it may not run, the recipient fails."""
-    aliases = 'one: "|/bin/sh -c \'cat > $HOME/one\'"\ntwo: |/bin/cat /etc/passwd\n'
+    aliases = "one: \"|/bin/sh -c 'cat > $HOME/one'\"\ntwo: |/bin/cat /etc/passwd\n"
     routers = OTHERS + ALIASES.replace("  file_transport = address_file\n", "")
-    routers = routers.replace("  directory_transport = address_directory\n", "  home_directory = /var/spool\n") + OURS
+    routers = (
+        routers.replace("  directory_transport = address_directory\n", "  home_directory = /var/spool\n")
+        + OURS
+    )
     routers = routers.replace("  home_directory = /var/spool\n", "")
     transports = INTO_MAILBOX + (
         "address_pipe:\n  driver = pipe\n  home_directory = /var/spool\n  allow_commands = /bin/sh\n"

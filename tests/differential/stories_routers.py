@@ -205,7 +205,9 @@ async def a_program(lab: Lab) -> None:
     """An alias for a program, and for a person."""
     mine = exim_conf(MINE, routers=OTHERS + ALIASES + OURS, transports=TRANSPORTS)
     aliases = "prog: |/bin/true, ann\n"
-    async with lab.world(host(MINE, mine, "ann", "file", runs_programs=True), files={f"{MINE}/etc/aliases": aliases}) as world:
+    async with lab.world(
+        host(MINE, mine, "ann", "file", runs_programs=True), files={f"{MINE}/etc/aliases": aliases}
+    ) as world:
         await lab.submit(world.mine, "file@st11.sne21.test", message("file"))
         await lab.submit(world.mine, "prog@st11.sne21.test", message("prog"))
         assert len(world.mine.mailbox("ann")) == 2 and len(world.mine.mailbox("file")) == 1
