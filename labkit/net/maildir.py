@@ -80,6 +80,7 @@ def deliver(path: Path, octets: bytes, *, root: Path, name: str, rules: MailboxR
 
 
 def _is_known(name: str, tag: str, new: int, cur: int) -> bool:
+    tag = tag if len(name + tag) <= LONGEST_NAME else ""
     if exists(name, new) or exists(name + tag, new):
         return True
     names = (name, name + tag.partition(":")[0])
