@@ -23,7 +23,10 @@ MOST_RECIPIENTS = 1000
 
 
 async def send(state: MtaState, intake: Intake, content: bytes, about: str) -> bool:
-    """Send a message (CR LF line ends) because of the one with the queue id `about`. False: it has no recipients. Raises NotTaken if an ACL refuses it, OSError."""
+    """Send a message (CR LF line ends) because of the one with the queue id `about`.
+
+    False: it has no recipients. Raises NotTaken if an ACL refuses it, OSError.
+    """
     message = Message.parse(content)
     recipients = _recipients(state, message)
     if not recipients:

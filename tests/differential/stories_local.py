@@ -422,7 +422,7 @@ async def two_on_vacation(lab: Lab) -> None:
 PROGRAM = """\
 program:
   driver = pipe
-  command = /bin/sh -c "cat > /var/spool/program.$$; env | sort > /var/spool/environment; mv /var/spool/program.$$ /var/spool/program"
+  command = /bin/sh -c "cat > /var/spool/program; env | sort > /var/spool/environment"
   path = /usr/bin:/bin
   environment = EXTRA=$local_part_data : MORE=1
   return_path_add
@@ -433,9 +433,8 @@ program:
 async def a_program_reads(lab: Lab) -> None:
     """A program reads the message; what it knows of it is in its environment."""
     routers = OTHERS + OURS.replace("into_mailbox", "program")
-    program = PROGRAM.replace("program.$$", "new")
     plan = host(
-        MINE, exim_conf(MINE, routers=routers, transports=BY_SMTP + program), "ann", runs_programs=True
+        MINE, exim_conf(MINE, routers=routers, transports=BY_SMTP + PROGRAM), "ann", runs_programs=True
     )
     async with lab.world(plan) as world:
         spool = world.mine.path("/var/spool")
@@ -459,7 +458,8 @@ async def programs_that_fail(lab: Lab) -> None:
     routers = OTHERS + OURS.replace("into_mailbox", "${if eq{$local_part}{carl}{into_mailbox}{program}}")
     program = (
         "program:\n  driver = pipe\n  return_fail_output\n  log_output\n  timeout = 2s\n"
-        "  command = /bin/sh -c \"case '$local_part_data' in ann) echo no; exit 3;; dora) exit 75;; emma) kill -9 \\\\$\\\\$;;"
+        "  command = /bin/sh -c \"case '$local_part_data' in ann) echo no; exit 3;; dora) exit 75;;"
+        " emma) kill -9 \\\\$\\\\$;;"
         ' fred) sleep 30;; esac"\n'
     )
     conf = exim_conf(MINE, routers=routers, transports=BY_SMTP + INTO_MAILBOX + program)
