@@ -17,7 +17,7 @@ from labkit.delivery.appendfile import AppendPlan, check_appendfile, plan_append
 from labkit.delivery.autoreply import ReplyPlan, plan_reply
 from labkit.delivery.generic import Trouble, home, reverse_path, shaped, too_large
 from labkit.delivery.pipe import PipePlan, check_pipe, plan_pipe
-from labkit.delivery.smtp import SmtpPlan, plan_smtp
+from labkit.delivery.smtp import SmtpPlan, check_smtp, plan_smtp
 from labkit.delivery.written import check_form
 from labkit.eximconf.configuration import Driver
 from labkit.eximconf.expansion import Env
@@ -35,6 +35,8 @@ def check_transport(transport: Driver) -> None:
         check_appendfile(transport)
     elif transport.driver == "pipe":
         check_pipe(transport)
+    elif transport.driver == "smtp":
+        check_smtp(transport)
 
 
 @dataclass(frozen=True, slots=True)

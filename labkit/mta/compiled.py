@@ -19,6 +19,8 @@ from labkit.queue.due import Ages, warning_ages
 from labkit.queue.schedule import RetryRule, read_rules
 from labkit.routing import Routers, compile_routers
 from labkit.smtp.acl import Acls, compile_acls
+from labkit.smtp.auth.client import ClientAuthenticator, compile_clients
+from labkit.smtp.auth.server import ServerAuthenticator, read_authenticators
 from labkit.smtp.decisions import Limits
 
 OFFERED = ("ETRN", "VRFY", "EXPN")  # each if there is an ACL for it
@@ -26,9 +28,11 @@ OFFERED = ("ETRN", "VRFY", "EXPN")  # each if there is an ACL for it
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What one host runs by. `offers` are keywords that EHLO tells besides the usual ones.
+    """What one host runs by.
 
-    `runs_programs`: pipe transports may start programs.
+    `offers` are keywords that EHLO tells besides the usual ones; `authenticators` those of its server,
+    `client_authenticators` those of its client; `signs_itself`: it offers TLS even where the configuration names no
+    certificate, as Exim does; `runs_programs`: pipe transports may start programs.
     """
 
     configuration: Configuration
@@ -42,6 +46,9 @@ class Compiled:
     ages: Ages  # at which something happens to a message that waits
     routers_by_user: Mapping[str, bool]  # whether retries of what a router puts off look at the user
     offers: tuple[str, ...] = ()
+    authenticators: tuple[ServerAuthenticator, ...] = ()
+    client_authenticators: tuple[ClientAuthenticator, ...] = ()
+    signs_itself: bool = False
     runs_programs: bool = False
 
 
@@ -52,6 +59,7 @@ def compile_configuration(
     *,
     runs: bool = True,
     runs_programs: bool = False,
+    signs_itself: bool = False,
 ) -> Compiled:
     """Compile for the host `name` at `addresses`. Raises ConfigurationError."""
     main = configuration.main
@@ -81,6 +89,9 @@ def compile_configuration(
         _ages(main, rules),
         {router.name: _looks_at_user(router) for router in configuration.routers},
         tuple(word for word in OFFERED if main.has(f"acl_smtp_{word.lower()}")),
+        read_authenticators(configuration),
+        compile_clients(configuration.authenticators),
+        signs_itself,
         runs_programs,
     )
 
@@ -130,10 +141,6 @@ def _unfulfilled(configuration: Configuration, *, runs_programs: bool) -> Iterab
             problem_text = f'the transport "{transport.name}" runs a program, which this host does not permit'
             remedy = "leave it out, or permit programs: runs_programs of the lab's host, LABKIT_PROGRAMS=yes"
             yield ConfigurationError(transport.place, problem_text, remedy)
-    for authenticator in configuration.authenticators.values():
-        problem_text = f'the authenticator "{authenticator.name}" is "real Exim only" when mail moves'
-        remedy = "leave it out, or run the host on a real Exim"
-        yield ConfigurationError(authenticator.place, problem_text, remedy)
     for line in configuration.rewrite:
         problem_text = f'the rewrite rule "{line.text}" is "real Exim only"'
         yield ConfigurationError(line.place, problem_text, "leave it out, or run the host on a real Exim")

@@ -63,7 +63,7 @@ class LocalDelivery:
         if not is_down[0]:
             stored()
         shadow = await self._shadow(transport, leg, env)
-        outcomes.delivered(leg, None, None, shadow=shadow)
+        outcomes.delivered(leg, None, None, details={"shadow": shadow})
 
     async def _carry_out(
         self, transport: Driver, leg: Leg, prepared: Prepared, env: Env, stored: Callable[[], None]
