@@ -121,6 +121,7 @@ class DeliveryRun:
         else:
             for legs in await self._legs():
                 await self._deliver(legs)
+            await self.local.wait_for_locks()
         await self.settling.settle()
         if self._go_on is not None:
             await self.sending.pass_on(self._go_on)

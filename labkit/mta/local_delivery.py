@@ -35,6 +35,7 @@ from labkit.mta.local_message import NotTaken
 from labkit.mta.own_mail import send
 from labkit.mta.piping import pipe
 from labkit.mta.storing import Store
+from labkit.net.mailbox_places import MailboxLocked
 
 if TYPE_CHECKING:
     from labkit.mta.delivery_run import DeliveryRun
@@ -47,26 +48,51 @@ class LocalDelivery:
 
     def __init__(self, run: DeliveryRun) -> None:
         self.run, self.state = run, run.state
+        self._locked: list[tuple[Driver, Leg, Env, Store]] = []
 
     async def deliver(self, transport: Driver, leg: Leg, prepared: Prepared, env: Env) -> None:
-        """Deliver to one leg, and settle it."""
-        outcomes, is_down = self.run.outcomes, [False]
+        """Deliver to one leg, and settle it; a mailbox that is locked comes last."""
+        is_down = [False]
 
         def stored() -> None:
             is_down[0] = True
-            outcomes.write_down(leg.key)
+            self.run.outcomes.write_down(leg.key)
 
-        trouble, output = await self._carry_out(transport, leg, prepared, env, stored)
+        try:
+            trouble, output = await self._carry_out(transport, leg, prepared, env, stored)
+        except MailboxLocked:
+            return
+        if trouble is None and not is_down[0]:
+            stored()
+        await self._settle(transport, leg, env, trouble, output)
+
+    async def wait_for_locks(self) -> None:
+        """Go on with mailboxes that were locked: they have kept nobody else waiting."""
+        while self._locked:
+            transport, leg, env, store = self._locked.pop(0)
+            trouble = await store.carry_out(waits=True)
+            if trouble is None and store.warns:
+                await self._warn(transport, env)
+            await self._settle(transport, leg, env, trouble)
+
+    async def _settle(
+        self, transport: Driver, leg: Leg, env: Env, trouble: Trouble | None, output: bytes = b""
+    ) -> None:
         if trouble is not None:
             settle_trouble(self.run, [leg], trouble, output)
             return
-        if not is_down[0]:
-            stored()
         shadow = await self._shadow(transport, leg, env)
-        outcomes.delivered(leg, None, None, details={"shadow": shadow})
+        self.run.outcomes.delivered(leg, None, None, details={"shadow": shadow})
 
     async def _carry_out(
-        self, transport: Driver, leg: Leg, prepared: Prepared, env: Env, stored: Callable[[], None]
+        self,
+        transport: Driver,
+        leg: Leg,
+        prepared: Prepared,
+        env: Env,
+        stored: Callable[[], None],
+        *,
+        is_shadow: bool = False,
     ) -> tuple[Trouble | None, bytes]:
         """Why it is not delivered (None: it is), and what goes back to the sender."""
         run, state, route = self.run, self.state, leg.route
@@ -84,7 +110,11 @@ class LocalDelivery:
             return plan, b""
         if isinstance(plan, AppendPlan):
             store = Store(state, plan, leg, env, run.item.queue_id, stored)
-            trouble = await store.carry_out()
+            try:
+                trouble = await store.carry_out(waits=is_shadow)
+            except MailboxLocked:
+                self._locked.append((transport, leg, env, store))
+                raise
             if trouble is None and store.warns:
                 await self._warn(transport, env)
             return trouble, b""
@@ -133,7 +163,7 @@ class LocalDelivery:
         prepared = await answer_later(self.state.answerer(own), asking)
         if isinstance(prepared, Trouble):
             return _shadow_words(name, prepared)
-        trouble, _ = await self._carry_out(shadow, leg, prepared, own, lambda: None)
+        trouble, _ = await self._carry_out(shadow, leg, prepared, own, lambda: None, is_shadow=True)
         return name if trouble is None else _shadow_words(name, trouble)
 
     async def _wants_shadow(self, transport: Driver, env: Env) -> bool:

@@ -44,11 +44,15 @@ class Store:
         )
         self.writing_to = plan.path
         self.size_before = 0
-        self.warns = False
+        self.warns = self.waits = False
+        self.locked_by = "lock file"
 
-    async def carry_out(self) -> Trouble | None:
-        """Returns why it is not there, or None."""
-        plan = self.plan
+    async def carry_out(self, *, waits: bool = False) -> Trouble | None:
+        """Returns why it is not there, or None.
+
+        Raises MailboxLocked if it is locked now; with `waits`, it is tried again as often as the transport says.
+        """
+        plan, self.waits = self.plan, waits
         if plan.path == "/dev/null" and not plan.is_folder:
             self.stored()
             return None
@@ -59,6 +63,10 @@ class Store:
                 await self._folder()
             else:
                 await self._mbox()
+        except MailboxLocked as problem:
+            if not waits:
+                raise
+            return self._trouble(problem)
         except OSError as problem:
             return self._trouble(problem)
         self.warns = plan.quota.warns(self.size_before, len(plan.octets))
@@ -67,25 +75,37 @@ class Store:
     # --- the three forms ----------------------------------------------------------------------
 
     async def _mbox(self) -> None:
-        """As often as the transport says: then it is locked, and that is it."""
+        """The first attempt is at once; the others come, one after each interval, when it `waits`."""
         rules = self.plan.rules
-        for attempt in range(rules.lock_retries):
+        if not self.waits:
+            self._append()
+            return
+        pause = timedelta(seconds=rules.lock_interval)
+        for _ in range(rules.lock_retries - 1):
+            await self.state.surroundings.sleep(pause)
             try:
-                append(
-                    self.path,
-                    self.plan.octets,
-                    root=self.state.root,
-                    delivery=self.delivery,
-                    rules=rules,
-                    shown=self.plan.path,
-                    permits=self._permit,
-                    stored=self.stored,
-                )
+                self._append()
                 return
             except MailboxLocked:
-                await self.state.surroundings.sleep(timedelta(seconds=rules.lock_interval))
-                if attempt + 1 == rules.lock_retries:
-                    raise
+                continue
+        await self.state.surroundings.sleep(pause)
+        raise MailboxLocked(self.plan.path, self.locked_by)
+
+    def _append(self) -> None:
+        try:
+            append(
+                self.path,
+                self.plan.octets,
+                root=self.state.root,
+                delivery=self.delivery,
+                rules=self.plan.rules,
+                shown=self.plan.path,
+                permits=self._permit,
+                stored=self.stored,
+            )
+        except MailboxLocked as problem:
+            self.locked_by = problem.by
+            raise
 
     async def _maildir(self) -> None:
         plan, root = self.plan, self.state.root
