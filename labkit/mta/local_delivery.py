@@ -111,10 +111,12 @@ class LocalDelivery:
         if isinstance(plan, AppendPlan):
             store = Store(state, plan, leg, env, run.item.queue_id, stored)
             try:
-                trouble = await store.carry_out(waits=is_shadow)
+                trouble = await store.carry_out()
             except MailboxLocked:
-                self._locked.append((transport, leg, env, store))
-                raise
+                if not is_shadow:
+                    self._locked.append((transport, leg, env, store))
+                    raise
+                trouble = await store.carry_out(waits=True)
             if trouble is None and store.warns:
                 await self._warn(transport, env)
             return trouble, b""
