@@ -15,7 +15,7 @@ from pathlib import Path
 
 from labkit.mail.mailbox_rules import MailboxRules
 from labkit.net.disk import is_below
-from labkit.net.spool import sync_folder
+from labkit.net.durable import sync_folder
 
 # Exim's numbers (macros.h)
 NOT_REGULAR, NOT_FOLDER, BAD_OWNER, BAD_MODE, LOCK_FAILED, BAD_CREATE = -4, -5, -6, -7, -9, -34

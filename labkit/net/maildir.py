@@ -18,8 +18,8 @@ from pathlib import Path
 from zlib import crc32
 
 from labkit.mail.mailbox_rules import MailboxRules
+from labkit.net.durable import sync_folder, write_all
 from labkit.net.mailbox_places import MailboxRefused, exists, open_folder
-from labkit.net.spool import sync_folder, write_all
 from labkit.net.spool_format import check_queue_id
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from labkit.mail.mailbox_rules import MailboxRules
 from labkit.net.disk import is_below
+from labkit.net.durable import sync_folder, write_all
 from labkit.net.mailbox_places import (
     BAD_CREATE,
     BAD_MODE,
@@ -36,7 +37,6 @@ from labkit.net.mailbox_places import (
     open_folder,
 )
 from labkit.net.mbox_lock import check_links, lock_file
-from labkit.net.spool import sync_folder, write_all
 
 LF = b"\n"
 Permits = Callable[[int, int], None]  # octets, files: raises MailboxRefused if there is no room

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from labkit.mail.mailbox_rules import MailboxRules
+from labkit.net.durable import write_all
 from labkit.net.mailbox_places import NOT_REGULAR, MailboxLocked, MailboxRefused
-from labkit.net.spool import write_all
 
 _NOTE = re.compile(rb"labkit (?P<delivery>[^\n]*)\n(?:(?P<start>[0-9]+) (?P<length>[0-9]+)\n)?")
 

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from labkit.mail.mailbox_rules import MailboxRules
+from labkit.net.durable import sync_folder, write_all
 from labkit.net.mailbox_places import open_folder
-from labkit.net.spool import sync_folder, write_all
 
 LARGEST = 16_000_000
 

@@ -128,6 +128,7 @@ class Machine:
                 self.addresses,
                 runs=False,
                 runs_programs=os.environ.get(PROGRAMS) == "yes",
+                signs_itself=True,
             )
         except ConfigurationError as error:
             raise CannotStart(shown_error(error)) from None
