@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from labkit.delivery.generic import NOT_ABSOLUTE, NOT_EXPANDED
 from labkit.delivery.quota import WARNING
 from labkit.delivery.transports import (
     AppendPlan,
@@ -125,9 +126,28 @@ class LocalDelivery:
         assert isinstance(plan, PipePlan), "the smtp transport delivers elsewhere"
         if not state.compiled.runs_programs:
             return Trouble(f"{transport.name} transport: {NO_PROGRAMS}"), b""
+        plan = await self._in_place(plan, transport, leg, env)
+        if isinstance(plan, Trouble):
+            return plan, b""
         can_return = bool(run.item.envelope.reverse_path or route.errors_to)
         piped = await pipe(state, plan, transport, leg, can_return=can_return)
         return piped.trouble, piped.output
+
+    async def _in_place(self, plan: PipePlan, transport: Driver, leg: Leg, env: Env) -> PipePlan | Trouble:
+        """The router may say where a program runs, if the transport does not (transport_current_directory)."""
+        routers = self.state.compiled.configuration.routers
+        router = next((each for each in routers if each.name == leg.route.router), None)
+        text = None if router is None else router.options.expansion("transport_current_directory")
+        if text is None or transport.options.has("current_directory"):
+            return plan
+        outcome = await answer_later(self.state.answerer(env), text.asking(env))
+        if not isinstance(outcome, Value):
+            words = f'current directory "{text.text}" failed to expand for {transport.name} transport: '
+            return Trouble(words + outcome.message, NOT_EXPANDED)
+        if not outcome.text.startswith("/"):
+            words = f'current directory path "{outcome.text}" is not absolute for {transport.name} transport'
+            return Trouble(words, NOT_ABSOLUTE)
+        return replace(plan, directory=outcome.text)
 
     async def _warn(self, transport: Driver, env: Env) -> None:
         """Tell the owner of a mailbox that it is nearly full."""

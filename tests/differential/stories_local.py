@@ -422,7 +422,7 @@ async def two_on_vacation(lab: Lab) -> None:
 PROGRAM = """\
 program:
   driver = pipe
-  command = /bin/sh -c "cat > /var/spool/program; env | sort > /var/spool/environment"
+  command = /bin/sh -c "cat > program; env | sort > /var/spool/environment"
   path = /usr/bin:/bin
   environment = EXTRA=$local_part_data : MORE=1
   return_path_add
@@ -432,7 +432,7 @@ program:
 @story()
 async def a_program_reads(lab: Lab) -> None:
     """A program reads the message; what it knows of it is in its environment."""
-    routers = OTHERS + OURS.replace("into_mailbox", "program")
+    routers = OTHERS + OURS.replace("into_mailbox", "program\n  transport_current_directory = /var/spool")
     plan = host(
         MINE, exim_conf(MINE, routers=routers, transports=BY_SMTP + PROGRAM), "ann", runs_programs=True
     )

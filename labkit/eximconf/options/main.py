@@ -27,7 +27,7 @@ def _tested(name: str, kind: Kind, default: str | bool | None, effect: str) -> O
 
 _NEVER_ROOT = "labkit runs as one ordinary user and becomes no other"
 _OPENSSL = "labkit's TLS is OpenSSL's"
-_NO_PROGRAMS = "labkit starts no programs"
+_NO_PROGRAMS = "a program gets the variables of its transport, and no others"
 _NO_IDENT = "labkit never asks an ident server"
 _NO_DNSSEC = "labkit's resolver gives no DNSSEC data"
 _NO_DISK_CHECK = "labkit writes 452 when the disk is full, and does not look before"
@@ -138,7 +138,7 @@ ROWS: tuple[Option, ...] = (
     _moot("dns_retrans", kinds.TIME, "0s", "labkit's resolver has patience of its own"),
     _moot("dns_retry", kinds.INTEGER, "0", "labkit's resolver has patience of its own"),
     _moot("exim_group", kinds.STRING, None, _NEVER_ROOT),
-    _moot("exim_path", kinds.STRING, None, _NO_PROGRAMS),
+    _moot("exim_path", kinds.STRING, None, "labkit does not start itself again"),
     _moot("exim_user", kinds.STRING, None, _NEVER_ROOT),
     _moot("gnutls_allow_auto_pkcs11", kinds.BOOLEAN, False, _OPENSSL),
     _moot("gnutls_compat_mode", kinds.BOOLEAN, False, _OPENSSL),
