@@ -1,7 +1,8 @@
 """What all transports share: how the message is shaped that they deliver, and under which reverse-path.
 
-DECIDES    which fields are taken out and put in (headers_remove, headers_add), who hears of failures further on
-           (return_path), where it is at home (home_directory), what is too large (message_size_limit).
+DECIDES    which fields are taken out and put in (headers_remove, headers_add), which addresses change
+           (headers_rewrite), who hears of failures further on (return_path), where it is at home (home_directory), what
+           is too large (message_size_limit).
 LIKE EXIM  what a transport removes are fields that came with the message; those that routers add stay, and come before
            those that the transport adds
 STANDARDS  Exim specification, chapter "Generic options for transports"; RFC 5321 §4.4 (Return-path at final delivery)
@@ -17,8 +18,9 @@ from functools import lru_cache
 
 from labkit.eximconf.configuration import Driver, Options
 from labkit.eximconf.expansion import Compiled, Defer, Env, ForcedFailure, Value, compile_text
-from labkit.eximconf.lists import split_list
-from labkit.eximconf.place import Place
+from labkit.eximconf.lists import NamedLists, split_list
+from labkit.eximconf.place import LogicalLine, Place
+from labkit.eximconf.rewriting import Qualifying, Rules, read_rules, rewritten_fields
 from labkit.mail.address import AddressSyntaxError, Mailbox
 from labkit.mail.asking import Asking
 from labkit.mail.dates import header_date
@@ -27,6 +29,7 @@ from labkit.mail.message import HeaderField, Message
 
 # Exim's numbers of trouble (macros.h); others are the system's
 NOT_ABSOLUTE, FILTER_FAILED, HEADERS_FAILED, NOT_EXPANDED = -21, -24, -25, -27
+_NOTHING_QUALIFIED = Qualifying("", "", senders=False, recipients=False)
 _UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
 
@@ -170,7 +173,16 @@ def shaped(
         return Trouble(words, HEADERS_FAILED)
     if names:
         message = without_those(message, names)
+    if rules := rewrite_rules(transport, env.named):
+        found = yield from rewritten_fields(message.header_fields, rules, env, _NOTHING_QUALIFIED)
+        message = replace(message, header_fields=found[0])
     return with_fields(message, [*added, *(field for text in fields for field in fields_of(text))])
+
+
+def rewrite_rules(transport: Driver, named: NamedLists) -> Rules:
+    """The rules of headers_rewrite. Raises ConfigurationError."""
+    lines = [LogicalLine(item, transport.place) for item in transport.options.texts("headers_rewrite")]
+    return Rules(read_rules(lines, named, of_transport=True) if lines else (), named)
 
 
 def without_those(message: Message, names: Sequence[str]) -> Message:

@@ -17,6 +17,7 @@ from labkit.mail.plainly import SaidPlainly
 from labkit.mta import variables
 from labkit.mta.fixups import as_acls_want, without_traces
 from labkit.mta.own_trace import traced
+from labkit.mta.rewriting import qualifying, rewritten
 from labkit.mta.state import SOFTWARE, MtaState
 from labkit.queue.item import Origin, QueueItem
 from labkit.smtp.acl import AclVerdict, Phase, Result, Scene
@@ -39,6 +40,10 @@ def judged(state: MtaState, envelope: Envelope, message: Message, login: str, qu
     """Ask the ACL and make the item. Raises NotTaken."""
     now = state.surroundings.now()
     message = without_traces(message, state.compiled.configuration.main)
+    env = state.env()
+    envelope, message = yield from rewritten(
+        state.compiled, envelope, message, env, state.tell, qualifying(state.compiled)
+    )
     trace = received_field(
         client_address="",
         helo_name="",
@@ -50,7 +55,6 @@ def judged(state: MtaState, envelope: Envelope, message: Message, login: str, qu
         at=now,
         login=login,
     )
-    env = state.env()
     scene = Scene(Phase.NOT_SMTP, env, recipients=envelope.forward_paths, watched=True)
     env.acl = state.compiled.acls.hook(scene)
     values = env.variables

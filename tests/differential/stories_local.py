@@ -116,6 +116,24 @@ async def fields_that_a_transport_changes(lab: Lab) -> None:
 
 
 @story()
+async def addresses_that_a_transport_rewrites(lab: Lab) -> None:
+    """headers_rewrite: only fields that came with the message, and no envelope."""
+    transports = INTO_MAILBOX + (
+        "  headers_rewrite = *@st11.sne21.test $1@shop.test fs : carl@* someone@else.test h\n"
+        "  headers_add = Reply-To: dora@st11.sne21.test\n"
+    )
+    content = b"Sender: emma@st11.sne21.test\r\nCc: Carl <carl@x.test>, bob@y.test\r\n" + message()
+    async with lab.world(mine(transports)) as world:
+        await lab.submit(world.mine, ANN, content)
+        (letter,) = world.mine.mailbox("ann")
+        assert letter.first("From") == "ann@shop.test" and letter.first("Sender") == "emma@shop.test"
+        assert letter.first("Cc") == "Carl <someone@else.test>, bob@y.test"
+        assert (
+            letter.first("Reply-To") == "dora@st11.sne21.test" and letter.first("Return-path") == f"<{ANN}>"
+        )
+
+
+@story()
 async def another_return_path(lab: Lab) -> None:
     """return_path: in Return-path and in the From_ line, and in MAIL FROM to another host; empty is the null one."""
     own = "  return_path = ${if eq{$local_part}{ann}{bounces+${local_part}@lists.test}{}}\n"

@@ -64,7 +64,7 @@ ROWS: tuple[Option, ...] = (
     _moot(_ANY, "initgroups", kinds.BOOLEAN, False, "labkit runs as one ordinary user and becomes no other"),
     _moot(_ANY, "max_parallel", kinds.EXPANSION, None, "labkit delivers one message after the other"),
     _tested(_ANY, "event_action", kinds.EXPANSION, None, "what happens at a delivery"),
-    _tested(_ANY, "headers_rewrite", kinds.STRING, None, "addresses rewritten on the way"),
+    _works(_ANY, "headers_rewrite", kinds.STRINGS, None, "addresses rewritten on the way"),
     _tested(_ANY, "retry_use_local_part", kinds.BOOLEAN, None, "whether retries look at the user"),
     _tested(_ANY, "transport_filter", kinds.STRING, None, "a program that changes the message"),
     _tested(_ANY, "transport_filter_timeout", kinds.TIME, "5m", "patience with it"),
