@@ -67,7 +67,11 @@ class LabkitEngine(Engine):
 
         configuration = answer_by(answer, reading(host.configuration, file.name))
         compiled = compile_configuration(
-            configuration, self._host.name, (self._host.address,), root=host.folder
+            configuration,
+            self._host.name,
+            (self._host.address,),
+            root=host.folder,
+            runs_programs=self._host.runs_programs,
         )
         for doubt in configuration.doubts:
             words = f"{doubt.problem}\n  {doubt.remedy}\n  (Exim loads such a file; it shows when mail comes)"

@@ -15,7 +15,7 @@ from labkit.mail.event import EventKind
 from labkit.mail.message import Message
 from labkit.mail.plainly import SaidPlainly
 from labkit.mta import variables
-from labkit.mta.fixups import as_acls_want
+from labkit.mta.fixups import as_acls_want, without_traces
 from labkit.mta.own_trace import traced
 from labkit.mta.rewriting import qualifying, rewritten
 from labkit.mta.state import SOFTWARE, MtaState
@@ -39,6 +39,7 @@ class Taken:
 def judged(state: MtaState, envelope: Envelope, message: Message, login: str, queue_id: str) -> Asking[Taken]:
     """Ask the ACL and make the item. Raises NotTaken."""
     now = state.surroundings.now()
+    message = without_traces(message, state.compiled.configuration.main)
     env = state.env()
     envelope, message = yield from rewritten(
         state.compiled, envelope, message, env, state.tell, qualifying(state.compiled)

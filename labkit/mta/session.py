@@ -29,7 +29,7 @@ from labkit.mail.questions import Standing, VerifyRecipient
 from labkit.mail.reply import Reply, shaped, worded
 from labkit.mta import log_details, variables
 from labkit.mta.connecting import connecting, lines_about
-from labkit.mta.fixups import as_acls_want, completed
+from labkit.mta.fixups import as_acls_want, completed, without_traces
 from labkit.mta.greeting import greeted
 from labkit.mta.local_message import tell_steps
 from labkit.mta.own_trace import traced
@@ -326,7 +326,7 @@ class Session:
             forward_paths=tuple(self.taken),
             wishes=tuple((each, said) for each, said in received.envelope.wishes if each in self.taken),
         )
-        message = Message.parse(received.content)
+        message = without_traces(Message.parse(received.content), self.main)
         variables.arrived(env.variables, message, queue_id, envelope.forward_paths, received.longest_line)
         who = self._submitter()
         if effects.submission is not None:

@@ -249,6 +249,7 @@ def _failed(ending: Ending) -> FailedRecipient:
         is_hidden=route.hides_child,
         original=ending.wishes.original,
         more=": retry timeout exceeded" if has_more else "",
+        output=ending.output,
     )
 
 

@@ -330,10 +330,11 @@ LATER = [
         "two places",
     ),
     (
-        "begin transports\nt:\n driver = appendfile\n directory = /b",
-        2,
-        "directory goes with maildir_format",
-        "not a Maildir",
+        "begin routers\nr:\n driver = accept\n transport = t\n"
+        "begin transports\nt:\n driver = pipe\n command = /bin/true",
+        6,
+        "runs a program, which this host does not permit",
+        "not without permission",
     ),
     (
         "begin transports\nt:\n driver = appendfile\n file = /a\n maildir_format",

@@ -48,6 +48,8 @@ NO_FILE = """\
 labkit-exim: no configuration: name one with -C FILE
   labkit has none built in, as an Exim has. `labkit-exim -C FILE -bV` says whether it can be read."""
 
+PROGRAMS = "LABKIT_PROGRAMS"  # yes: pipe transports may start programs
+
 
 class CannotStart(SaidPlainly, RuntimeError):
     """The configuration cannot be read; the text is what Exim would print, and what to do."""
@@ -122,7 +124,12 @@ class Machine:
         """The configuration, ready for -bt, -bv and -bh. Raises CannotStart."""
         try:
             return compile_configuration(
-                self.configuration, self.primary_hostname, self.addresses, runs=False, signs_itself=True
+                self.configuration,
+                self.primary_hostname,
+                self.addresses,
+                runs=False,
+                runs_programs=os.environ.get(PROGRAMS) == "yes",
+                signs_itself=True,
             )
         except ConfigurationError as error:
             raise CannotStart(shown_error(error)) from None

@@ -27,7 +27,7 @@ def _tested(name: str, kind: Kind, default: str | bool | None, effect: str) -> O
 
 _NEVER_ROOT = "labkit runs as one ordinary user and becomes no other"
 _OPENSSL = "labkit's TLS is OpenSSL's"
-_NO_PROGRAMS = "labkit starts no programs"
+_NO_PROGRAMS = "a program gets the variables of its transport, and no others"
 _NO_IDENT = "labkit never asks an ident server"
 _NO_DNSSEC = "labkit's resolver gives no DNSSEC data"
 _NO_DISK_CHECK = "labkit writes 452 when the disk is full, and does not look before"
@@ -59,6 +59,10 @@ ROWS: tuple[Option, ...] = (
     _works("acl_smtp_rcpt", kinds.EXPANSION, None, "the ACL for RCPT; unset: all are refused"),
     _works("acl_smtp_starttls", kinds.EXPANSION, None, "the ACL for STARTTLS, where it is offered"),
     _works("acl_smtp_vrfy", kinds.EXPANSION, None, "the ACL for VRFY; unset: refused"),
+    # --- what an earlier delivery wrote
+    _works("delivery_date_remove", kinds.BOOLEAN, True, "Delivery-date is taken out of what comes in"),
+    _works("envelope_to_remove", kinds.BOOLEAN, True, "Envelope-to is taken out of what comes in"),
+    _works("return_path_remove", kinds.BOOLEAN, True, "Return-path is taken out of what comes in"),
     # --- who we are
     _works("primary_hostname", kinds.HOST_NAME, None, "the name of this host; unset: as the lab calls it"),
     _works("qualify_domain", kinds.HOST_NAME, None, "added to local parts; unset: primary_hostname"),
@@ -134,7 +138,7 @@ ROWS: tuple[Option, ...] = (
     _moot("dns_retrans", kinds.TIME, "0s", "labkit's resolver has patience of its own"),
     _moot("dns_retry", kinds.INTEGER, "0", "labkit's resolver has patience of its own"),
     _moot("exim_group", kinds.STRING, None, _NEVER_ROOT),
-    _moot("exim_path", kinds.STRING, None, _NO_PROGRAMS),
+    _moot("exim_path", kinds.STRING, None, "labkit does not start itself again"),
     _moot("exim_user", kinds.STRING, None, _NEVER_ROOT),
     _moot("gnutls_allow_auto_pkcs11", kinds.BOOLEAN, False, _OPENSSL),
     _moot("gnutls_compat_mode", kinds.BOOLEAN, False, _OPENSSL),
