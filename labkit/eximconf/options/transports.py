@@ -212,7 +212,9 @@ ROWS: tuple[Option, ...] = (
     _works(_PIPE, "command", kinds.EXPANSION, None, "the program"),
     _works(_PIPE, "environment", kinds.EXPANSION, None, "its environment"),
     _works(_PIPE, "escape_string", kinds.STRING, None, "how lines are quoted"),
-    _works(_PIPE, "force_command", kinds.BOOLEAN, False, "command counts also for programs that aliases name"),
+    _works(
+        _PIPE, "force_command", kinds.BOOLEAN, False, "command counts also for programs that aliases name"
+    ),
     _works(
         _PIPE, "freeze_exec_fail", kinds.BOOLEAN, False, "a program that is not there freezes the message"
     ),
