@@ -20,7 +20,7 @@ from labkit.mail.message import Message
 from labkit.mta.fixups import fields_of, with_fields, without
 from labkit.mta.intake import Intake
 from labkit.mta.legs import Leg, Progress, generation, normal, unrouted, way
-from labkit.mta.outcomes import Outcomes
+from labkit.mta.outcomes import LOGIN, Outcomes
 from labkit.mta.sending import Sending
 from labkit.mta.settling import Settling
 from labkit.mta.state import MtaState
@@ -48,6 +48,7 @@ class Mode:
     keeps_remote: bool = False
     local_only: bool = False
     cancelled_by: str = ""
+    login: str = LOGIN  # who has started it: reports come from him
 
     def with_force(self) -> Mode:
         return replace(self, forced=True)
@@ -67,7 +68,7 @@ class DeliveryRun:
         self.env = state.env_of(item, self.message)
         progress = Progress({each: {normal(each)} for each in item.remaining})
         self.outcomes = Outcomes(state, intake, item, progress)
-        self.settling = Settling(self.outcomes, item)
+        self.settling = Settling(self.outcomes, item, mode.login)
         self.sending = Sending(self)
         # by leg: the recipients that came to it, and which one of several that are the same
         self.owners: dict[tuple[str, str], list[tuple[Mailbox, int]]] = {}

@@ -24,11 +24,11 @@ from labkit.queue.retrying import RetryItem
 class Settling:
     """What follows from the outcomes of one run. `before` is the message as it stands on disk."""
 
-    def __init__(self, outcomes: Outcomes, before: QueueItem) -> None:
+    def __init__(self, outcomes: Outcomes, before: QueueItem, login: str = LOGIN) -> None:
         self.outcomes = outcomes
         self.state = outcomes.state
         self.before = before
-        self.teller = Teller(outcomes.state, outcomes.intake, before)
+        self.teller = Teller(outcomes.state, outcomes.intake, before, login)
         self._over: dict[int, bool] = {}  # by item: whether its time is over
 
     async def settle(self) -> None:
@@ -166,5 +166,5 @@ class Settling:
     def _why_frozen(self, item: QueueItem) -> str:
         if self.outcomes.freezes:
             return ""
-        is_own_report = item.origin.protocol != "local" or item.origin.login == LOGIN
-        return " (delivery error message)" if is_own_report else " (message created with -f <>)"
+        is_by_hand = bool(item.origin.login) and not item.origin.client_address and not item.origin.is_report
+        return " (message created with -f <>)" if is_by_hand else " (delivery error message)"

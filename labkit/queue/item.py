@@ -28,6 +28,7 @@ class Origin:
     encryption: Encryption | None = None
     authenticator: str = ""  # which one of the configuration the client has passed
     authenticated_id: str = ""
+    is_report: bool = False  # this host made it itself about another message
     authenticated_sender: str = ""  # what MAIL said after AUTH=, or who handed in a message here
 
 
