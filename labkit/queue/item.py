@@ -71,7 +71,7 @@ class QueueItem:
 
     def freeze(self, now: datetime) -> QueueItem:
         """The same, frozen: nothing is tried until somebody thaws it."""
-        return replace(self, frozen=True, frozen_at=now, is_thawed_by_hand=False)
+        return replace(self, frozen=True, frozen_at=now.replace(microsecond=0), is_thawed_by_hand=False)
 
     def thaw(self, *, by_hand: bool) -> QueueItem:
         return replace(
