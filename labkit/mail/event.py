@@ -83,6 +83,7 @@ class MailEvent:
         None  # of an encrypted connection: version, cipher and bits, as after X= in Exim's log
     )
     is_verified: bool | None = None  # of one that is encrypted: whether the other end's certificate is good
+    is_continued: bool | None = None  # of a delivery: another message had gone over that connection before
     authenticator: str | None = None  # with the name that it found: plain:ann
     session: int | None = None  # which conversation a dialogue line belongs to
     speaker: str | None = None  # "C" or "S"

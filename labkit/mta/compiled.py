@@ -19,6 +19,8 @@ from labkit.queue.due import Ages, warning_ages
 from labkit.queue.schedule import RetryRule, read_rules
 from labkit.routing import Routers, compile_routers
 from labkit.smtp.acl import Acls, compile_acls
+from labkit.smtp.auth.client import ClientAuthenticator, compile_clients
+from labkit.smtp.auth.server import ServerAuthenticator, read_authenticators
 from labkit.smtp.decisions import Limits
 
 OFFERED = ("ETRN", "VRFY", "EXPN")  # each if there is an ACL for it
@@ -26,7 +28,12 @@ OFFERED = ("ETRN", "VRFY", "EXPN")  # each if there is an ACL for it
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What one host runs by. `offers` are keywords that EHLO tells besides the usual ones."""
+    """What one host runs by.
+
+    `offers` are keywords that EHLO tells besides the usual ones; `authenticators` those of its server,
+    `client_authenticators` those of its client; `signs_itself`: it offers TLS even where the configuration names no
+    certificate, as Exim does.
+    """
 
     configuration: Configuration
     here: Here
@@ -39,10 +46,18 @@ class Compiled:
     ages: Ages  # at which something happens to a message that waits
     routers_by_user: Mapping[str, bool]  # whether retries of what a router puts off look at the user
     offers: tuple[str, ...] = ()
+    authenticators: tuple[ServerAuthenticator, ...] = ()
+    client_authenticators: tuple[ClientAuthenticator, ...] = ()
+    signs_itself: bool = False
 
 
 def compile_configuration(
-    configuration: Configuration, name: str, addresses: tuple[str, ...], *, runs: bool = True
+    configuration: Configuration,
+    name: str,
+    addresses: tuple[str, ...],
+    *,
+    runs: bool = True,
+    signs_itself: bool = False,
 ) -> Compiled:
     """Compile for the host `name` at `addresses`. Raises ConfigurationError."""
     main = configuration.main
@@ -72,6 +87,9 @@ def compile_configuration(
         _ages(main, rules),
         {router.name: _looks_at_user(router) for router in configuration.routers},
         tuple(word for word in OFFERED if main.has(f"acl_smtp_{word.lower()}")),
+        read_authenticators(configuration),
+        compile_clients(configuration.authenticators),
+        signs_itself,
     )
 
 
@@ -114,10 +132,6 @@ def _unfulfilled(configuration: Configuration) -> Iterable[ConfigurationError]:
     for transport in configuration.transports.values():
         if transport.name in named and (problem := transport.options.unfulfilled()):
             yield problem
-    for authenticator in configuration.authenticators.values():
-        problem_text = f'the authenticator "{authenticator.name}" is "real Exim only" when mail moves'
-        remedy = "leave it out, or run the host on a real Exim"
-        yield ConfigurationError(authenticator.place, problem_text, remedy)
     for line in configuration.rewrite:
         problem_text = f'the rewrite rule "{line.text}" is "real Exim only"'
         yield ConfigurationError(line.place, problem_text, "leave it out, or run the host on a real Exim")

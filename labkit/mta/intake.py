@@ -22,6 +22,7 @@ from labkit.mail.reply import Reply
 from labkit.mta import variables
 from labkit.mta.fixups import message_id
 from labkit.mta.local_message import judged
+from labkit.mta.server_tls import is_tls_port
 from labkit.mta.session import Session
 from labkit.mta.state import MtaState
 from labkit.mta.surroundings import FROM_OUTSIDE
@@ -55,13 +56,16 @@ class Intake:
         """The server's side of a new connection to our `port`."""
         if peer.is_foreign:
             FROM_OUTSIDE.set(True)  # in the context of this connection
-        session = Session(self, peer, port)
+        session = Session(self, peer, port, can_encrypt=True)
+        main = self.state.compiled.configuration.main
         shell = SmtpServerShell(
             session.machine,
             peer,
             session.answer,
-            idle_timeout=self.state.compiled.configuration.main.seconds("smtp_receive_timeout"),
+            idle_timeout=main.seconds("smtp_receive_timeout"),
             on_end=self.sessions.discard,
+            security=session.securing,
+            tls_at_once=is_tls_port(main, port),
         )
         self.sessions.add(shell)
         return shell
@@ -103,6 +107,9 @@ class Intake:
             size=item.size,
             about=about,
             message_id=message_id(Message.parse(item.content)),
+            cipher=origin.encryption.shown if origin.encryption is not None else None,
+            is_verified=origin.encryption.is_verified if origin.encryption is not None else None,
+            authenticator=":".join(filter(None, (origin.authenticator, origin.authenticated_id))) or None,
             text=IN_SECRET if in_secret else None,
         )
         if item.frozen:

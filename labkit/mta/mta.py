@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from labkit.mail.address import Mailbox
@@ -91,6 +92,13 @@ class Mta:
     def ports(self) -> tuple[int, ...]:
         return self.state.compiled.configuration.main.ports("daemon_smtp_ports")
 
+    @property
+    def _doors(self) -> str:
+        """Where it listens, as Exim's log says it: the ports where TLS begins at once come last."""
+        secure = self.state.compiled.configuration.main.values.get("tls_on_connect_ports") or ()
+        in_order = sorted(self.ports, key=lambda port: port in secure)
+        return f"listening on {', '.join(map(str, in_order))}"
+
     async def start(self, *, queue_only: bool = False) -> None:
         """Listen, and run the queue; with `queue_only` (exim -odq) new messages wait for the next queue run.
 
@@ -101,7 +109,7 @@ class Mta:
         await self._listen()
         self.state.is_running = True
         self.runner.queue_only = True if queue_only else None
-        self.state.note(EventKind.STARTED, text=f"listening on {', '.join(map(str, self.ports))}")
+        self.state.note(EventKind.STARTED, text=self._doors)
         self.runner.start()
 
     async def listen_again(self) -> None:
@@ -110,13 +118,14 @@ class Mta:
             return
         self._close_listeners()
         await self._listen()
-        self.state.note(EventKind.STARTED, text=f"listening on {', '.join(map(str, self.ports))}")
+        self.state.note(EventKind.STARTED, text=self._doors)
 
     async def _listen(self) -> None:
         try:
             for address in self.state.addresses:
                 for port in self.ports:
-                    self._listeners.append(await self.state.network.listen(address, port, self.intake.accept))
+                    accept = partial(self.intake.accept, port=port)
+                    self._listeners.append(await self.state.network.listen(address, port, accept))
         except OSError:
             self._close_listeners()
             raise

@@ -29,6 +29,7 @@ from labkit.mail.reply import Reply, shaped, worded
 from labkit.mta import variables
 from labkit.mta.fixups import as_acls_want, completed
 from labkit.mta.local_message import tell_steps
+from labkit.mta.securing import Securing
 from labkit.mta.state import SOFTWARE
 from labkit.net.network import Peer
 from labkit.net.smtp_server import Decide
@@ -36,6 +37,9 @@ from labkit.queue.item import Origin, QueueItem
 from labkit.smtp.acl import AclVerdict, Phase, Result, Scene, client_name
 from labkit.smtp.decisions import (
     Answer,
+    AuthAnswered,
+    AuthBegins,
+    AuthWanted,
     Connected,
     DataBegins,
     Decision,
@@ -45,9 +49,11 @@ from labkit.smtp.decisions import (
     MailFrom,
     MessageReceived,
     RcptTo,
+    StartTls,
     TurnQueue,
     Verify,
 )
+from labkit.smtp.incidents import Incident
 from labkit.smtp.server import Server
 from labkit.smtp.states import Verb
 from labkit.smtp.trace_fields import received_field
@@ -77,7 +83,7 @@ class Session:
 
     takes_localhost = False  # a client at 127.0.0.1 is no host of a lab; in a test it is one like others
 
-    def __init__(self, intake: Intake, peer: Peer, port: int = 25) -> None:
+    def __init__(self, intake: Intake, peer: Peer, port: int = 25, *, can_encrypt: bool = False) -> None:
         self.intake = intake
         self.state = intake.state
         self.peer = peer
@@ -97,14 +103,15 @@ class Session:
             offers=compiled.offers,
             enforce_sync=compiled.configuration.main.flag("smtp_enforce_sync"),
             on_line=self._heard,
-            on_refused=self._machine_refused,
+            on_incident=self._incident,
         )
+        self.securing: Securing = Securing(self, can_encrypt=can_encrypt)
 
     def answer(self, decision: Decision, decide: Decide) -> None:
         """Answer one decision of the machine, now or later."""
         self.env.now = self.state.surroundings.now()
         if self.machine.envelope is None:
-            self._forget_message()
+            self.forget_message()
         values, machine = self.env.variables, self.machine
         values["smtp_command"], values["smtp_command_argument"] = (
             machine.command_line,
@@ -123,10 +130,10 @@ class Session:
         self.intake.later(self._ask_on(asking, question, decide), decide)
 
     async def _ask_on(self, asking: Asking[Answer | Keep], question: Question[Any], decide: Decide) -> None:
-        found = await answer_later(self._answer_question, asking, self.state.hear(), first=question)
+        found = await answer_later(self.answer_question, asking, self.state.hear(), first=question)
         self._say(found, decide)
 
-    async def _answer_question(self, question: Question[Any]) -> Any:
+    async def answer_question(self, question: Question[Any]) -> Any:
         return await self.state.answer(question, self.env)
 
     def _say(self, found: Answer | Keep, decide: Decide) -> None:
@@ -137,7 +144,7 @@ class Session:
 
     # --- ACLs ---------------------------------------------------------------------------------
 
-    def _judge(self, phase: Phase, recipient: Mailbox | None = None) -> Asking[AclVerdict | None]:
+    def judge(self, phase: Phase, recipient: Mailbox | None = None) -> Asking[AclVerdict | None]:
         """Run the ACL of this moment. None: there is none."""
         acl = self.compiled.configuration.main.expansion(_OPTIONS[phase])
         if acl is None and phase not in _DENIES:
@@ -156,7 +163,7 @@ class Session:
         wanted = self.scene.session.enforces_sync
         return self.compiled.configuration.main.flag("smtp_enforce_sync") if wanted is None else wanted
 
-    def _answer_of(self, verdict: AclVerdict | None, recipient: Mailbox | None = None) -> Answer:
+    def answer_of(self, verdict: AclVerdict | None, recipient: Mailbox | None = None) -> Answer:
         """What the client hears of a verdict; a refusal is noted."""
         if verdict is None or verdict.is_accepted:
             return Answer(verdict.reply if verdict else None)
@@ -167,7 +174,9 @@ class Session:
             str(recipient) if phase is Phase.RCPT else None,
             verdict.reply,
             verdict.log_text,
-            _COMMANDS[phase],
+            f"AUTH {self.machine.command_argument.split(' ')[0]}"
+            if phase is Phase.AUTH
+            else _COMMANDS[phase],
         )
         return Answer(verdict.reply, verdict.closes)
 
@@ -186,9 +195,10 @@ class Session:
             if getattr(match, "found", False):
                 yield from client_name(self.scene, self.peer.address)
                 name_client(self.env.variables)
-        verdict = yield from self._judge(Phase.CONNECT)
+        yield from self.securing.offer_tls()
+        verdict = yield from self.judge(Phase.CONNECT)
         if verdict is not None and not verdict.is_accepted:
-            return self._answer_of(verdict)
+            return self.answer_of(verdict)
         if verdict is not None and verdict.reply is not None:
             return Answer(Reply(220, verdict.reply.lines))
         banner = main.expansion("smtp_banner")
@@ -201,22 +211,23 @@ class Session:
         return Answer(Reply(220, (f"{host} ESMTP {SOFTWARE} {now}",)))
 
     def _greeted(self, decision: Greeted) -> Asking[Answer]:
-        protocol = "esmtp" if decision.verb is Verb.EHLO else "smtp"
+        protocol = self.machine.protocol(is_esmtp=decision.verb is Verb.EHLO)
         values = self.env.variables
         before, protocol_before = values.get("sender_helo_name", ""), values["received_protocol"]
         variables.greeted(values, decision.name, protocol_before)
-        verdict = yield from self._judge(Phase.HELO)
-        found = self._answer_of(verdict)
+        verdict = yield from self.judge(Phase.HELO)
+        found = self.answer_of(verdict)
         if found.reply is not None and not found.reply.is_positive:
             variables.greeted(values, before, protocol_before)
             return found
         values["received_protocol"] = protocol
+        yield from self.securing.offer()
         if found.reply is not None:
             return found
         name = values.get("sender_host_name") or decision.name
         return Answer(Reply(250, (f"{self.state.primary_hostname} Hello {name} [{self.peer.address}]",)))
 
-    def _forget_message(self) -> None:
+    def forget_message(self) -> None:
         """RSET, HELO, the end of a message: what belonged to it is gone."""
         self.scene.begin_message()
         self.taken, self.discards = [], False
@@ -224,24 +235,28 @@ class Session:
         self.env.headers = ()
 
     def _mail(self, decision: MailFrom) -> Asking[Answer]:
-        self._forget_message()
+        self.forget_message()
+        if decision.submitter is not None:
+            refusal = yield from self.securing.auth.sender(decision.submitter)
+            if refusal is not None:
+                return refusal
         variables.from_sender(self.env.variables, decision.reverse_path, decision.size)
-        verdict = yield from self._judge(Phase.MAIL)
+        verdict = yield from self.judge(Phase.MAIL)
         if verdict is not None and verdict.result is Result.DISCARD:
             self.discards = True
-        return self._answer_of(verdict)
+        return self.answer_of(verdict)
 
     def _rcpt(self, decision: RcptTo) -> Asking[Answer]:
         if self.discards:  # MAIL was taken to be thrown away: nobody looks at its recipients
             return self._discarded(decision, "MAIL", AclVerdict(Result.DISCARD))
         variables.to_recipient(self.env.variables, decision.forward_path)
-        verdict = yield from self._judge(Phase.RCPT, decision.forward_path)
+        verdict = yield from self.judge(Phase.RCPT, decision.forward_path)
         assert verdict is not None, "without an ACL all are refused"
         if verdict.result is Result.DISCARD:
             return self._discarded(decision, "RCPT", verdict)
         if verdict.is_accepted:
             self.taken.append(decision.forward_path)
-        return self._answer_of(verdict, decision.forward_path)
+        return self.answer_of(verdict, decision.forward_path)
 
     def _discarded(self, decision: RcptTo, acl: str, verdict: AclVerdict) -> Answer:
         """This recipient will get nothing, but the client does not hear of it."""
@@ -254,15 +269,15 @@ class Session:
         return Answer(verdict.reply)
 
     def _data_begins(self, decision: DataBegins) -> Asking[Answer]:
-        return self._answer_of((yield from self._judge(Phase.PREDATA)))
+        return self.answer_of((yield from self.judge(Phase.PREDATA)))
 
     def _verify(self, decision: Verify) -> Asking[Answer]:
         mailbox = _read(decision.text, self.compiled.qualify_recipient)
         if isinstance(mailbox, Reply):
             return Answer(mailbox)
-        verdict = yield from self._judge(Phase.VRFY, mailbox)
+        verdict = yield from self.judge(Phase.VRFY, mailbox)
         if verdict is None or not verdict.is_accepted:
-            return self._answer_of(verdict)
+            return self.answer_of(verdict)
         found = yield from ask(VerifyRecipient(mailbox))
         if found.is_good:
             return Answer(Reply(250, (f"<{mailbox}> is deliverable",)))
@@ -274,25 +289,25 @@ class Session:
         return Answer(shaped(550, "", f"<{mailbox}> {found.words or 'is not deliverable'}"))
 
     def _expand(self, decision: Expand) -> Asking[Answer]:
-        verdict = yield from self._judge(Phase.EXPN)
+        verdict = yield from self.judge(Phase.EXPN)
         if verdict is None or not verdict.is_accepted:
-            return self._answer_of(verdict)
+            return self.answer_of(verdict)
         if not decision.text:
             return Answer(reply.EMPTY_ADDRESS)
         return Answer((yield from self.state.expanded(decision.text, self.env)))
 
     def _turn(self, decision: TurnQueue) -> Asking[Answer]:
         """ETRN: a queue run for messages to that domain, RFC 1985."""
-        verdict = yield from self._judge(Phase.ETRN)
+        verdict = yield from self.judge(Phase.ETRN)
         if verdict is None or not verdict.is_accepted:
-            return self._answer_of(verdict)
+            return self.answer_of(verdict)
         if not decision.text.startswith("#"):
             return Answer(reply.ETRN_WITHOUT_HASH)
         self.intake.on_turn(decision.text[1:])
         return Answer(reply.OK)
 
     def _goodbye(self, decision: Goodbye) -> Asking[Answer]:
-        verdict = yield from self._judge(Phase.QUIT)
+        verdict = yield from self.judge(Phase.QUIT)
         return Answer(verdict.reply if verdict is not None else None)
 
     # --- the message --------------------------------------------------------------------------
@@ -315,12 +330,12 @@ class Session:
             )
         message = as_acls_want(message.prepend(self._trace(received, queue_id, now)), self.scene)
         env.headers = variables.header_of(message)
-        verdict = yield from self._judge(Phase.DATA)
+        verdict = yield from self.judge(Phase.DATA)
         if verdict is None and received.longest_line > LONGEST_LINE:
             refusal = reply.line_too_long(LONGEST_LINE)
             verdict = AclVerdict(Result.DENY, refusal, refusal.text)
         if verdict is not None and not verdict.is_accepted:
-            return self._answer_of(verdict)
+            return self.answer_of(verdict)
         if verdict is not None and verdict.result is Result.DISCARD:
             envelope = Envelope(envelope.reverse_path, ())
         message = as_acls_want(message, self.scene)
@@ -346,9 +361,18 @@ class Session:
         return bool(self.scene.effects.queues) or 0 < limit <= self.machine.messages_accepted
 
     def _origin(self, received: MessageReceived) -> Origin:
-        _, name = variables.shown_client(self.env.variables)
+        values, by = self.env.variables, self.securing.auth.by
+        _, name = variables.shown_client(values)
         return Origin(
-            self.peer.address, self.peer.port, received.helo_name, received.protocol, client_name=name or ""
+            self.peer.address,
+            self.peer.port,
+            received.helo_name,
+            received.protocol,
+            client_name=name or "",
+            encryption=self.securing.encryption,
+            authenticator=by.name if by is not None else "",
+            authenticated_id=values.get("authenticated_id", ""),
+            authenticated_sender=values.get("authenticated_sender", ""),
         )
 
     def _trace(self, received: MessageReceived, queue_id: str, now: datetime) -> HeaderField:
@@ -359,6 +383,7 @@ class Session:
             by=self.state.primary_hostname,
             software=SOFTWARE,
             protocol=received.protocol,
+            encryption=self.securing.encryption,
             envelope=Envelope(received.envelope.reverse_path, tuple(self.taken)),
             queue_id=queue_id,
             at=now,
@@ -380,18 +405,18 @@ class Session:
 
     # --- the journal --------------------------------------------------------------------------
 
-    def _machine_refused(self, envelope: Envelope, refusal: Reply, why: str) -> None:
-        """Refused without asking: a message for its size or form, or MAIL before HELO."""
-        if refusal == reply.HELO_REQUIRED:
-            self._note_refusal(None, None, refusal, why, "MAIL")
-        else:
-            self._note_refusal(envelope.sender, None, refusal, why)
+    def _incident(self, incident: Incident) -> None:
+        """What the machine has refused or seen by itself."""
+        refused = incident.refused
+        if refused is not None:
+            self._note_refusal(refused.sender, None, refused.reply, refused.why, refused.command)
 
     def _note_refusal(
         self, sender: str | None, recipient: str | None, refusal: Reply, why: str, command: str | None = None
     ) -> None:
         """`command` None: refused for its size or form, which no ACL was asked about."""
         client, name = variables.shown_client(self.env.variables)
+        encryption = self.securing.encryption
         self.state.note(
             EventKind.REJECTED,
             queue_id=self.env.variables.get("message_exim_id"),
@@ -401,6 +426,9 @@ class Session:
             remote_host=client,
             remote_name=name,
             remote_address=self.peer.address,
+            cipher=encryption.shown if encryption is not None else None,
+            is_verified=encryption.is_verified if encryption is not None else None,
+            authenticator=self.securing.auth.shown,
             code=refusal.code,
             text=why,
         )
@@ -426,6 +454,8 @@ _COMMANDS = {
     Phase.VRFY: "VRFY",
     Phase.EXPN: "EXPN",
     Phase.ETRN: "ETRN",
+    Phase.STARTTLS: "STARTTLS",
+    Phase.MAILAUTH: "MAILAUTH",
 }
 _OF_A_SENDER = (Phase.MAIL, Phase.RCPT, Phase.DATA)
 _DENIES = (Phase.RCPT, Phase.VRFY, Phase.EXPN, Phase.ETRN)  # without an ACL
@@ -440,6 +470,10 @@ _ANSWERS: dict[type, Callable[[Session, Any], Asking[Answer | Keep]]] = {
     Verify: Session._verify,
     Expand: Session._expand,
     TurnQueue: Session._turn,
+    StartTls: lambda session, decision: session.securing.starttls(decision),
+    AuthWanted: lambda session, decision: session.securing.auth.wanted(decision),
+    AuthBegins: lambda session, decision: session.securing.auth.begins(decision),
+    AuthAnswered: lambda session, decision: session.securing.auth.answered(decision),
     Goodbye: Session._goodbye,
 }
 

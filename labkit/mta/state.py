@@ -26,10 +26,12 @@ from labkit.mta import variables
 from labkit.mta.answers import Answers, AnswersDns
 from labkit.mta.callouts import expiry_of
 from labkit.mta.compiled import Compiled
+from labkit.mta.continuing import Waits
 from labkit.mta.queue_id import queue_id
 from labkit.mta.surroundings import Surroundings
 from labkit.net.network import Network
 from labkit.net.spool import Spool
+from labkit.net.tls_selfsigned import SelfSigned
 from labkit.queue.hints import Hints
 from labkit.queue.item import QueueItem
 from labkit.routing import Mode, Routed
@@ -54,6 +56,9 @@ class MtaState:
     hints: Hints = field(default_factory=Hints)
     busy: set[str] = field(default_factory=set)
     is_running: bool = False
+    waits: Waits = field(default_factory=Waits)
+    has_real_clock: bool = False  # nobody waits for us: a time-out is as long as the configuration says
+    own_certificate: SelfSigned | None = None  # shown where the configuration names none
     answers: Answers = field(init=False)
 
     def __post_init__(self) -> None:

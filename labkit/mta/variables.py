@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from labkit.eximconf.client_name import name_client
 from labkit.mail.address import Mailbox
+from labkit.mail.encryption import Encryption
 from labkit.mail.message import Message
 from labkit.mta.compiled import Compiled
 from labkit.net.network import Peer
@@ -22,6 +23,7 @@ from labkit.smtp.server import Server
 MESSAGE_BODY_VISIBLE = 500  # octets; Exim's message_body_visible
 _FULL_HOST = re.compile(r"(?:(?P<name>[^ (\[][^ ]*) )?(?:\((?P<helo>.*)\) )?\[[^\]]*\]")
 _OF_A_MESSAGE = (
+    "authenticated_sender",
     "sender_address",
     "sender_address_domain",
     "sender_address_local_part",
@@ -45,6 +47,8 @@ _OF_A_MESSAGE = (
     "rcpt_defer_count",
     "recipients_count",
 )
+_OF_TLS = "ver cipher cipher_std bits peerdn sni certificate_verified".split()
+_OLD_NAMES = "cipher bits peerdn sni certificate_verified".split()  # without _in
 _OF_A_RECIPIENT = (
     "local_part",
     "domain",
@@ -85,6 +89,9 @@ def connected(variables: dict[str, str], peer: Peer, address: str, port: int) ->
         "interface_port": str(port),
         "received_protocol": "smtp",
         "smtp_count_at_connection_start": "1",
+        "authentication_failed": "0",
+        "tls_in_bits": "0",
+        "tls_in_certificate_verified": "0",
     }
     name_client(variables)
 
@@ -178,6 +185,14 @@ def of_item(variables: dict[str, str], item: QueueItem, message: Message) -> Non
         name_client(variables)
     if origin.login:
         variables["sender_ident"] = origin.login
+    if origin.encryption is not None:
+        encrypted(variables, origin.encryption)
+    if origin.authenticator:
+        variables["sender_host_authenticated"] = origin.authenticator
+    if origin.authenticated_id:
+        variables["authenticated_id"] = origin.authenticated_id
+    if origin.authenticated_sender:
+        variables["authenticated_sender"] = origin.authenticated_sender
     variables |= dict(item.acl_variables)
     variables["received_protocol"] = origin.protocol
     from_sender(variables, item.envelope.reverse_path)
@@ -198,3 +213,18 @@ def header_of(message: Message) -> list[tuple[str, str]]:
         name, _, body = field.raw.decode("latin-1").replace("\r\n", "\n").partition(":")
         found.append((name.rstrip(" \t"), body))
     return found
+
+
+def encrypted(variables: dict[str, str], encryption: Encryption) -> None:
+    """Exim's variables for a connection that is encrypted now."""
+    known = {
+        "ver": encryption.version,
+        "cipher": encryption.shown,
+        "cipher_std": encryption.cipher,
+        "bits": str(encryption.bits),
+        "peerdn": encryption.peer_name,
+        "sni": encryption.server_name,
+        "certificate_verified": str(int(encryption.is_verified)),
+    }
+    variables |= {f"tls_in_{name}": known[name] for name in _OF_TLS}
+    variables |= {f"tls_{name}": known[name] for name in _OLD_NAMES}

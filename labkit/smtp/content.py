@@ -1,8 +1,8 @@
 """The octets of a message on their way in: found in the stream, counted, and thrown away when they are too many.
 
-WHAT       `DotContent` reads what follows DATA, up to the dot that is alone on its line.
+WHAT       `DotContent` reads what follows DATA, up to the dot that is alone on its line; `Chunks` what follows BDAT.
 SAFE       only CR LF . CR LF ends a message; never more than the limit is kept, and the session stays in step.
-STANDARDS  RFC 5321 §4.1.1.4 (end of data), §2.3.8 (line ends), §4.5.2 (dots)
+STANDARDS  RFC 5321 §4.1.1.4 (end of data), §2.3.8 (line ends), §4.5.2 (dots); RFC 3030 §2 (BDAT)
 READ NEXT  server_commands.py
 """
 
@@ -59,3 +59,51 @@ class DotContent:
         self._thrown_away += len(octets) - keep
         del octets[:-keep]
         self._searched = 0
+
+
+class Chunks:
+    """Reads one message after BDAT: `begin` a piece, `read` until it is complete, and the next."""
+
+    def __init__(self, limit: int) -> None:
+        self.size = 0  # octets so far
+        self.chunk = 0  # the size of this piece
+        self.is_last = False
+        self._limit = limit
+        self._left = 0
+        self._kept = bytearray()
+
+    def begin(self, size: int, *, is_last: bool) -> None:
+        self.chunk = self._left = size
+        self.is_last = is_last
+
+    def read(self, octets: bytearray) -> bool:
+        """Take what belongs to this piece off the input. Whether it is complete."""
+        count = min(self._left, len(octets))
+        self._left -= count
+        self.size += count
+        if not self.is_too_big:
+            self._kept += octets[:count]
+        else:
+            self._kept.clear()
+        del octets[:count]
+        return self._left == 0
+
+    @property
+    def is_too_big(self) -> bool:
+        return self.size > self._limit
+
+    @property
+    def begins_without_crlf(self) -> bool:
+        """The first line of the header ends with a bare LF: Exim takes no such message in pieces."""
+        end = self._kept.find(b"\n")
+        return end >= 0 and self._kept[max(end - 1, 0) : end] != b"\r"
+
+    def content(self) -> Content:
+        """The whole message, once the last piece is here; its last line ends."""
+        if self.is_too_big:
+            return Content(None, self.size)
+        if self._kept and not self._kept.endswith(b"\n"):
+            self._kept += b"\r\n"
+        octets = bytes(self._kept)
+        self._kept = bytearray()
+        return Content(octets, self.size)

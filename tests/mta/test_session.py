@@ -298,7 +298,7 @@ def test_a_mistake_of_ours_is_a_temporary_problem(monkeypatch: pytest.MonkeyPatc
         raise KeyError("a fault")
 
     async def story(world: World) -> None:
-        monkeypatch.setattr(Session, "_answer_of", broken)
+        monkeypatch.setattr(Session, "answer_of", broken)
         said = await typed(world, "EHLO c.test", "NOOP")
         assert said[1:] == ["451 Temporary local problem - please try later", "250 OK"]
         assert "a fault" in (facts(world, EventKind.PROBLEM)[0].text or "")

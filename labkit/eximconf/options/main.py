@@ -26,6 +26,7 @@ def _tested(name: str, kind: Kind, default: str | bool | None, effect: str) -> O
 
 
 _NEVER_ROOT = "labkit runs as one ordinary user and becomes no other"
+_OPENSSL = "labkit's TLS is OpenSSL's"
 _NO_PROGRAMS = "labkit starts no programs"
 _NO_IDENT = "labkit never asks an ident server"
 _NO_DNSSEC = "labkit's resolver gives no DNSSEC data"
@@ -81,6 +82,37 @@ ROWS: tuple[Option, ...] = (
     _works("smtp_max_synprot_errors", kinds.INTEGER, "3", "errors before the session is closed"),
     _works("smtp_max_unknown_commands", kinds.INTEGER, "3", "unknown commands before it is closed"),
     _works("smtp_receive_timeout", kinds.SPAN, "5m", "real time a foreign client may stay silent"),
+    # --- TLS and AUTH
+    _works(
+        "acl_smtp_mailauth", kinds.EXPANSION, None, "the ACL for AUTH= on MAIL; unset: who has authenticated"
+    ),
+    _works("auth_advertise_hosts", kinds.HOSTS, "*", "clients that are offered AUTH"),
+    _works(
+        "tls_advertise_hosts",
+        kinds.HOSTS,
+        "*",
+        "clients that are offered STARTTLS; a lab host whose file says nothing about TLS offers none",
+    ),
+    _works("tls_certificate", kinds.EXPANSION, None, "the file of our certificate; unset: a self-signed one"),
+    _works("tls_on_connect_ports", kinds.SOME_PORTS, None, "ports where TLS begins at once"),
+    _works(
+        "tls_privatekey", kinds.EXPANSION, None, "the file of our private key; unset: that of the certificate"
+    ),
+    _works("tls_remember_esmtp", kinds.BOOLEAN, False, "a client need not say EHLO again when TLS has begun"),
+    _works(
+        "tls_require_ciphers",
+        kinds.EXPANSION,
+        None,
+        "the ciphers of TLS 1.2 that are allowed, as OpenSSL reads them; of GnuTLS priorities the versions count",
+    ),
+    _works(
+        "tls_try_verify_hosts",
+        kinds.HOSTS,
+        None,
+        "clients that are asked for a certificate; who shows a bad one is refused, who has none is not",
+    ),
+    _works("tls_verify_certificates", kinds.EXPANSION, "system", "who may vouch for clients"),
+    _works("tls_verify_hosts", kinds.HOSTS, None, "clients that must show a good certificate"),
     # --- look-ups
     _works(
         "callout_domain_negative_expire", kinds.TIME, "3h", "how long a domain's bad callout is remembered"
@@ -110,6 +142,11 @@ ROWS: tuple[Option, ...] = (
     _moot("exim_group", kinds.STRING, None, _NEVER_ROOT),
     _moot("exim_path", kinds.STRING, None, _NO_PROGRAMS),
     _moot("exim_user", kinds.STRING, None, _NEVER_ROOT),
+    _moot("gnutls_allow_auto_pkcs11", kinds.BOOLEAN, False, _OPENSSL),
+    _moot("gnutls_compat_mode", kinds.BOOLEAN, False, _OPENSSL),
+    _moot(
+        "openssl_options", kinds.STRING, None, "TLS is 1.2 or 1.3, and nothing that is known to be weak is on"
+    ),
     _moot("gecos_name", kinds.STRING, None, "accounts of the lab have no full names"),
     _moot("gecos_pattern", kinds.STRING, None, "accounts of the lab have no full names"),
     _moot("hosts_connection_nolog", kinds.HOSTS, None, "labkit's log has no lines about connections"),
@@ -129,6 +166,8 @@ ROWS: tuple[Option, ...] = (
     _moot("syslog_timestamp", kinds.BOOLEAN, True, "labkit writes no system log"),
     _moot("tcp_nodelay", kinds.BOOLEAN, True, "labkit always sends at once"),
     _moot("timezone", kinds.STRING, None, "lab time is UTC"),
+    _moot("tls_dh_max_bits", kinds.INTEGER, "2236", "the TLS of today has no such parameters"),
+    _moot("tls_eccurve", kinds.EXPANSION, "auto", "OpenSSL chooses the curve"),
     _moot("tls_dhparam", kinds.STRING, None, "the TLS of today has no such parameters"),
     _moot("tls_resumption_hosts", kinds.EXPANSION, None, "labkit resumes no TLS sessions"),
     _moot("trusted_groups", kinds.STRINGS, None, _NEVER_ROOT),
@@ -221,19 +260,12 @@ ROWS: tuple[Option, ...] = (
     ),
     _moot("remote_sort_domains", kinds.DOMAINS, None, "labkit sends in the order of routing"),
     # --- delivery, reports, TLS, AUTH: read and checked; a host that runs must do without
-    _tested("auth_advertise_hosts", kinds.HOSTS, "*", "clients that are offered AUTH"),
     _tested("dsn_advertise_hosts", kinds.HOSTS, None, "clients that are offered DSN"),
     _tested("helo_allow_chars", kinds.STRING, None, "more characters that a HELO name may have"),
     _tested("smtp_accept_max_nonmail_hosts", kinds.HOSTS, "*", "clients whose other commands are counted"),
     _tested("smtp_accept_max_per_host", kinds.EXPANSION, None, "sessions of one client at once"),
     _tested("spamd_address", kinds.STRING, "127.0.0.1 783", "where SpamAssassin listens"),
-    _tested("tls_advertise_hosts", kinds.HOSTS, "*", "clients that are offered STARTTLS"),
-    _tested("tls_certificate", kinds.EXPANSION, None, "the file of our certificate"),
-    _tested("tls_on_connect_ports", kinds.STRINGS, None, "ports where TLS begins at once"),
-    _tested("tls_privatekey", kinds.EXPANSION, None, "the file of our private key"),
-    _tested("tls_require_ciphers", kinds.EXPANSION, None, "the ciphers that are allowed"),
-    _tested("tls_try_verify_hosts", kinds.HOSTS, None, "clients whose certificates are looked at"),
-    _tested("tls_verify_certificates", kinds.EXPANSION, "system", "who may vouch for certificates"),
-    _tested("tls_verify_hosts", kinds.HOSTS, None, "clients that must have a good certificate"),
+    _tested("tls_crl", kinds.EXPANSION, None, "certificates that are no longer good"),
+    _tested("tls_ocsp_file", kinds.EXPANSION, None, "a proof that our certificate is still good"),
     _tested("unknown_login", kinds.EXPANSION, None, "the name of a caller without an account"),
 )

@@ -2,7 +2,7 @@
 
 WHAT       Phase: one for each acl_smtp_… option, and acl_not_smtp. Exim's name of it stands in its error texts.
 STANDARDS  Exim specification, section "Specifying when ACLs are used"
-NOT YET    MIME, PRDR, MAILAUTH, NOTQUIT and the start of a message that does not come by SMTP
+NOT YET    MIME, PRDR, NOTQUIT and the start of a message that does not come by SMTP
 READ NEXT  vocabulary.py
 """
 
@@ -30,6 +30,7 @@ class Phase(Enum):
     AUTH = "auth", "AUTH", 503, None
     ETRN = "etrn", "ETRN", 458, None
     EXPN = "expn", "EXPN", 550, None
+    MAILAUTH = "mailauth", "MAILAUTH", 550, None
     QUIT = "quit", "QUIT", 550, 221
     STARTTLS = "starttls", "STARTTLS", 550, None
     VRFY = "vrfy", "VRFY", 252, None
