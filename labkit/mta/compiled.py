@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from labkit.delivery.transports import check_transport
 from labkit.eximconf.configuration import Configuration, Driver, Options
 from labkit.eximconf.here import Here
 from labkit.eximconf.reader import ConfigurationError
+from labkit.mta.tls_configuration import tls_problems
+from labkit.net.disk import Disk
 from labkit.queue.due import Ages, warning_ages
 from labkit.queue.schedule import RetryRule, read_rules
 from labkit.routing import Routers, compile_routers
@@ -58,8 +61,12 @@ def compile_configuration(
     *,
     runs: bool = True,
     signs_itself: bool = False,
+    root: Path | None = None,
 ) -> Compiled:
-    """Compile for the host `name` at `addresses`. Raises ConfigurationError."""
+    """Compile for the host `name` at `addresses`, whose disk is below `root` (None: its files are not looked at).
+
+    Raises ConfigurationError.
+    """
     main = configuration.main
     primary_hostname = main.text("primary_hostname") or name
     qualify_domain = main.text("qualify_domain") or primary_hostname
@@ -69,13 +76,19 @@ def compile_configuration(
     if runs:
         for problem in _unfulfilled(configuration):
             raise problem
+    if root is not None:
+        for problem in tls_problems(configuration, Disk(root)):
+            raise problem
     return Compiled(
         configuration,
         Here(primary_hostname, addresses),
         qualify_domain,
         main.text("qualify_recipient") or qualify_domain,
         Limits(
-            message_size=main.number("message_size_limit"),
+            message_size=_size(main.values["message_size_limit"]),
+            header_size=main.number("header_maxsize"),
+            header_line=main.number("header_line_maxsize"),
+            rejects_excess=main.flag("recipients_max_reject"),
             recipients=main.number("recipients_max"),
             unknown_commands=main.number("smtp_max_unknown_commands"),
             errors=main.number("smtp_max_synprot_errors"),
@@ -91,6 +104,11 @@ def compile_configuration(
         compile_clients(configuration.authenticators),
         signs_itself,
     )
+
+
+def _size(value: object) -> int:
+    """The limit for all clients; one that depends on the client is found out when it connects."""
+    return value if isinstance(value, int) else Limits().message_size
 
 
 _OF_A_USER = (

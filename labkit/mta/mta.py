@@ -74,6 +74,8 @@ class Mta:
     def _received(self, queue_id: str, waits: bool) -> None:
         if self.state.is_running:
             self.runner.received(queue_id, waits=waits)
+        else:
+            self.state.show(queue_id)
 
     def _turned(self, text: str) -> None:
         """A client asks for its mail: what exim -R TEXT does."""

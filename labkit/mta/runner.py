@@ -104,6 +104,7 @@ class Runner:
         """A message has come in: deliver it right away (or at the next run, if it must wait)."""
 
         if waits or self._keeps_all():
+            self.state.show(queue_id)
             self.look_again()
             return
 
@@ -149,6 +150,7 @@ class Runner:
             ).carry_out()
         finally:
             state.busy.discard(queue_id)
+            state.show(queue_id)
 
     async def _go_on(self, queue_id: str, over: Called) -> None:
         """Try a message that waits over a connection that is open."""

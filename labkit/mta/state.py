@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -172,6 +173,12 @@ class MtaState:
         if self.hints.has_changed:
             self.spool.write_hints(self.hints.to_text())
             self.hints.has_changed = False
+
+    def show(self, queue_id: str) -> None:
+        """If this message waits, its files are in spool/input from now on, for everybody to see."""
+        with suppress(OSError):  # a disk that is full: it is as safe without
+            if queue_id in self.queue:
+                self.spool.show(queue_id)
 
     async def make_durable(self, item: QueueItem) -> None:
         """Put an item into the spool; returns when it is on disk. Raises OSError."""

@@ -66,7 +66,7 @@ def header_exceeds(content: bytes, limit: int) -> bool:
     """Whether the header fields alone are longer than `limit` octets."""
     if len(content) <= limit:
         return False
-    beginning = Message.parse(content[:limit])
+    beginning = Message.cut(content[:limit])
     return not beginning.separator and b"\n" not in beginning.body  # at most a field cut in two is left
 
 

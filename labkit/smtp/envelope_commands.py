@@ -68,7 +68,7 @@ def mail(server: Server, verb: Verb, argument: str, following: State) -> None:
         else:
             server.say(answer, server.state)
 
-    decision = MailFrom(mailbox, said.size, said.body, said.returns, said.identifier or "", said.submitter)
+    decision = MailFrom(mailbox, said.size, said.body, said.returns, said.identifier or "", said.auth)
     server.stop_at(decision, then)
 
 
@@ -133,7 +133,7 @@ def _path(
         if mailbox is None and not may_be_null:
             raise AddressSyntaxError("missing or malformed local part")
         if rest.strip(" \t"):
-            path = text[: len(text) - len(rest)].strip(" \t")
+            path = text[: len(text) - len(rest.lstrip(" \t"))]
             shown = rest.strip(" \t")[:SHOWN]
             raise AddressSyntaxError(f"malformed address: {shown} may not follow {path}")
     except AddressSyntaxError as problem:

@@ -32,6 +32,9 @@ Listener = Callable[[Line], None]
 
 def readable(octets: bytes) -> str:
     """Bytes as text for people: what cannot be printed stands as \\x escapes, nothing is hidden."""
+    text = octets.decode("latin-1")
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(chr(octet) if 32 <= octet < 127 else f"\\x{octet:02x}" for octet in octets)
 
 

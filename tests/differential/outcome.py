@@ -201,7 +201,7 @@ def _software(line: str, engine: str) -> str:
 
 def _extensions(line: str, engine: str) -> str | None:
     return (
-        None if re.fullmatch(r"250-(CHUNKING|PIPECONNECT|PRDR|SMTPUTF8)", line) and engine == "exim" else line
+        None if re.fullmatch(r"250-(PIPECONNECT|PRDR|SMTPUTF8)", line) and engine == "exim" else line
     )
 
 

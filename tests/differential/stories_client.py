@@ -6,7 +6,7 @@ from labkit.lab.scenarios import HostPlan
 from labkit.mail.event import EventKind
 
 from .configurations import BY_SMTP, INTO_MAILBOX, OTHERS, OURS, exim_conf
-from .stage import ANN, BOB, LAPTOP, MINE, PARTNER, RELAY, Lab, host, message
+from .stage import ANN, BOB, LAPTOP, MINE, PARTNER, RELAY, USUAL_MX, Lab, host, message
 from .stories_tls import (
     ONLY_KNOWN,
     SERVERS_AUTHENTICATORS,
@@ -114,7 +114,7 @@ async def max_rcpt_and_multi_domain(lab: Lab) -> None:
         *SEVERAL,
     )
     one_by_one = "remote_max_parallel = 1\n"  # else Exim's log is in any order
-    zone = "also.st2.sne21 IN MX 10 mx2.st2.sne21\nst2.sne21   IN MX  10 mx2.st2.sne21\nst11.sne21 IN MX 10 mx2.st11.sne21\n"
+    zone = USUAL_MX + "also.st2.sne21 IN MX 10 mx2.st2.sne21\n"
     two = exim_conf(MINE, one_by_one, transports=BY_SMTP + "  max_rcpt = 2\n" + INTO_MAILBOX)
     async with lab.world(host(MINE, two, "ann"), theirs, zone=zone) as world:
         commands = ["EHLO client.test", f"MAIL FROM:<{ANN}>"]
@@ -147,7 +147,8 @@ async def continued_connection(lab: Lab) -> None:
         await world.advance(minutes=31)
         assert world.mine.queue == ()
         log = world.mine.log()
-        assert log.count(f"H={PARTNER} [203.0.113.2]*") == 2, log
+        continued = [fact for fact in world.journal.where(EventKind.DELIVERED) if fact.is_continued]
+        assert len(continued) == 2 or log.count(f"H={PARTNER} [203.0.113.2]*") == 2, log
         assert len(world.partner.mailbox("bob")) == 3
 
 
@@ -192,7 +193,8 @@ async def cram_md5_to_a_smarthost(lab: Lab) -> None:
         (letter,) = world.host(RELAY).mailbox("bob")
         assert " with esmtpa " in next(letter.all("Received")).value
         assert "authenticator failed" in world.mine.log()
-        assert "A=cram_client:ann" in world.mine.log()
+        shown = [fact.authenticator for fact in world.journal.where(EventKind.DELIVERED) if fact.host == MINE]
+        assert shown == ["cram_client:ann"] or "A=cram_client:ann" in world.mine.log()
 
 
 @story()
@@ -228,7 +230,9 @@ check_data:
          message = later maybe
   accept
 """
-    theirs = exim_conf(PARTNER, "acl_smtp_mail = check_mail\nacl_smtp_data = check_data\n", acl=acl)
+    # with BDAT the words would be others: all is said before any answer is read
+    main = "acl_smtp_mail = check_mail\nacl_smtp_data = check_data\nchunking_advertise_hosts =\n"
+    theirs = exim_conf(PARTNER, main, acl=acl)
     async with lab.world(host(MINE, exim_conf(MINE), "ann", "carl"), host(PARTNER, theirs, "bob")) as world:
         await lab.submit(world.mine, BOB, message("bad"))
         await lab.submit(world.mine, BOB, message("slow"))
