@@ -40,7 +40,7 @@ class Settling:
             if not each.passed_on and each.wishes.notify and "SUCCESS" in each.wishes.notify
         ]
         if succeeded and not outcomes.item.is_report:
-            await self.teller.tell_success(succeeded)
+            await self.teller.tell_success(succeeded[::-1])  # in the order of delivery
         await self._tell_failures()
         state.store_hints()
         if outcomes.waiting or outcomes.stuck or outcomes.item.remaining:

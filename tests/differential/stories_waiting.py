@@ -299,3 +299,40 @@ async def routing_waits(lab: Lab) -> None:
         await lab.submit(world.mine, "carl@far.test", message())
         await world.advance(hours=4)
         assert world.mine.queue == ()
+
+
+@story()
+async def what_the_sender_wants_to_hear(lab: Lab) -> None:
+    """NOTIFY, RET, ENVID and ORCPT (RFC 3461): of success, of nothing, of delays; what comes back of a failure."""
+    configuration = exim_conf(MINE, "dsn_advertise_hosts = *\ndelay_warning = 1h\n", retry="* * F,2h,30m\n")
+    async with lab.world(
+        host(MINE, configuration, "ann", "carl"),
+        host(PARTNER, exim_conf(PARTNER), "bob"),
+        zone=NOBODY_LISTENS + "st2.sne21   IN MX  10 mx2.st2.sne21\n",
+    ) as world:
+        for options, *people in (
+            (
+                " RET=HDRS ENVID=QQ314159",
+                "carl@st11.sne21.test> NOTIFY=SUCCESS ORCPT=rfc822;c+2Bx@y.test",
+                f"{BOB}> NOTIFY=SUCCESS",
+            ),
+            ("", "none@nowhere.test> NOTIFY=NEVER"),
+            (" RET=FULL", "none@nowhere.test> NOTIFY=FAILURE ORCPT=rfc822;d@y.test"),
+            (" RET=HDRS", "none@nowhere.test>"),
+            ("", "two@far.test> NOTIFY=DELAY"),
+        ):
+            await lab.call(
+                world.mine,
+                "EHLO client.test",
+                f"MAIL FROM:<{ANN}>{options}",
+                *(f"RCPT TO:<{each}" for each in people),
+                "DATA",
+                message(),
+                source="198.51.100.11",
+            )
+            await world.settle()
+        await world.advance(hours=4)
+        assert world.mine.queue == ()
+        subjects = [letter.first("Subject") or "" for letter in world.mine.mailbox("ann")]
+        assert subjects.count("Delivery Status Notification") == 1
+        lab.note("subjects", *(each.partition(" message ")[0] for each in subjects))

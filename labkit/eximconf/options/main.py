@@ -145,7 +145,8 @@ ROWS: tuple[Option, ...] = (
     _moot("gecos_pattern", kinds.STRING, None, "accounts of the lab have no full names"),
     _moot("local_from_check", kinds.BOOLEAN, True, "labkit adds no Sender: field to local mail"),
     _moot("log_file_path", kinds.STRINGS, None, "the log of a lab host is the journal"),
-    _moot("log_selector", kinds.STRING, None, "the log of a lab host is the journal, which has all of it"),
+    _works("log_selector", kinds.STRING, None, "which lines the log has, and what they show"),
+    _works("log_timezone", kinds.BOOLEAN, False, "lines of the log have the time zone"),
     _moot("message_logs", kinds.BOOLEAN, True, "the journal has the log of each message"),
     _moot("never_users", kinds.STRINGS, None, _NEVER_ROOT),
     _moot("pid_file_path", kinds.STRING, None, "a lab host has no process of its own"),
@@ -162,7 +163,7 @@ ROWS: tuple[Option, ...] = (
     _moot("trusted_groups", kinds.STRINGS, None, _NEVER_ROOT),
     _moot("trusted_users", kinds.STRINGS, None, _NEVER_ROOT),
     _moot("untrusted_set_sender", kinds.ADDRESSES, None, "a lab account may name any sender"),
-    _moot("write_rejectlog", kinds.BOOLEAN, True, "the journal has what was refused"),
+    _works("write_rejectlog", kinds.BOOLEAN, True, "there is a log of what was refused"),
     # --- what waits, and what is told of it
     _works(
         "auto_thaw",
@@ -226,7 +227,6 @@ ROWS: tuple[Option, ...] = (
     _works("timeout_frozen_after", kinds.TIME, "0s", "when a frozen message is given up; 0s: never"),
     _works("warn_message_file", kinds.EXPANSION, None, "a file with the words of a delay warning"),
     _moot("bounce_return_message", kinds.BOOLEAN, True, "Exim 4.96 returns the message whatever it says"),
-    _moot("deliver_queue_load_max", kinds.STRING, None, "a lab host has no load of its own"),
     _moot(
         "keep_malformed",
         kinds.TIME,
@@ -237,8 +237,6 @@ ROWS: tuple[Option, ...] = (
     _moot("print_topbitchars", kinds.BOOLEAN, False, "the journal is UTF-8"),
     _moot("queue_fast_ramp", kinds.BOOLEAN, False, "a queue run of labkit is one process"),
     _moot("queue_list_requires_admin", kinds.BOOLEAN, True, "a lab account may see the queue"),
-    _moot("queue_only_load", kinds.STRING, None, "a lab host has no load of its own"),
-    _moot("queue_only_load_latch", kinds.BOOLEAN, True, "a lab host has no load of its own"),
     _moot("queue_run_in_order", kinds.BOOLEAN, False, "labkit always begins with the oldest message"),
     _moot("queue_run_max", kinds.EXPANSION, "5", "labkit has one queue run at a time"),
     _works(
