@@ -78,7 +78,7 @@ def _volume(octets: int) -> str:
 
 def _age(span: timedelta) -> str:
     minutes = int(span.total_seconds()) // 60
-    if minutes < 90:
+    if minutes <= 90:
         return f"{minutes:2d}m"
     hours = (minutes + 30) // 60
     return f"{hours:2d}h" if hours <= 72 else f"{(hours + 12) // 24:2d}d"

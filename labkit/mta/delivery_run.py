@@ -25,7 +25,7 @@ from labkit.mta.grouping import grouped
 from labkit.mta.intake import Intake
 from labkit.mta.legs import Leg, Progress, generation, normal, unrouted
 from labkit.mta.local_delivery import LocalDelivery, settle_trouble
-from labkit.mta.outcomes import Outcomes
+from labkit.mta.outcomes import LOGIN, Outcomes
 from labkit.mta.sending import Sending
 from labkit.mta.settling import Settling
 from labkit.mta.state import MtaState
@@ -52,6 +52,7 @@ class Mode:
     keeps_remote: bool = False
     local_only: bool = False
     cancelled_by: str = ""
+    login: str = LOGIN  # who has started it: reports come from him
 
     def with_force(self) -> Mode:
         return replace(self, forced=True)
@@ -83,7 +84,7 @@ class DeliveryRun:
         self.env = state.env_of(item, self.message)
         progress = Progress({each: {normal(each)} for each in item.remaining})
         self.outcomes = Outcomes(state, intake, item, progress)
-        self.settling = Settling(self.outcomes, item)
+        self.settling = Settling(self.outcomes, item, mode.login)
         self.sending = Sending(self, over)
         self._go_on = go_on
         self.local = LocalDelivery(self)

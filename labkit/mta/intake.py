@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from weakref import WeakSet
@@ -134,7 +135,13 @@ class Intake:
         self._on_received(item.queue_id, waits)
 
     async def take_local(
-        self, envelope: Envelope, content: bytes, login: str, queue_id: str, about: str | None = None
+        self,
+        envelope: Envelope,
+        content: bytes,
+        login: str,
+        queue_id: str,
+        about: str | None = None,
+        authenticated_sender: str = "",
     ) -> None:
         """Take a message that this host makes itself (a report `about` another), or that its account `login` hands in.
 
@@ -142,6 +149,9 @@ class Intake:
         """
         asking = judged(self.state, envelope, Message.parse(content), login, queue_id)
         taken = await answer_later(self.state.answer, asking, self.state.hear(queue_id))
+        if about is not None:
+            origin = replace(taken.item.origin, is_report=True, authenticated_sender=authenticated_sender)
+            taken = replace(taken, item=replace(taken.item, origin=origin))
         await self.state.make_durable(taken.item)
         self.taken(taken.item, waits=taken.waits, about=about)
 

@@ -82,6 +82,7 @@ def judged(state: MtaState, envelope: Envelope, message: Message, login: str, qu
         now,
         Origin(protocol="local", login=login),
         frozen=effects.is_frozen,
+        is_untried=True,
         acl_variables=variables.of_acls(values),
     )
     return Taken(item, bool(effects.queues))

@@ -192,6 +192,7 @@ class Mta:
         routes_first: bool = False,
         first_id: str = "",
         last_id: str = "",
+        login: str = DAEMON,
     ) -> None:
         """`exim -q`, -qf, -qff (`thaws`), -qi (`first_only`), -ql (`local_only`), -qq (`routes_first`), between
         two ids; -R TEXT (`part`) and -S TEXT (`sender_part`), -Rr and -Sr (`is_regex`).
@@ -238,11 +239,11 @@ class Mta:
         """None: all recipients. Raises ValueError for somebody who is no recipient."""
         return self.administration.mark_delivered(queue_id, recipients, login)
 
-    async def force(self, queue_id: str) -> None:
+    async def force(self, queue_id: str, login: str = DAEMON) -> None:
         """`exim -M ID`. Raises KeyError if there is no such message."""
         if queue_id not in self.state.queue:
             raise KeyError(f"no message {queue_id} in the queue of {self.state.name}")
-        await self.runner.deliver(queue_id, forced=True)
+        await self.runner.deliver(queue_id, forced=True, login=login)
 
     async def submit(self, envelope: Envelope, content: bytes, login: str) -> str:
         """A message from an account of this host, as the sendmail command hands it in. Returns its queue id.

@@ -369,6 +369,7 @@ class Session:
             now,
             self._origin(received),
             frozen=effects.is_frozen,
+            is_untried=True,
             acl_variables=variables.of_acls(env.variables),
         )
         if effects.fake is not None:
