@@ -34,7 +34,9 @@ from labkit.net.durable import (
     read_regular,
     release_lock,
     replace_file,
+    sync_folder,
     take_lock,
+    write_all,
 )
 from labkit.net.spool_files import SpoolFiles
 from labkit.net.spool_format import address_line, check_queue_id, encode
@@ -45,7 +47,7 @@ from labkit.queue.item import QueueItem
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-__all__ = ["LARGEST_BATCH", "OnDurable", "Spool", "SpoolBusy"]
+__all__ = ["LARGEST_BATCH", "OnDurable", "Spool", "SpoolBusy", "sync_folder", "write_all"]
 
 OnDurable = Callable[["OSError | None"], None]
 HINTS = "labkit-retry"  # a name of our own: db/retry is a database of the real Exim's, who may work here, too
