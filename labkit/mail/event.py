@@ -76,6 +76,7 @@ class MailEvent:
     remote_address: str | None = None
     remote_port: int | None = None
     protocol: str | None = None
+    marks: str | None = None  # of a message: K if it came in pieces (BDAT), as Exim's log has it
     size: int | None = None
     about: str | None = None  # of a report: the queue id of the message that it is about
     message_id: str | None = None
@@ -87,8 +88,33 @@ class MailEvent:
     is_verified: bool | None = None  # of one that is encrypted: whether the other end's certificate is good
     is_continued: bool | None = None  # of a delivery: another message had gone over that connection before
     authenticator: str | None = None  # with the name that it found: plain:ann
+    peer_name: str | None = None  # of one that is encrypted: whose certificate it was (DN= in the log)
+    server_name: str | None = None  # of one that is encrypted: which name the client asked for (SNI=)
+    login: str | None = None  # of a message that did not come over a network: the account that handed it in
+    own_address: str | None = None  # of a connection: our end of it
+    own_port: int | None = None
+    is_chunked: bool | None = None  # the message went by BDAT
+    body_type: int | None = None  # of a message that came: 7 or 8 if MAIL said so, else 0
+    subject: str | None = None
+    raw_sender: str | None = None  # of a message that came: as MAIL gave it, before rewriting
+    raw_recipients: str | None = None  # the same of RCPT, with blanks between
+    header: str | None = (
+        None  # of a message that was refused: its envelope and header, as the reject log shows them
+    )
+    origin: str | None = None  # of a delivery or a failure: the sender of the message
+    return_path: str | None = None  # of a delivery: the reverse-path under which it was sent
+    parents: str | None = None  # the addresses between recipient and `became`, with commas
+    mark: str | None = None  # of a delivery: "->" along with the one before, "*>" suppressed; None: "=>"
+    took: float | None = None  # of a delivery: seconds
     session: int | None = None  # which conversation a dialogue line belongs to
     speaker: str | None = None  # "C" or "S"
+    selector: str | None = (
+        None  # of a logged line: the item of log_selector that it needs; None: it is always told
+    )
+    logs: str | None = None  # of a logged line: main, reject, panic with commas between; None: main
+    line: str | None = (
+        None  # of a refusal: the words of the log, where they are more than the other details tell
+    )
     state: str | None = None  # where the server's session stood after a dialogue line
     text: str | None = None
 

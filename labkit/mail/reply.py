@@ -94,13 +94,6 @@ HELO_REQUIRED = Reply(503, ("HELO or EHLO required",))
 SENDER_ALREADY_GIVEN = Reply(503, ("sender already given",))
 SENDER_NOT_YET_GIVEN = Reply(503, ("sender not yet given",))
 NO_RECIPIENTS = Reply(503, ("valid RCPT command must precede DATA",))
-TLS_GO_AHEAD = Reply(220, ("TLS go ahead",))
-TLS_UNAVAILABLE = Reply(454, ("TLS currently unavailable",))
-INVALID_BASE64 = Reply(501, ("Invalid base64 data",))
-INVALID_AUTH = Reply(501, ("invalid data for AUTH",))
-BAD_MECHANISM = Reply(501, ("invalid character in authentication mechanism name",))
-ALREADY_AUTHENTICATED = Reply(503, ("already authenticated",))
-AUTH_IN_TRANSACTION = Reply(503, ("not permitted in mail transaction",))
 NO_RECIPIENTS_FOR_BDAT = Reply(503, ("valid RCPT command must precede BDAT",))
 NO_CHUNK_SIZE = Reply(501, ("missing size for BDAT command",))
 EMPTY_CHUNK = Reply(504, ("zero size for BDAT command",))
@@ -114,6 +107,13 @@ ORCPT_TWICE = Reply(501, ("ORCPT can be specified once only",))
 NOTIFY_TWICE = Reply(501, ("NOTIFY can be specified once only",))
 INVALID_NOTIFY = Reply(501, ("Invalid value for NOTIFY parameter",))
 SMTPUTF8_NOT_OFFERED = Reply(501, ("SMTPUTF8 used when not advertised",))
+TLS_GO_AHEAD = Reply(220, ("TLS go ahead",))
+TLS_UNAVAILABLE = Reply(454, ("TLS currently unavailable",))
+INVALID_BASE64 = Reply(501, ("Invalid base64 data",))
+INVALID_AUTH = Reply(501, ("invalid data for AUTH",))
+BAD_MECHANISM = Reply(501, ("invalid character in authentication mechanism name",))
+ALREADY_AUTHENTICATED = Reply(503, ("already authenticated",))
+AUTH_IN_TRANSACTION = Reply(503, ("not permitted in mail transaction",))
 STARTTLS_NOT_OFFERED = Reply(503, ("STARTTLS command used when not advertised",))
 AUTH_NOT_OFFERED = Reply(503, ("AUTH command used when not advertised",))
 BDAT_NOT_OFFERED = Reply(503, ("BDAT command used when CHUNKING not advertised",))
@@ -135,8 +135,9 @@ NO_CONFIGURATION = Reply(421, ("Local configuration error; please try again late
 
 def commands_supported(offers: Iterable[str] = (), *, starttls: bool = False) -> Reply:
     """The answer to HELP; `offers` are commands that not everybody has."""
+    offers = sorted(offers)  # Exim has them in this order here, and in another one in the answer to EHLO
     words = " ".join(
-        ["AUTH", *["STARTTLS"] * starttls, "HELO EHLO MAIL RCPT DATA NOOP QUIT RSET HELP", *offers]
+        ["AUTH", *["STARTTLS"] * starttls, "HELO EHLO MAIL RCPT DATA BDAT NOOP QUIT RSET HELP", *offers]
     )
     return Reply(214, ("Commands supported:", words))
 
@@ -153,6 +154,16 @@ def closing(host: str) -> Reply:
 def timed_out(host: str) -> Reply:
     """What is said when the client stayed silent too long (RFC 5321 §3.8)."""
     return Reply(421, (f"{host}: SMTP command timeout - closing connection",))
+
+
+def data_timed_out(host: str) -> Reply:
+    """The same within a message."""
+    return Reply(421, (f"{host} SMTP incoming data timeout - closing connection.",))
+
+
+def lost_input(host: str) -> Reply:
+    """For a client that sends no more, but may still read."""
+    return Reply(421, (f"{host} lost input connection",))
 
 
 def bad_greeting(verb: str) -> Reply:

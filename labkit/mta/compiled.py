@@ -10,11 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from labkit.delivery.transports import check_transport
 from labkit.eximconf.configuration import Configuration, Driver, Options
 from labkit.eximconf.here import Here
+from labkit.eximconf.log_selector import read_log_selector
 from labkit.eximconf.reader import ConfigurationError
+from labkit.eximconf.rewriting import Rules, Where
+from labkit.eximconf.rewriting import read_rules as read_rewrite_rules
+from labkit.mta.tls_configuration import tls_problems
+from labkit.net.disk import Disk
 from labkit.queue.due import Ages, warning_ages
 from labkit.queue.schedule import RetryRule, read_rules
 from labkit.routing import Routers, compile_routers
@@ -43,6 +49,8 @@ class Compiled:
     acls: Acls
     routers: Routers
     retry_rules: tuple[RetryRule, ...]
+    rewriting: Rules
+    log_selector: frozenset[str]
     ages: Ages  # at which something happens to a message that waits
     routers_by_user: Mapping[str, bool]  # whether retries of what a router puts off look at the user
     offers: tuple[str, ...] = ()
@@ -58,24 +66,35 @@ def compile_configuration(
     *,
     runs: bool = True,
     signs_itself: bool = False,
+    root: Path | None = None,
 ) -> Compiled:
-    """Compile for the host `name` at `addresses`. Raises ConfigurationError."""
+    """Compile for the host `name` at `addresses`, whose disk is below `root` (None: its files are not looked at).
+
+    Raises ConfigurationError.
+    """
     main = configuration.main
     primary_hostname = main.text("primary_hostname") or name
     qualify_domain = main.text("qualify_domain") or primary_hostname
+    qualify_recipient = main.text("qualify_recipient") or qualify_domain
     for transport in configuration.transports.values():
         check_transport(transport)
     rules = read_rules(configuration.retry, configuration.lists)
     if runs:
         for problem in _unfulfilled(configuration):
             raise problem
+    if root is not None:
+        for problem in tls_problems(configuration, Disk(root)):
+            raise problem
     return Compiled(
         configuration,
         Here(primary_hostname, addresses),
         qualify_domain,
-        main.text("qualify_recipient") or qualify_domain,
+        qualify_recipient,
         Limits(
-            message_size=main.number("message_size_limit"),
+            message_size=_size(main.values["message_size_limit"]),
+            header_size=main.number("header_maxsize"),
+            header_line=main.number("header_line_maxsize"),
+            rejects_excess=main.flag("recipients_max_reject"),
             recipients=main.number("recipients_max"),
             unknown_commands=main.number("smtp_max_unknown_commands"),
             errors=main.number("smtp_max_synprot_errors"),
@@ -84,6 +103,12 @@ def compile_configuration(
         compile_acls(configuration),
         compile_routers(configuration),
         rules,
+        Rules(
+            read_rewrite_rules(configuration.rewrite, configuration.lists),
+            configuration.lists,
+            qualify_recipient,
+        ),
+        read_log_selector(main.text("log_selector"), main.place_of("log_selector")),
         _ages(main, rules),
         {router.name: _looks_at_user(router) for router in configuration.routers},
         tuple(word for word in OFFERED if main.has(f"acl_smtp_{word.lower()}")),
@@ -91,6 +116,11 @@ def compile_configuration(
         compile_clients(configuration.authenticators),
         signs_itself,
     )
+
+
+def _size(value: object) -> int:
+    """The limit for all clients; one that depends on the client is found out when it connects."""
+    return value if isinstance(value, int) else Limits().message_size
 
 
 _OF_A_USER = (
@@ -132,9 +162,13 @@ def _unfulfilled(configuration: Configuration) -> Iterable[ConfigurationError]:
     for transport in configuration.transports.values():
         if transport.name in named and (problem := transport.options.unfulfilled()):
             yield problem
-    for line in configuration.rewrite:
-        problem_text = f'the rewrite rule "{line.text}" is "real Exim only"'
-        yield ConfigurationError(line.place, problem_text, "leave it out, or run the host on a real Exim")
+    rules = read_rewrite_rules(configuration.rewrite, configuration.lists)
+    for line, rule in zip(configuration.rewrite, rules):
+        if Where.SMTP_SENDER in rule.places and rule.can_ask:
+            problem_text = (
+                f'the rewrite rule "{line.text}" is "real Exim only": with S, labkit looks nothing up'
+            )
+            yield ConfigurationError(line.place, problem_text, "leave out the flag S, or the look-up")
 
 
 def _named_transports(configuration: Configuration) -> Sequence[str]:

@@ -16,6 +16,8 @@ from labkit.mail.message import Message
 from labkit.mail.plainly import SaidPlainly
 from labkit.mta import variables
 from labkit.mta.fixups import as_acls_want
+from labkit.mta.own_trace import traced
+from labkit.mta.rewriting import qualifying, rewritten
 from labkit.mta.state import SOFTWARE, MtaState
 from labkit.queue.item import Origin, QueueItem
 from labkit.smtp.acl import AclVerdict, Phase, Result, Scene
@@ -37,6 +39,10 @@ class Taken:
 def judged(state: MtaState, envelope: Envelope, message: Message, login: str, queue_id: str) -> Asking[Taken]:
     """Ask the ACL and make the item. Raises NotTaken."""
     now = state.surroundings.now()
+    env = state.env()
+    envelope, message = yield from rewritten(
+        state.compiled, envelope, message, env, state.tell, qualifying(state.compiled)
+    )
     trace = received_field(
         client_address="",
         helo_name="",
@@ -48,7 +54,6 @@ def judged(state: MtaState, envelope: Envelope, message: Message, login: str, qu
         at=now,
         login=login,
     )
-    env = state.env()
     scene = Scene(Phase.NOT_SMTP, env, recipients=envelope.forward_paths, watched=True)
     env.acl = state.compiled.acls.hook(scene)
     values = env.variables
@@ -56,7 +61,8 @@ def judged(state: MtaState, envelope: Envelope, message: Message, login: str, qu
     variables.from_sender(values, envelope.reverse_path)
     longest = max((len(line) for line in bytes(message).split(b"\r\n")), default=0)
     variables.arrived(values, message, queue_id, envelope.forward_paths, longest)
-    message = message.prepend(trace)
+    main = state.compiled.configuration.main
+    message = yield from traced(message, trace, main, env, envelope.forward_paths, now)
     env.headers = variables.header_of(message)
     effects = scene.effects
     acl = state.compiled.configuration.main.expansion("acl_not_smtp")

@@ -48,7 +48,6 @@ class ServerAuth:
         machine.known_mechanisms = tuple(each.mechanism for each in known) if unasked else ()
 
     def wanted(self, decision: AuthWanted) -> Asking[Answer]:
-        self.session.env.variables["authentication_failed"] = "1"
         return self.session.answer_of((yield from self.session.judge(Phase.AUTH)))
 
     def begins(self, decision: AuthBegins) -> Asking[Answer]:
@@ -85,7 +84,7 @@ class ServerAuth:
             self.session.state.note(EventKind.LOGGED, session=self.session.number, text=words)
             return Answer(judgement.reply)
         self.by = authenticator
-        values |= {"sender_host_authenticated": authenticator.name, "authentication_failed": "0"}
+        values["sender_host_authenticated"] = authenticator.name
         values["received_protocol"] = f"esmtp{'s' * self.session.machine.is_encrypted}a"
         values.pop("authenticated_fail_id", None)
         if judgement.name is not None:

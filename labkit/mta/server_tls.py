@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 from labkit.eximconf.configuration import Options
 from labkit.eximconf.expansion import Env, ForcedFailure, Value
 from labkit.eximconf.lists import Match
+from labkit.eximconf.place import Place
 from labkit.mail.asking import Asking
-from labkit.mta.compiled import Compiled
 from labkit.net.disk import Disk
 from labkit.net.tls_contexts import TlsUnusable, Wants, server_context
 from labkit.net.tls_selfsigned import SelfSigned
 
 if TYPE_CHECKING:
+    from labkit.mta.compiled import Compiled
     from labkit.mta.session import Session
 
 SYSTEM = "system"  # tls_verify_certificates: those that OpenSSL itself knows
@@ -36,7 +37,11 @@ class Unavailable(Exception):
 def is_offered(compiled: Compiled, client: str, env: Env) -> Asking[bool]:
     """tls_advertise_hosts. Of a host of the lab that says nothing about TLS, nobody makes a certificate."""
     main = compiled.configuration.main
-    if main.has("tls_certificate") or compiled.signs_itself or is_written(main, "tls_advertise_hosts"):
+    if (
+        main.has("tls_certificate")
+        or compiled.signs_itself
+        or written(main, "tls_advertise_hosts") is not None
+    ):
         return (yield from listed(main, "tls_advertise_hosts", client, env, else_=True))
     return False
 
@@ -46,8 +51,9 @@ def is_tls_port(main: Options, port: int) -> bool:
     return port in (main.values.get("tls_on_connect_ports") or ())
 
 
-def is_written(main: Options, name: str) -> bool:
-    return any(row.name == name for row, _ in main.written)
+def written(main: Options, name: str) -> Place | None:
+    """Where the file sets that option."""
+    return next((setting.place for row, setting in main.written if row.name == name), None)
 
 
 def listed(main: Options, name: str, client: str, env: Env, *, else_: bool = False) -> Asking[bool]:
@@ -71,12 +77,12 @@ def context_for(session: Session, server_name: str = "") -> Asking[ssl.SSLContex
     authorities: Path | None = None
     if wants is not Wants.NOTHING:
         named = yield from _text(main, "tls_verify_certificates", env)
-        authorities = _path(disk, named) if named and named != SYSTEM else None
+        authorities = path_on(disk, named) if named and named != SYSTEM else None
     try:
         if not certificate:
             own = self_signed(session)
             return server_context(own, ciphers=ciphers, wants=wants, authorities=authorities)
-        own, own_key = _path(disk, certificate), _path(disk, key) if key else None
+        own, own_key = path_on(disk, certificate), path_on(disk, key) if key else None
         return server_context(own, own_key, ciphers=ciphers, wants=wants, authorities=authorities)
     except TlsUnusable as problem:
         words = str(problem).replace(str(disk.root), "") if not disk.is_whole else str(problem)
@@ -91,7 +97,8 @@ def self_signed(session: Session) -> Path:
     return state.own_certificate.file()
 
 
-def _path(disk: Disk, path: str) -> Path:
+def path_on(disk: Disk, path: str) -> Path:
+    """Where a file of the host really is. Raises TlsUnusable."""
     try:
         return Path(disk.place(path))
     except OSError as problem:

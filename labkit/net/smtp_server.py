@@ -115,16 +115,16 @@ class SmtpServerShell(asyncio.Protocol):
     def connection_lost(self, problem: Exception | None) -> None:
         if self._is_shaking_hands and self._security is not None:
             self._security.not_secured("the connection was lost in the middle of the handshake")
-        self.machine.end()
+        self.machine.end(reason="connection-lost")
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
         if self._on_end is not None:
             self._on_end(self)
 
-    def close(self, last_reply: Reply | None = None) -> None:
-        """End the session from our side; `last_reply` (421) tells the client why."""
-        self.machine.end(last_reply)
+    def close(self, last_reply: Reply | None = None, *, reason: str = "") -> None:
+        """End the session from our side; `last_reply` (421) tells the client why, `reason` the log."""
+        self.machine.end(last_reply, reason=reason)
         self._go_on()
 
     def _go_on(self) -> None:
@@ -142,7 +142,7 @@ class SmtpServerShell(asyncio.Protocol):
         finally:
             self._going_on = False
         if self._no_more_input and self.machine.pending is None:
-            self.machine.end()
+            self.machine.end(reply.lost_input(self.machine.host_name), reason="connection-lost")
         if self._transport is None or self._transport.is_closing():
             return
         self._pause(self.machine.pending is not None and self.machine.unread_octets > MOST_UNREAD)
@@ -274,4 +274,7 @@ class SmtpServerShell(asyncio.Protocol):
         if self._is_shaking_hands:
             self._fail("timed out")
             return
-        self.close(reply.timed_out(self.machine.host_name))
+        if self.machine.state is State.CONTENT:
+            self.close(reply.data_timed_out(self.machine.host_name), reason="data-timeout")
+        else:
+            self.close(reply.timed_out(self.machine.host_name), reason="command-timeout")

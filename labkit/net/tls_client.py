@@ -11,6 +11,7 @@ READ NEXT  smtp_client.py
 from __future__ import annotations
 
 import ssl
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -88,7 +89,7 @@ def _trust(authorities: Path | None) -> Trust | None:
     try:
         if path.is_dir():
             files = sorted(each for each in path.iterdir() if each.is_file())
-            return Trust(b"\n".join(each.read_bytes() for each in files))
+            return _read(b"\n".join(each.read_bytes() for each in files))
         return _trusted(path, path.stat().st_mtime_ns)
     except (OSError, ValueError) as problem:
         if authorities is None:
@@ -99,4 +100,10 @@ def _trust(authorities: Path | None) -> Trust | None:
 @lru_cache(maxsize=8)
 def _trusted(path: Path, changed: int) -> Trust:
     """Read once, until the file changes."""
-    return Trust(path.read_bytes())
+    return _read(path.read_bytes())
+
+
+def _read(pem: bytes) -> Trust:
+    with warnings.catch_warnings():  # this machine's authorities have their oddities
+        warnings.simplefilter("ignore")
+        return Trust(pem)

@@ -71,7 +71,6 @@ def _condition(error: ErrorCondition) -> str:
 
 def _time(seconds: int) -> str:
 
-
     return shown_time(timedelta(seconds=seconds))
 
 

@@ -400,7 +400,7 @@ class Client:
         self._tell_content(f"({end - begin} octets of message)")
 
     def _after_chunk(self, transaction: Transaction, reply: Reply) -> Step:
-        """What follows the answer to a chunk: the rest, or the next message. What the server began must be forgotten."""
+        """What follows the answer to a chunk: the rest, or the next message; what the server began is forgotten."""
         is_whole = transaction.sent == len(transaction.content)
         if is_whole and transaction.accepted:
             return Step.IDLE

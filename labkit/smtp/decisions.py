@@ -66,7 +66,7 @@ class MailFrom:
     body: str  # "7BIT" or "8BITMIME"
     returns: str = ""  # RET, RFC 3461
     identifier: str = ""  # ENVID, in xtext
-    submitter: str | None = None  # what stands after AUTH=, in xtext (RFC 4954 §5); None: nothing
+    auth: str | None = None  # what stands after AUTH=, as it was written; None: nothing does
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,13 @@ class Goodbye:
 
 
 @dataclass(frozen=True, slots=True)
+class Dropping:
+    """The machine ends the session, for a reason in Exim's words; an answer is other words for its reply."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StartTls:
     """STARTTLS (RFC 3207). None accepts."""
 
@@ -146,13 +153,6 @@ class AuthAnswered:
     """The client's answer to 334. The same again."""
 
     line: str
-
-
-@dataclass(frozen=True, slots=True)
-class Dropping:
-    """The machine ends the session, for a reason in Exim's words; an answer is other words for its reply."""
-
-    reason: str
 
 
 class Answer(NamedTuple):

@@ -2,8 +2,8 @@
 
 WHAT       `Extensions`: who runs the machine says before each EHLO what this client is offered; `keywords`: the lines
 LIKE EXIM  the order of the lines
-STANDARDS  RFC 5321 §4.1.1.1 (EHLO); RFC 1870 (SIZE), 6152 (8BITMIME), 3461 (DSN), 2920 (PIPELINING), 3030,
-           4954 (AUTH), 3207 (STARTTLS)
+STANDARDS  RFC 5321 §4.1.1.1 (EHLO); RFC 1870 (SIZE), 6152 (8BITMIME), 3461 (DSN), 2920 (PIPELINING),
+           4954 (AUTH), 3030 (CHUNKING), 3207 (STARTTLS)
 READ NEXT  content.py
 """
 

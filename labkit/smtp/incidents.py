@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from labkit.mail.envelope import Envelope
 from labkit.mail.reply import Reply
-from labkit.smtp.states import Verb
+from labkit.smtp.states import State, Verb
 
 SYNTAX, PROTOCOL = "smtp_syntax_error", "smtp_protocol_error"  # log selectors, and kinds of errors
 _REMEMBERED = 20  # as many as Exim does
@@ -26,6 +27,7 @@ class Refused:
     why: str
     command: str | None = None
     sender: str | None = None
+    of_message: bool = False  # the message itself is refused, which has a queue id already
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,15 @@ class Incident:
     selector: str = ""
     rejects: bool = True
     refused: Refused | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a session was ended from outside: why ("": it was not), where it stood, and what was on the envelope."""
+
+    reason: str = ""
+    state: State = State.CONNECTED
+    envelope: Envelope | None = None
 
 
 class History:

@@ -34,7 +34,8 @@ def judge_content(server: Server, content: Content, last_chunk: int | None = Non
     """Refuse a message for its size by ourselves; ask about every other."""
     limits = server.limits
     if content.octets is None:
-        why = f"message too big: read={content.size} max={limits.message_size}"
+        size = content.size - content.lines  # as on Exim's disk, where a line ends with one octet
+        why = f"message too big: read={size} max={limits.message_size}"
         _refuse_message(server, reply.MESSAGE_TOO_BIG, why, selector="size_reject")
     elif header_exceeds(content.octets, limits.header_size):
         before = "ridiculously long message header received from"
@@ -65,7 +66,9 @@ def _refuse_message(
     """Refuse by ourselves, asking nobody, but telling; `line` if the log has it in another form."""
     envelope = server.transaction.envelope
     before, after = line or (f"rejected from <{envelope.sender}>", f": {why}")
-    fact = Refused(refusal, why, None, envelope.sender)
+    fact = Refused(
+        refusal, why, None, envelope.sender, of_message=refusal == reply.MESSAGE_TOO_BIG
+    )  # Exim's ids begin when the header is read
     server.report(
         Incident(before, after, named=line is None, selector=selector, rejects=line is None, refused=fact)
     )

@@ -30,7 +30,9 @@ def refuse_order(server: Server, verb: Verb, refusal: Reply, last: Verb | None, 
     elif verb is Verb.DATA:
         _refuse_data(server, verb, refusal, last)
     elif verb is Verb.BDAT:
-        if server.extensions.chunking:
+        if server.extensions.chunking and read_size(server.command_argument) is None:
+            server.refuse_error(reply.NO_CHUNK_SIZE, PROTOCOL)
+        elif server.extensions.chunking:
             _refuse_data(server, verb, refusal, last)
             _swallow_chunk(server)
         else:  # the client sends nothing along, RFC 3030 §2

@@ -3,7 +3,8 @@
 WHAT       `last_parameter` takes one off the end of the text; `MailParameters` and `wishes_in` read those that may be.
 LIKE EXIM  they are read from the right, so the last mistake is the one that is told; what an extension brings that
            was not offered is passed over in MAIL, and is no part of the address in RCPT
-STANDARDS  RFC 5321 §4.1.2 (syntax); RFC 1870 (SIZE); RFC 6152 (BODY); RFC 3461 §4 (RET, ENVID, NOTIFY, ORCPT)
+STANDARDS  RFC 5321 §4.1.2 (syntax); RFC 1870 (SIZE); RFC 6152 (BODY); RFC 4954 §5 (AUTH);
+           RFC 3461 §4 (RET, ENVID, NOTIFY, ORCPT)
 READ NEXT  envelope_commands.py
 """
 
@@ -59,7 +60,7 @@ class MailParameters:
     body: str = "7BIT"
     returns: str = ""
     identifier: str | None = None
-    submitter: str | None = None
+    auth: str | None = None
 
     def read(self, text: str, offered: Extensions) -> str | Reply:
         """Take the parameters off the end; a Reply refuses one of them."""
@@ -93,7 +94,7 @@ class MailParameters:
         elif name == "AUTH":
             if value != "<>" and undo_xtext(value) is None:
                 return reply.INVALID_AUTH
-            self.submitter = value
+            self.auth = value
         elif name == "SMTPUTF8":
             return reply.SMTPUTF8_NOT_OFFERED
         return True

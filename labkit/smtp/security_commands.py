@@ -39,6 +39,7 @@ def starttls(server: Server, verb: Verb, argument: str, following: State) -> Non
 
 
 def auth(server: Server, verb: Verb, argument: str, following: State) -> None:
+    server.auth_failed = True  # until it is believed
     is_offered = server.is_esmtp and bool(server.extensions.mechanisms)
     if not is_offered and not server.known_mechanisms:
         server.refuse_error(reply.AUTH_NOT_OFFERED, PROTOCOL)
@@ -71,6 +72,7 @@ def _told(server: Server, answer: Reply | None, begun: State) -> None:
     assert answer is not None
     if answer.code != 334:
         server.is_authenticated = answer.code == 235
+        server.auth_failed = not server.is_authenticated
         server.say(answer, begun)
         return
     server.say(answer, State.AUTH)

@@ -5,8 +5,8 @@ WHAT       `Server` eats bytes (`receive`), speaks bytes (`bytes_to_send`) and s
            carries its octets to begin TLS, and is told by `secure`. Whoever runs the machine
            answers with `decide(reply)` - now or later, the code is the same - and it goes on.
 DECIDES    syntax, order and limits. Policy is never decided here.
-WHERE      this file: bytes and lines. server_commands.py, security_commands.py: what a command does; order.py: what is
-           said where it may not be given. content.py, message_end.py: a message on its way, and when it is here.
+WHERE      this file: bytes and lines. server_commands.py, security_commands.py: what a command does; order.py: what
+           is said where it may not be given. content.py, message_end.py: a message on its way, and when it is here.
            counting.py, transaction.py, extensions.py: what is counted, what is on the envelope, what EHLO offers.
 STANDARDS  RFC 5321; RFC 2920 §3.1 (PIPELINING); replies as Exim's.
 SAFE       only CR LF . CR LF ends a message; a bare CR or LF or a NUL in a command is refused, nothing after it
@@ -16,6 +16,7 @@ READ NEXT  client.py
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from labkit.mail import reply
@@ -26,7 +27,7 @@ from labkit.smtp.content import Chunks, DotContent
 from labkit.smtp.counting import Counting
 from labkit.smtp.decisions import Allowances, Connected, Decision, Dropping, Limits, MessageReceived
 from labkit.smtp.extensions import Extensions
-from labkit.smtp.incidents import PROTOCOL, SYNTAX, History, Incident
+from labkit.smtp.incidents import PROTOCOL, SYNTAX, Ending, History, Incident
 from labkit.smtp.message_end import judge_chunks, judge_content
 from labkit.smtp.order import refuse_between_chunks, refuse_order
 from labkit.smtp.server_commands import COMMANDS
@@ -43,6 +44,8 @@ from labkit.smtp.states import (
 )
 from labkit.smtp.transaction import Transaction
 from labkit.smtp.transcript import Line, Listener, printed, readable
+
+_PATH = re.compile(r'<(?:"(?:[^"\\]|\\.)*"|[^">])*>|[^ \t<]+')
 
 
 class Server:
@@ -81,14 +84,19 @@ class Server:
         self.helo_name = ""
         self.is_esmtp = False
         self.is_encrypted = self.is_authenticated = False
+        self.auth_failed = False  # the last AUTH was for nothing
         self.known_mechanisms: tuple[str, ...] = ()  # of AUTH, that may be used without having been offered
         self.counting = Counting(limits or Limits())
         self.history = History()
         self.transaction = Transaction()
+        self.ending = Ending()
         self._line = ""  # the one that is read, as octets
         self.command_line = ""  # the one that is looked at, as it was given
         self.command_argument = ""
         self.mail_refused = False  # and nothing but RCPT since then
+        self.change_path: Callable[[str, bool], str] | None = (
+            None  # paths of MAIL (True) and RCPT, before they are read
+        )
         self._then: Callable[[Reply | None], None] = self._connected
         self._in = bytearray()
         self._out = bytearray()
@@ -99,6 +107,13 @@ class Server:
         self._to_swallow = 0  # octets of a piece that was refused
         self.last_verb: Verb | None = None
         self._answer_to: Callable[[str], None] | None = None  # who gets the next line: AUTH has asked for it
+
+    def rewritten(self, argument: str, *, is_sender: bool) -> str:
+        """The argument of MAIL or RCPT, its path rewritten if there are rules for that."""
+        found = _PATH.match(argument)
+        if self.change_path is None or found is None:
+            return argument
+        return self.change_path(found[0], is_sender) + argument[found.end() :]
 
     # --- bytes in, bytes out ------------------------------------------------------------------
 
@@ -119,6 +134,13 @@ class Server:
     def unread_octets(self) -> int:
         """Input that waits for a decision."""
         return len(self._in)
+
+    @property
+    def octets_wanted(self) -> int:
+        """How many octets of a piece of a message (BDAT) are still to come before the next line."""
+        if self._to_swallow:
+            return self._to_swallow
+        return self.chunks.left if self.chunks is not None and self.state is State.CONTENT else 0
 
     @property
     def messages_accepted(self) -> int:
@@ -180,10 +202,14 @@ class Server:
         is_esmtp = self.is_esmtp if is_esmtp is None else is_esmtp
         return f"{'e' * is_esmtp}smtp{'s' * self.is_encrypted}{'a' * (is_esmtp and self.is_authenticated)}"
 
-    def end(self, last_reply: Reply | None = None) -> None:
-        """End the session from outside: the connection broke, or `last_reply` (421) says why we close it."""
+    def end(self, last_reply: Reply | None = None, *, reason: str = "") -> None:
+        """End the session from outside: the connection broke, or `last_reply` (421) says why we close it.
+
+        `reason`: in Exim's words ($smtp_notquit_reason).
+        """
         if self.is_closed:
             return
+        self.ending = Ending(reason, self.state, self.envelope)
         self.pending = None
         if last_reply is not None:
             self.say(last_reply, State.CLOSED)
@@ -191,10 +217,10 @@ class Server:
 
     # --- for the commands ---------------------------------------------------------------------
 
-    def say(self, answer: Reply, following: State) -> None:
-        """Answer the client, and be in the state that follows."""
+    def say(self, answer: Reply, following: State, *, stays: bool = False) -> None:
+        """Answer the client, and be in the state that follows. 421 ends the session, unless it `stays`."""
         self._out += bytes(answer)
-        self._enter(State.CLOSED if answer.code == 421 else following)
+        self._enter(State.CLOSED if answer.code == 421 and not stays else following)
         if self.on_line is not None:
             for line in bytes(answer).decode("utf-8", "replace").splitlines():
                 self.on_line(Line("S", line, self.state.value))
@@ -230,7 +256,12 @@ class Server:
     def drop(self, reason: str, last_reply: Reply) -> None:
         """End the session for a reason in Exim's words ($smtp_notquit_reason)."""
         if self.tells_ending:
-            self.stop_at(Dropping(reason), lambda answer: self.say(answer or last_reply, State.CLOSED))
+
+            def then(answer: Reply | None) -> None:
+                words = last_reply if answer is None else Reply(last_reply.code, answer.lines)
+                self.say(words, State.CLOSED)
+
+            self.stop_at(Dropping(reason), then)
         else:
             self.say(last_reply, State.CLOSED)
 

@@ -23,10 +23,10 @@ class State(Enum):
     MAIL = "sender known, no recipient yet"
     RCPT = "sender and at least one recipient known"
     CONTENT = "receiving the message"
-    AUTH = "the client is asked who it is"
-    TLS = "TLS begins: nothing more is read in the clear"
     CHUNKS = "between two pieces of the message"
     STUCK = "the pieces are out of order, only RSET helps"
+    AUTH = "the client is asked who it is"
+    TLS = "TLS begins: nothing more is read in the clear"
     CLOSED = "over"
 
 

@@ -6,7 +6,7 @@ from labkit.lab.scenarios import HostPlan
 from labkit.mail.event import EventKind
 
 from .configurations import BY_SMTP, INTO_MAILBOX, OTHERS, OURS, exim_conf
-from .stage import ANN, BOB, LAPTOP, MINE, PARTNER, RELAY, Lab, host, message
+from .stage import ANN, BOB, LAPTOP, MINE, PARTNER, RELAY, USUAL_MX, Lab, host, message
 from .stories_tls import (
     ONLY_KNOWN,
     SERVERS_AUTHENTICATORS,
@@ -72,8 +72,8 @@ async def tls_with_a_wrong_name(lab: Lab) -> None:
             ("avoided", "  hosts_avoid_tls = *\n"),
         ):
             await change(world.mine, exim_conf(MINE, transports=BY_SMTP + lines + INTO_MAILBOX))
+            await world.mine.run_queue(forced=True)  # one message at a time: Exim's runs are in any order
             await lab.submit(world.mine, BOB, message(subject))
-            await world.mine.run_queue(forced=True)
         protocols = {
             letter.first("Subject"): next(letter.all("Received")).value.split(" with ")[1].split()[0]
             for letter in world.partner.mailbox("bob")
@@ -114,7 +114,7 @@ async def max_rcpt_and_multi_domain(lab: Lab) -> None:
         *SEVERAL,
     )
     one_by_one = "remote_max_parallel = 1\n"  # else Exim's log is in any order
-    zone = "also.st2.sne21 IN MX 10 mx2.st2.sne21\nst2.sne21   IN MX  10 mx2.st2.sne21\nst11.sne21 IN MX 10 mx2.st11.sne21\n"
+    zone = USUAL_MX + "also.st2.sne21 IN MX 10 mx2.st2.sne21\n"
     two = exim_conf(MINE, one_by_one, transports=BY_SMTP + "  max_rcpt = 2\n" + INTO_MAILBOX)
     async with lab.world(host(MINE, two, "ann"), theirs, zone=zone) as world:
         commands = ["EHLO client.test", f"MAIL FROM:<{ANN}>"]
@@ -147,7 +147,8 @@ async def continued_connection(lab: Lab) -> None:
         await world.advance(minutes=31)
         assert world.mine.queue == ()
         log = world.mine.log()
-        assert log.count(f"H={PARTNER} [203.0.113.2]*") == 2, log
+        continued = [fact for fact in world.journal.where(EventKind.DELIVERED) if fact.is_continued]
+        assert len(continued) == 2 or log.count(f"H={PARTNER} [203.0.113.2]*") == 2, log
         assert len(world.partner.mailbox("bob")) == 3
 
 
@@ -192,7 +193,8 @@ async def cram_md5_to_a_smarthost(lab: Lab) -> None:
         (letter,) = world.host(RELAY).mailbox("bob")
         assert " with esmtpa " in next(letter.all("Received")).value
         assert "authenticator failed" in world.mine.log()
-        assert "A=cram_client:ann" in world.mine.log()
+        shown = [fact.authenticator for fact in world.journal.where(EventKind.DELIVERED) if fact.host == MINE]
+        assert shown == ["cram_client:ann"] or "A=cram_client:ann" in world.mine.log()
 
 
 @story()
@@ -228,17 +230,22 @@ check_data:
          message = later maybe
   accept
 """
-    theirs = exim_conf(PARTNER, "acl_smtp_mail = check_mail\nacl_smtp_data = check_data\n", acl=acl)
-    async with lab.world(host(MINE, exim_conf(MINE), "ann", "carl"), host(PARTNER, theirs, "bob")) as world:
+    mine = exim_conf(MINE)
+    # SIZE has the octets of the software's name: so MAIL is looked at without it
+    by_helo = exim_conf(MINE, transports=BY_SMTP + "  hosts_avoid_esmtp = *\n" + INTO_MAILBOX)
+    # with BDAT the words would be others: all is said before any answer is read
+    main = "acl_smtp_mail = check_mail\nacl_smtp_data = check_data\nchunking_advertise_hosts =\n"
+    theirs = exim_conf(PARTNER, main, acl=acl)
+    async with lab.world(host(MINE, mine, "ann", "carl"), host(PARTNER, theirs, "bob")) as world:
         await lab.submit(world.mine, BOB, message("bad"))
         await lab.submit(world.mine, BOB, message("slow"))
+        await change(world.mine, by_helo)
         await lab.submit(world.mine, BOB, message("hello", sender=ANN), sender="carl@st11.sne21.test")
         await lab.submit(world.mine, BOB, message("hello two"), sender="later@st11.sne21.test")
         commands = ["EHLO client.test", f"MAIL FROM:<{ANN}>", f"RCPT TO:<{BOB}>"]
         commands += ["RCPT TO:<nobody@st2.sne21.test>", "RCPT TO:<later@st2.sne21.test>"]
         await lab.call(world.mine, *commands, "DATA", message("three"), source=LAPTOP)
         await world.settle()
-        lab.listing(world.mine)
         errors = [fact.errno for fact in world.journal.where(EventKind.DEFERRED)]
         if lab.engine == "labkit":
             assert errors == [-46, -45, -44]

@@ -21,6 +21,7 @@ from labkit.net import smtp_client
 from labkit.net.network import Peer
 
 ANN, BOB = "ann@st11.sne21.test", "bob@st2.sne21.test"
+SECURE = b"250-rude.test\r\n250 STARTTLS\r\n"
 HELLO = b"250-rude.test\r\n250-PIPELINING\r\n250-SIZE 99999999\r\n250 8BITMIME\r\n"
 
 
@@ -37,6 +38,7 @@ class Rude:
     rset: Any = b"250 OK\r\n"
     quit: Any = b"221 bye\r\n"
     helo: Any = b"250 rude.test\r\n"
+    star: Any = b"454 not now\r\n"  # to STARTTLS
 
 
 class RudeServer(asyncio.Protocol):
@@ -56,6 +58,13 @@ class RudeServer(asyncio.Protocol):
         self.octets += data
         while not self.transport.is_closing() and not self.is_absent:
             line, end, rest = self.octets.partition(b"\r\n.\r\n" if self.is_content else b"\r\n")
+            if line.startswith(b"BDAT "):
+                size = int(line.split()[1])
+                if len(rest) < size:
+                    return
+                self.octets = rest[size:]
+                self.answer(self.manners.content)
+                continue
             if not end:
                 return
             self.octets = rest
@@ -95,6 +104,29 @@ def deaf(transport: Any) -> None:
 def cut(transport: Any) -> None:
     """Hang up without a word."""
     transport.abort()
+
+
+def says_after_220(octets: bytes, pause: float = 0.01) -> Callable[[Any], None]:
+    """Agree to TLS, and then say this instead of a handshake."""
+
+    def say(transport: Any) -> None:
+        transport.write(b"220 go ahead\r\n")
+        asyncio.get_running_loop().call_later(
+            pause, lambda: transport.is_closing() or transport.write(octets)
+        )
+
+    return say
+
+
+def endless_tls(transport: Any) -> None:
+    """A handshake record that never becomes whole, octet by octet."""
+    transport.write(b"220 go ahead\r\n")
+    asyncio.get_running_loop().call_later(0.02, endlessly(b"\x16\x03\x03\x40\x00\x02", 0.05), transport)
+
+
+def cut_after_220(transport: Any) -> None:
+    transport.write(b"220 go ahead\r\n")
+    asyncio.get_running_loop().call_later(0.01, transport.close)
 
 
 deaf.startswith = lambda prefix: True  # type: ignore[attr-defined]
@@ -152,6 +184,19 @@ MANNERS = [
     (Rude(banner=endlessly(b"2", 0.05)), DEFERRED, "SMTP timeout after", "an octet now and then"),
     (Rude(ehlo=endlessly(b"250-x\r\n", 0.05)), DEFERRED, "SMTP timeout after", "a line now and then"),
     (Rude(rcpt=b"550 \xff\xfe\0\x1b[2J\x0b evil\rx\r\n"), FAILED, "evil", "odd octets in the words"),
+    (Rude(ehlo=SECURE), DELIVERED, "", "puts STARTTLS off: in the clear"),
+    (Rude(ehlo=SECURE, star=b"501 never\r\n"), DELIVERED, "", "refuses it: the same"),
+    (Rude(ehlo=SECURE, star=None), DEFERRED, "in response to STARTTLS", "hangs up at STARTTLS"),
+    (Rude(ehlo=SECURE, star=b"220 a\r\n250 b\r\n"), DELIVERED, "", "speaks before the handshake: in the clear"),
+    (Rude(ehlo=SECURE, star=says_after_220(b"250 OK\r\n")), DELIVERED, "", "no handshake, but SMTP"),
+    (Rude(ehlo=SECURE, star=says_after_220(b"\x15\x03\x03\x00\x02\x02\x28")), DELIVERED, "", "an alert"),
+    (Rude(ehlo=SECURE, star=says_after_220(b"\x16\x03\x03\xff\xff" + b"x" * 70_000)), DELIVERED, "", "a huge record"),
+    (Rude(ehlo=SECURE, star=says_after_220(b"\0" * 100_000)), DELIVERED, "", "NUL"),
+    (Rude(ehlo=SECURE, star=says_after_220(b"", 60)), DELIVERED, "", "220, then nothing"),
+    (Rude(ehlo=SECURE, star=endless_tls), DELIVERED, "", "a handshake without end"),
+    (Rude(ehlo=SECURE, star=cut_after_220), DELIVERED, "", "220, and gone"),
+    (Rude(ehlo=b"250-rude.test\r\n250 AUTH PLAIN LOGIN\r\n"), DELIVERED, "", "wants AUTH, and we have none"),
+    (Rude(ehlo=b"250-rude.test\r\n250 CHUNKING\r\n"), DELIVERED, "", "takes chunks"),
     (Rude(rcpt=b"550-one\r\n550-two\r\n550 three\r\n"), FAILED, r"550-one\n550-two\n550 three", "many lines"),
 ]  # fmt: skip
 
@@ -184,7 +229,7 @@ async def trial(
         await world.mine.run_queue()  # the report
 
     outcome = [e for e in world.journal if e.kind in (DEFERRED, FAILED, DELIVERED) and e.recipient == BOB]
-    assert [(event.queue_id, event.kind) for event in outcome] == [(sent.queue_id, kind)], outcome
+    assert [(event.queue_id, event.kind) for event in outcome] == [(sent.queue_id, kind)], world.mine.log()
     assert words in (outcome[0].text or ""), outcome[0].text
     subjects = [letter.first("Subject") for letter in world.mine.mailbox("ann")]
     assert "to ann" in subjects

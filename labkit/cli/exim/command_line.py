@@ -28,6 +28,7 @@ class Mode(Enum):
     """What a command does."""
 
     NOTHING = ""
+    REWRITE = "-brw"
     PRINT = "-bP"
     EXPAND = "-be"
     TEST = "-bt"
@@ -66,6 +67,7 @@ class Command:
 
 
 _MODES = {
+    "-brw": Mode.REWRITE,
     "-bP": Mode.PRINT,
     "-be": Mode.EXPAND,
     "-bt": Mode.TEST,

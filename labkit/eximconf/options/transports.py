@@ -115,12 +115,12 @@ ROWS: tuple[Option, ...] = (
     _moot(_SMTP, "dns_search_parents", kinds.BOOLEAN, False, "the lab's resolver does not search"),
     _moot(_SMTP, "tls_dh_min_bits", kinds.INTEGER, "1024", "the TLS of today has no such parameters"),
     _moot(_SMTP, "hosts_request_ocsp", kinds.HOSTS, "*", "there is no OCSP in the lab"),
-    _moot(
+    _works(
         _SMTP,
         "delay_after_cutoff",
         kinds.BOOLEAN,
         True,
-        "labkit tries a host whose time is over as Exim does by default",
+        "whether a host that is dead for too long is left alone until its time",
     ),
     _works(_SMTP, "address_retry_include_sender", kinds.BOOLEAN, True, "whether retries look at the sender"),
     _works(_SMTP, "allow_localhost", kinds.BOOLEAN, False, "we may connect to ourselves"),
