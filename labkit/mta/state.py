@@ -46,7 +46,7 @@ class MtaState:
     compiled: Compiled
     network: Network
     resolver: AnswersDns
-    accounts: Mapping[str, Account]
+    accounts: Mapping[str, Account] | None  # None: those of this machine
     root: Path
     spool: Spool
     surroundings: Surroundings
@@ -68,7 +68,7 @@ class MtaState:
             sleep=self.surroundings.sleep,
             beside=self.root / "etc",
             seed=self.name,
-            rates=self.root / "var/spool/exim/db/labkit-rates",
+            rates=self.spool.folder / "db/labkit-rates",
             callout_expiry=lambda: expiry_of(self.compiled.configuration.main),
         )
 
