@@ -2,5 +2,5 @@
 
 WHAT       plans: connect to these hosts, or append these bytes to that file.
 RULES      pure; the room net carries the plans out.
-READ NEXT  transports.py
+READ NEXT  generic.py
 """

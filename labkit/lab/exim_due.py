@@ -2,10 +2,8 @@
 
 WHY        a daemon with -q15m looks 480 times in five days, and nearly every time all it finds is "retry time not
            reached". The lab carries out the runs that can change something, at the very instants the daemon would.
-DECIDES    what can change by time alone: a retry time is reached (Exim's own hints database says when), a message
-           becomes older than a retry rule allows, a delay warning is due. Everything else begins with an event, and
-           after an event all is looked at anew. What was not yet tried, or is frozen, is looked at in every run.
-SAFE       whatever was overlooked here: no more than `LONGEST` passes without a run
+DECIDES    as queue/due.py; retry times are what Exim's own hints database says, the rest is in its configuration.
+           What was not yet tried, or is frozen, is looked at in every run.
 STANDARDS  Exim specification, chapters "Retry configuration", "Exim utilities" (exim_dumpdb); option delay_warning
 READ NEXT  exim_engine.py
 """
@@ -13,32 +11,17 @@ READ NEXT  exim_engine.py
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 
 from labkit.eximconf.options import read_time
 from labkit.eximconf.reader import Place
-from labkit.queue.item import QueueItem
+from labkit.queue.due import LONGEST, next_due, warning_ages
 
-LONGEST = timedelta(hours=6)
 SAID = Place("exim -bP", 1)  # where these times come from, should one be unreadable
+__all__ = ["LONGEST", "cutoffs", "next_due", "retry_times", "warnings"]
 _STAMP = r"\d\d-\w{3}-\d{4} \d\d:\d\d:\d\d"
 _RECORD = re.compile(rf"{_STAMP}  {_STAMP}  ({_STAMP})")  # first failed, last tried, next try
 _RULE = re.compile(r"\b[FGH]\s*,\s*((?:\d+[wdhms])+)")
-
-
-def next_due(
-    items: Sequence[QueueItem],
-    retry_times: Iterable[datetime],
-    ages: Sequence[timedelta],
-    now: datetime,
-) -> datetime:
-    """The next instant after `now` at which a queue run may change anything.
-
-    `retry_times` from Exim's hints; `ages` are those at which a message is warned about or given up.
-    """
-    instants = [*retry_times, *(item.received_at + age for item in items for age in ages)]
-    return min((instant for instant in instants if instant > now), default=now + LONGEST)
 
 
 def retry_times(dump: str) -> list[datetime]:
@@ -58,10 +41,4 @@ def cutoffs(configuration: str) -> list[timedelta]:
 def warnings(delay_warning: str, until: timedelta) -> list[timedelta]:
     """The ages at which a warning is sent: those listed, and then again and again after the last interval."""
     ages = [read_time(item.strip(), SAID) for item in delay_warning.split(":") if item.strip()]
-    ages = [age for age in ages if age]
-    if not ages:
-        return []
-    interval = ages[-1] - (ages[-2] if len(ages) > 1 else timedelta())
-    while interval > timedelta() and ages[-1] < until:
-        ages.append(ages[-1] + interval)
-    return ages
+    return warning_ages(ages, until)

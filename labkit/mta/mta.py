@@ -19,11 +19,13 @@ from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
 from labkit.mail.questions import Account
+from labkit.mta.administration import Administration, Said
 from labkit.mta.answers import AnswersDns
 from labkit.mta.compiled import Compiled
 from labkit.mta.fixups import completed
 from labkit.mta.intake import Intake
-from labkit.mta.runner import Runner
+from labkit.mta.outcomes import LOGIN as DAEMON
+from labkit.mta.runner import QueueRun, Runner
 from labkit.mta.session import Session
 from labkit.mta.state import MtaState
 from labkit.mta.surroundings import Surroundings
@@ -64,6 +66,7 @@ class Mta:
         )
         self.intake = Intake(self.state, self._received, self._turned)
         self.runner = Runner(self.state, self.intake, queue_interval)
+        self.administration = Administration(self.state, self.runner)
         self._listeners: list[Listener] = []
         self._recover()
 
@@ -183,9 +186,55 @@ class Mta:
         """What waits here, oldest first: `exim -bp`."""
         return tuple(self.state.queue[queue_id] for queue_id in sorted(self.state.queue))
 
-    async def run_queue(self, *, forced: bool = False, thaws: bool = False, part: str | None = None) -> None:
-        """`exim -q`, -qf, -qff (`thaws`) or -R TEXT (`part`)."""
-        await self.runner.run_queue(forced=forced, thaws=thaws, part=part)
+    async def run_queue(
+        self,
+        *,
+        forced: bool = False,
+        thaws: bool = False,
+        part: str | None = None,
+        sender_part: str | None = None,
+        is_regex: bool = False,
+        first_only: bool = False,
+        local_only: bool = False,
+        routes_first: bool = False,
+        first_id: str = "",
+        last_id: str = "",
+    ) -> None:
+        """`exim -q`, -qf, -qff (`thaws`), -qi (`first_only`), -ql (`local_only`), -qq (`routes_first`), between
+        two ids; -R TEXT (`part`) and -S TEXT (`sender_part`), -Rr and -Sr (`is_regex`).
+
+        Raises ValueError for a regular expression that is none.
+        """
+        await self.runner.run_queue(
+            QueueRun(
+                forced, thaws, part, sender_part, is_regex, first_only, local_only, routes_first, first_id, last_id
+            )
+        )
+
+    def freeze(self, queue_id: str, login: str = DAEMON) -> Said:
+        """`exim -Mf ID`, and so on; each returns what Exim prints. Raises KeyError if there is no such message."""
+        return self.administration.freeze(queue_id, login)
+
+    def thaw(self, queue_id: str, login: str = DAEMON) -> Said:
+        return self.administration.thaw(queue_id, login)
+
+    async def give_up(self, queue_id: str, login: str = DAEMON) -> Said:
+        return await self.administration.give_up(queue_id, login)
+
+    def remove(self, queue_id: str, login: str = DAEMON) -> Said:
+        return self.administration.remove(queue_id, login)
+
+    def add_recipients(self, queue_id: str, recipients: Sequence[Mailbox], login: str = DAEMON) -> Said:
+        return self.administration.add_recipients(queue_id, recipients, login)
+
+    def set_sender(self, queue_id: str, sender: Mailbox | None, login: str = DAEMON) -> Said:
+        return self.administration.set_sender(queue_id, sender, login)
+
+    def mark_delivered(
+        self, queue_id: str, recipients: Sequence[Mailbox] | None = None, login: str = DAEMON
+    ) -> Said:
+        """None: all recipients. Raises ValueError for somebody who is no recipient."""
+        return self.administration.mark_delivered(queue_id, recipients, login)
 
     async def force(self, queue_id: str) -> None:
         """`exim -M ID`. Raises KeyError if there is no such message."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.eximconf.client_name import name_client
 from labkit.eximconf.expansion import Value
+from labkit.eximconf.mailbox_text import NoMailbox, read_mailbox
 from labkit.mail import reply
 from labkit.mail.address import AddressSyntaxError, Mailbox
 from labkit.mail.asking import Asking, Question, answer_later, ask
@@ -32,7 +33,6 @@ from labkit.mta.state import SOFTWARE
 from labkit.net.network import Peer
 from labkit.net.smtp_server import Decide
 from labkit.queue.item import Origin, QueueItem
-from labkit.routing.mailbox_text import NoMailbox, read_mailbox
 from labkit.smtp.acl import AclVerdict, Phase, Result, Scene, client_name
 from labkit.smtp.decisions import (
     Answer,
@@ -149,7 +149,7 @@ class Session:
         name = acl.text if acl is not None else "no ACL"
         tell_steps(self.state, scene, verdict, name, self.number)
         self.machine.enforce_sync = self._enforces_sync()
-        self.machine.offers_pipelining = scene.session.offers_pipelining
+        self.machine.extensions.pipelining = scene.session.offers_pipelining
         return verdict
 
     def _enforces_sync(self) -> bool:
@@ -245,7 +245,7 @@ class Session:
 
     def _discarded(self, decision: RcptTo, acl: str, verdict: AclVerdict) -> Answer:
         """This recipient will get nothing, but the client does not hear of it."""
-        self.machine.rcpt_fail_count += 1
+        self.machine.transaction.rcpt_fail_count += 1
         values = self.env.variables
         words = f"H={values['sender_fullhost']} F=<{values['sender_address']}> RCPT <{decision.forward_path}>"
         why = f": {verdict.log_text}" if verdict.log_text else ""

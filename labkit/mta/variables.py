@@ -131,9 +131,9 @@ def to_recipient(variables: dict[str, str], recipient: Mailbox) -> None:
 
 def count_recipients(variables: dict[str, str], machine: Server, taken: int) -> None:
     """How many RCPT commands there were for this message, and what came of them."""
-    variables["rcpt_count"] = str(machine.rcpt_count)
-    variables["rcpt_fail_count"] = str(machine.rcpt_fail_count)
-    variables["rcpt_defer_count"] = str(machine.rcpt_defer_count)
+    variables["rcpt_count"] = str(machine.transaction.rcpt_count)
+    variables["rcpt_fail_count"] = str(machine.transaction.rcpt_fail_count)
+    variables["rcpt_defer_count"] = str(machine.transaction.rcpt_defer_count)
     variables["recipients_count"] = str(taken)
 
 

@@ -56,7 +56,7 @@ class ThisMachine(Network):
     def real_place(self, address: str, port: int) -> tuple[str, int]:
         """Where a call goes. Raises NotCalled."""
         if address in self.addresses:
-            return real_address(address), self._facts.real_port(port) if port else 0
+            return real_address(address), self._facts.real_port(port)
         if address.startswith("127.") or address == "::1":
             return address, port
         raise NotCalled(f"labkit-exim calls nobody outside this machine and its lab, so not {address}")

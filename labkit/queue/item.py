@@ -43,6 +43,10 @@ class QueueItem:
     finished: frozenset[Mailbox] = frozenset()  # delivered or given up: nothing left to do for these
     frozen: bool = False
     acl_variables: tuple[tuple[str, str], ...] = ()  # what ACLs have set: acl_c… and acl_m… with their values
+    frozen_at: datetime | None = None  # since when it is frozen; None: nobody noted it
+    is_thawed_by_hand: bool = False
+    is_untried: bool = False  # nothing was tried for it yet (exim -qi)
+    warnings: int = 0  # how many the sender got of its delay
 
     @property
     def is_report(self) -> bool:
@@ -63,6 +67,15 @@ class QueueItem:
             if recipient.key not in seen:
                 left.setdefault(recipient.key, recipient)
         return tuple(left.values())
+
+    def freeze(self, now: datetime) -> QueueItem:
+        """The same, frozen: nothing is tried until somebody thaws it."""
+        return replace(self, frozen=True, frozen_at=now, is_thawed_by_hand=False)
+
+    def thaw(self, *, by_hand: bool) -> QueueItem:
+        return replace(
+            self, frozen=False, frozen_at=None, is_thawed_by_hand=by_hand or self.is_thawed_by_hand
+        )
 
     def with_finished(self, *recipients: Mailbox) -> QueueItem:
         return replace(self, finished=self.finished | frozenset(recipients))

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 
 from labkit.eximconf.blanks import BLANKS
 from labkit.eximconf.expansion import Env
+from labkit.eximconf.mailbox_text import NoMailbox, end_of_mailbox, read_mailbox
 from labkit.mail.asking import Asking
 from labkit.routing.compile import Transports
 from labkit.routing.family import new_walk, own_env, route_one
-from labkit.routing.mailbox_text import NoMailbox, end_of_mailbox, read_mailbox
 from labkit.routing.mx import NextHop
 from labkit.routing.trace import Trace
 from labkit.routing.verify import SENDER_VARIABLES, Verifier, qualify

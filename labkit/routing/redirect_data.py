@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from labkit.eximconf.blanks import BLANKS
+from labkit.eximconf.mailbox_text import MailboxText, NoMailbox, end_of_mailbox, qualified, read_mailbox
 from labkit.mail.asking import Asking, ask
 from labkit.mail.lookups import FileText, Unanswered, Unopened
-from labkit.routing.mailbox_text import MailboxText, NoMailbox, end_of_mailbox, qualified, read_mailbox
 
 LONGEST_FILE = 1 << 20
 LONGEST_NAME = 255
@@ -198,7 +198,7 @@ def _own_user(name: str, allowed: Permissions) -> MailboxText | None:
         return None
     if mailbox.has_domain:
         return None
-    return MailboxText(f"{mailbox.text}@{allowed.incoming_domain}", True)
+    return MailboxText(f"{mailbox.text}@{allowed.incoming_domain}", len(mailbox.text) + 1)
 
 
 def _without_backslashes(item: str) -> str:

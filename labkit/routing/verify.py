@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from labkit.eximconf.configuration import Driver
 from labkit.eximconf.expansion import Compiled, Env, Value
+from labkit.eximconf.mailbox_text import qualified
 from labkit.mail.address import Mailbox
 from labkit.mail.asking import Asking, ask
 from labkit.mail.questions import (
@@ -29,7 +30,6 @@ from labkit.mail.questions import (
 )
 from labkit.routing.compile import Router
 from labkit.routing.family import new_walk, own_env, route_one
-from labkit.routing.mailbox_text import qualified
 from labkit.routing.texts import expanded
 from labkit.routing.trace import Trace
 from labkit.routing.way import Address, Mode, Said, Walk

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from labkit.net.programs.labnet import PAGE, ClockPage, LabNet, lab_environment
+from labkit.net.programs.labnet_facts import read_facts
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 LITTLE: dict[str, Any] = {
@@ -132,3 +133,31 @@ def test_an_instant_needs_a_time_zone(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         page.set(datetime(2026, 3, 1))
     page.close()
+
+
+def test_files_of_other_labs_are_read_too(tmp_path: Path) -> None:
+    clock, facts = tmp_path / "clock", tmp_path / "labnet"
+    facts.write_text(f"ports 20000\nhost 203.0.113.11\nclock {clock}\nnonsense\n")
+    found = read_facts(facts)
+    assert [found.real_port(port) for port in (25, 587, 1023, 1024, 2525, 0)] == [
+        20025,
+        20587,
+        21023,
+        1024,
+        2525,
+        0,
+    ]
+    assert [found.lab_port(port) for port in (20025, 2525, 40000)] == [25, 2525, 40000]
+    assert found.seconds_ahead() == 0.0
+    clock.write_text("345600\n")
+    assert found.seconds_ahead() == 345600.0
+    clock.write_bytes(bytes(4096))
+    assert found.seconds_ahead() == 0.0
+
+
+def test_the_ports_of_a_lab_of_ours_are_all_moved(tmp_path: Path) -> None:
+    facts = tmp_path / "labnet"
+    facts.write_text("base 4000\n")
+    found = read_facts(facts)
+    assert [found.real_port(port) for port in (25, 2525, 32000, 0)] == [4025, 6525, 32000, 0]
+    assert [found.lab_port(port) for port in (4025, 6525, 40000)] == [25, 2525, 40000]

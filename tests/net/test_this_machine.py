@@ -158,7 +158,8 @@ def test_facts(tmp_path: Path) -> None:
         "base x\nclock /page\n"
     )
     facts = read_facts(path)
-    assert facts == Facts(4000, ["203.0.113.7", "nonsense"], ("127.2.0.53", 4053), {"ann": "/home of ann"})
+    known = {"ann": "/home of ann"}
+    assert facts == Facts(4000, ["203.0.113.7", "nonsense"], ("127.2.0.53", 4053), known, clock=Path("/page"))
     assert list(ThisMachine(facts).addresses) == ["203.0.113.7"]
 
 

@@ -360,6 +360,19 @@ ${addresses:>& local@x, Ann <a@b>}
 ${addresses:a@b, "x y"@z (comment), Group: c@d, e@f;}
 ${addresses:}
 """
+TEXTS["mailboxes"] = r"""
+${address:<a@[1.2.3.4]>}|${address:a@[1.2.3.4]}|${address:a@[IPv6:::1]}|${address:a@[x y]}|${address:a@[x^y]}
+${addresses:a@b; }|${addresses:x: a@b;}|${addresses:x: a@b; c@d}|${addresses:x: ;, c@d}|${addresses:a@b;, c@d}
+${address:a\\,b@c}|${address:a\\@b@c}|${address:a\\}|${address:a@é}|${address:é@a}|${address:"é b"@a}
+${address:a@b.}|${address:a@.b}|${address:a@-b}|${address:a@b-}|${address:a@b_c}|${address:a..b@c}|${address:.a@c}
+${address:@a,@b:c@d}|${address:@a:c@d}|${address:<@a:c@d>}|${address:<@a:c>}|${address:@a:c}|${address:@a}
+${addresses:@a,@b:c@d, e@f}|${addresses: @a,@b:c@d, e@f}|${addresses:<@a,@b:c@d>, e@f}|${addresses:x,,y}
+${address:a.n.other <a@b>}|${address:a b c@d}|${address:a <b@c> d}|${address:a <b@c> (d)}|${address:<<a@b>>}
+${address:(x) a (y) @ (z) b (w) . c (v)}|${address:"a" . "b"@c}|${address:a@b (unclosed}|${address:(a\\)b) c@d}
+${address:<>}|${address:}|${address:"a}|${address:a"b"@c}|${address:"a"b@c}|${address:a b}|${address:a;}
+${addresses:"a, b" <c@d>, e (f, g)@h, "i}|${addresses: > a@b}|${addresses:>}|${addresses:>;a@b,;c@d}
+${local_part:<a@[1.2.3.4]>}|${domain:a@[1.2.3.4]}|${domain:<@x:a@b>}|${local_part:"a@b"@c}|${domain:a\\@b}
+"""
 TEXTS["local_part"] = r"""
 ${local_part:abc}|${local_part:"a b"@c}|${local_part:a@b@c}|${local_part:<a@b>}|${local_part:@x:a@b}
 ${local_part:a\@b@c}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labkit.eximconf.mailbox_text import NoMailbox, end_of_mailbox, qualified, read_mailbox
 from labkit.mail.asking import answer_from
 from labkit.mail.lookups import FileText, Unopened
-from labkit.routing.mailbox_text import NoMailbox, end_of_mailbox, qualified, read_mailbox
 from labkit.routing.redirect_data import Ending, Permissions, is_filter, read_redirection
 
 ALL = Permissions(True, True, True, True, None, False, "in.test", "here.test")

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from labkit.eximconf.field_addresses import addresses_of
 from labkit.eximconf.place import ConfigurationError
 from labkit.mail.lookups import DnsRecords, FileText, Unopened
 from labkit.mail.questions import (
@@ -20,7 +21,6 @@ from labkit.mail.questions import (
 )
 from labkit.smtp.acl import AclVerdict, Phase
 from labkit.smtp.acl.controls import CONTROLS
-from labkit.smtp.acl.field_addresses import addresses_of
 from labkit.smtp.acl.vocabulary import VERBS, WORDS
 
 PIECES = st.sampled_from(

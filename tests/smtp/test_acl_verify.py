@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from labkit.eximconf.field_addresses import Readable, addresses_of
 from labkit.mail.address import Mailbox
 from labkit.mail.questions import (
     AddressesOf,
@@ -19,7 +20,6 @@ from labkit.mail.questions import (
     VerifySender,
 )
 from labkit.smtp.acl import Phase
-from labkit.smtp.acl.field_addresses import Readable, addresses_of
 from labkit.smtp.acl.verify import read_wish
 
 NO = "550 Administrative prohibition"

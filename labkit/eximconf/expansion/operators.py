@@ -12,13 +12,16 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from labkit.eximconf.expansion import addresses, coding, hosts, quoting
+from labkit.eximconf.blanks import BLANKS
+from labkit.eximconf.expansion import coding, hosts, quoting
 from labkit.eximconf.expansion.arithmetic import evaluate
 from labkit.eximconf.expansion.headers import decode_words
 from labkit.eximconf.expansion.numbers import interval, positive, shown_interval
 from labkit.eximconf.expansion.outcomes import failed
 from labkit.eximconf.expansion.splitting import split_list
 from labkit.eximconf.expansion.texts import joined_list, lower, upper
+from labkit.eximconf.field_addresses import Readable, addresses_of
+from labkit.eximconf.mailbox_text import MailboxText, NoMailbox, read_mailbox
 
 _COUNTS = re.compile(r"([+-]?[0-9]{1,9})(?:_([0-9]{1,9}))?")
 
@@ -107,12 +110,32 @@ def _time_interval(text: str, suffix: str) -> str:
     return shown_interval(int(text) & 0xFFFFFFFF)
 
 
+def _mailbox(text: str) -> MailboxText:
+    """The one address that the text is; an empty one if it is none."""
+    try:
+        return read_mailbox(text)
+    except NoMailbox:
+        return MailboxText("")
+
+
+def _local_part(text: str) -> str:
+    mailbox = _mailbox(text)
+    return mailbox.text[: mailbox.domain - 1] if mailbox.has_domain else mailbox.text
+
+
+def _domain(text: str) -> str:
+    mailbox = _mailbox(text)
+    return mailbox.text[mailbox.domain :] if mailbox.has_domain else ""
+
+
 def _addresses(text: str, suffix: str) -> str:
-    separator = ":"
-    bare = text.lstrip()
-    if bare.startswith(">") and len(bare) > 1:
-        separator, text = bare[1], bare[2:]
-    return joined_list(separator, addresses.addresses(text))
+    separator, text = ":", text.lstrip(BLANKS)
+    if text.startswith(">"):
+        if len(text) == 1:
+            raise failed("output separator missing in expanding ${addresses:>}")
+        separator, text = text[1], text[2:]
+    found = addresses_of(text, skips_blanks=False)
+    return joined_list(separator, [each.address for each in found if isinstance(each, Readable)])
 
 
 def _quote(text: str, suffix: str) -> str:
@@ -135,7 +158,7 @@ def _clean(function: Callable[[str], str]) -> Operator:
 
 
 OPERATORS: dict[str, Operator] = {
-    "address": _keeps(addresses.address),
+    "address": _keeps(lambda text: _mailbox(text).text),
     "addresses": Operator(_addresses, True),
     "base32": _clean(coding.to_base32),
     "base32d": _clean(coding.from_base32),
@@ -143,7 +166,7 @@ OPERATORS: dict[str, Operator] = {
     "base62d": _clean(coding.from_base62),
     "base64": _keeps(coding.to_base64),
     "base64d": _keeps(coding.from_base64),
-    "domain": _keeps(addresses.domain),
+    "domain": _keeps(_domain),
     "escape": _keeps(quoting.escape),
     "escape8bit": _keeps(quoting.escape8bit),
     "eval": _clean(evaluate),
@@ -157,7 +180,7 @@ OPERATORS: dict[str, Operator] = {
     "lc": _keeps(lower),
     "length": Operator(_counted("length"), True),
     "listcount": _clean(lambda text: str(len(split_list(text)))),
-    "local_part": _keeps(addresses.local_part),
+    "local_part": _keeps(_local_part),
     "mask": _keeps(hosts.mask),
     "md5": _clean(coding.md5),
     "nhash": Operator(_counted("nhash"), False),

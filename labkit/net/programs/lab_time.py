@@ -26,30 +26,20 @@ class LabTime:
     """Time as a host of the lab has it. `facts` None: no lab."""
 
     def __init__(self, facts: Facts | None) -> None:
-        self._file = facts.clock if facts is not None else None
-        self._ticks = facts.ticks if facts is not None else 0
-        self._page = _page(self._file) if self._file is not None else None
+        self._facts = facts or Facts()
+        self._page = _page(self._facts.clock) if self._facts.clock is not None else None
         self._began = time.monotonic_ns()
 
     def __call__(self) -> datetime:
         if self._page is not None:
             lab_ns, looks, standing_ns = _FIELDS.unpack_from(self._page)
-            if self._ticks:
+            if self._facts.ticks:
                 struct.pack_into("@Q", self._page, 8, looks + 1)
-                ns = standing_ns + (looks + 1) * self._ticks * 1000
+                ns = standing_ns + (looks + 1) * self._facts.ticks * 1000
             else:
                 ns = lab_ns + time.monotonic_ns() - self._began
             return _EPOCH + timedelta(microseconds=ns // 1000)
-        return datetime.now(timezone.utc) + timedelta(seconds=self._ahead())
-
-    def _ahead(self) -> int:
-        """What the text file says; 0 without one, or if it says nothing."""
-        if self._file is None:
-            return 0
-        try:
-            return int(self._file.read_text("ascii").split()[0])
-        except (OSError, ValueError, IndexError):
-            return 0
+        return datetime.now(timezone.utc) + timedelta(seconds=self._facts.seconds_ahead())
 
 
 def _page(file: Path) -> mmap.mmap | None:

@@ -1,8 +1,9 @@
 """Read the file of facts that LABNET names: the lab, as a program in a terminal of it finds it.
 
 WHAT       `read_facts(path)` for a program of ours that is its own process; labshim.c reads the file for others.
-DECIDES    where a lab port really is: `base N` moves every port, `ports N` (a smaller shim's word) those below 1024.
 RULES      a line that cannot be read is left alone, as the shim leaves unknown facts alone.
+ALSO       files of labs that labkit has not made: `ports N` moves the ports below 1024 only, and `clock FILE` may name
+           a file with seconds to add to the real time, as text, which may change at any moment.
 READ NEXT  lab_time.py, ../this_machine.py
 """
 
@@ -11,8 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-LAST_PORT = 32767  # as in labshim.c: above it are the ports of callers
-LOW_PORTS = 1024
+FIRST_UNPRIVILEGED = 1024  # ports below belong to root
+LAST_PORT = 32767  # as in labshim.c
+LONGEST_OFFSET = 64  # octets; a page that labkit's own labs share is longer
 
 
 @dataclass(slots=True)
@@ -20,19 +22,36 @@ class Facts:
     """What the file says; labnet.py tells what each fact means."""
 
     base: int = 0
-    moves_low_ports_only: bool = False
     addresses: list[str] = field(default_factory=list)
     dns: tuple[str, int] | None = None
     accounts: dict[str, str] = field(default_factory=dict)
+    low_ports: int = 0  # added to ports below 1024; then `base` is 0
     clock: Path | None = None
-    ticks: int = 0
-    patience: float | None = None
+    ticks: int = 0  # microseconds that a look at labkit's own clock takes
+    patience: float | None = None  # seconds
     callers: list[int] = field(default_factory=list)
 
     def real_port(self, port: int) -> int:
-        """Where a lab port really is."""
-        last = LOW_PORTS - 1 if self.moves_low_ports_only else LAST_PORT - self.base
-        return port + self.base if port <= last else port
+        """Where a lab port really is: beyond LAST_PORT every port is its own, as for labshim.c."""
+        if port and port < FIRST_UNPRIVILEGED and self.low_ports:
+            return port + self.low_ports
+        return port + self.base if port and port + self.base <= LAST_PORT else port
+
+    def lab_port(self, real: int) -> int:
+        """The other way round."""
+        if self.low_ports:
+            port = real - self.low_ports
+            return port if 0 < port < FIRST_UNPRIVILEGED else real
+        return real - self.base if 0 < real - self.base <= LAST_PORT else real
+
+    def seconds_ahead(self) -> float:
+        """How far lab time is ahead of real time now, by a clock that says so in text; else 0."""
+        try:
+            if self.clock is None or self.clock.stat().st_size > LONGEST_OFFSET:
+                return 0.0
+            return float(self.clock.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return 0.0
 
 
 def read_facts(path: Path) -> Facts:
@@ -40,8 +59,18 @@ def read_facts(path: Path) -> Facts:
     facts = Facts()
     for line in path.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         name, _, rest = line.partition(" ")
-        if name in ("base", "ports") and rest.isdecimal():
-            facts.base, facts.moves_low_ports_only = int(rest), name == "ports"
+        if name == "base" and rest.isdecimal():
+            facts.base = int(rest)
+        elif name == "ports" and rest.isdecimal():
+            facts.low_ports = int(rest)
+        elif name == "ticks" and rest.isdecimal():
+            facts.ticks = int(rest)
+        elif name == "caller" and rest.isdecimal():
+            facts.callers.append(int(rest))
+        elif name == "patience" and rest.replace(".", "", 1).isdecimal():
+            facts.patience = float(rest)
+        elif name == "clock":
+            facts.clock = Path(rest)
         elif name == "host":
             facts.addresses.append(rest)
         elif name == "dns":
@@ -50,19 +79,6 @@ def read_facts(path: Path) -> Facts:
         elif name == "user":
             login, _, home = rest.partition(" ")
             facts.accounts[login] = home
-        elif name == "clock":
-            facts.clock = Path(rest)
-        elif name == "ticks" and rest.isdecimal():
-            facts.ticks = int(rest)
-        elif name == "caller" and rest.isdecimal():
-            facts.callers.append(int(rest))
-        elif name == "patience":
-            facts.patience = _number(rest)
+    if facts.base:
+        facts.low_ports = 0
     return facts
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

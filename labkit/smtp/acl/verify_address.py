@@ -13,10 +13,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from labkit.eximconf.field_addresses import Unreadable, addresses_of
 from labkit.mail.address import Mailbox
 from labkit.mail.asking import Asking, ask
 from labkit.mail.questions import Callout, Standing, Verification, VerifyRecipient, VerifySender
-from labkit.smtp.acl.field_addresses import Unreadable, addresses_of
 from labkit.smtp.acl.scene import Checked, Scene
 from labkit.smtp.acl.verdicts import Found
 

@@ -3,15 +3,15 @@
 LIKE EXIM  header_syntax reads all fields that can have lists of addresses; an address without a domain is wrong unless
            the client may send such; not_blind wants each recipient in a To: or Cc: field
 STANDARDS  Exim specification, section "ACL conditions"; RFC 5322 §3.4
-READ NEXT  field_addresses.py
+READ NEXT  verify_address.py
 """
 
 from __future__ import annotations
 
 import re
 
+from labkit.eximconf.field_addresses import Unreadable, addresses_of
 from labkit.mail.asking import Asking
-from labkit.smtp.acl.field_addresses import Unreadable, addresses_of
 from labkit.smtp.acl.scene import Scene
 from labkit.smtp.acl.texts import printed
 from labkit.smtp.acl.verdicts import Found
