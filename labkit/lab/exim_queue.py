@@ -22,7 +22,7 @@ def queue_listing(items: Iterable[QueueItem], now: datetime) -> str:
     for item in items:
         frozen = " *** frozen ***" if item.frozen else ""
         lines = [
-            f"{_age(now - item.received_at)} {_size(item.size):>5} "
+            f"{age_shown(now - item.received_at)} {size_shown(item.size):>5} "
             f"{item.queue_id} <{item.envelope.sender}>{frozen}"
         ]
         for recipient in dict.fromkeys(item.envelope.forward_paths):
@@ -76,7 +76,7 @@ def _volume(octets: int) -> str:
     return f"{(octets + 512 * 1024) // (1024 * 1024):4d}MB"
 
 
-def _age(span: timedelta) -> str:
+def age_shown(span: timedelta) -> str:
     minutes = int(span.total_seconds()) // 60
     if minutes < 90:
         return f"{minutes:2d}m"
@@ -84,7 +84,7 @@ def _age(span: timedelta) -> str:
     return f"{hours:2d}h" if hours <= 72 else f"{(hours + 12) // 24:2d}d"
 
 
-def _size(octets: int) -> str:
+def size_shown(octets: int) -> str:
     if octets < 1024:
         return str(octets)
     if octets < 10 * 1024:

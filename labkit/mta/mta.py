@@ -70,12 +70,22 @@ class Mta:
         self._listeners: list[Listener] = []
         self._recover()
 
-    def beside(self, name: str, addresses: tuple[str, ...], compiled: Compiled) -> Mta:
-        """The same queue as another configuration sees it: for work that is done under that one."""
+    def beside(
+        self, name: str, addresses: tuple[str, ...], compiled: Compiled, surroundings: Surroundings
+    ) -> Mta:
+        """The same queue for work that is done under another configuration, or watched by somebody else."""
         other = copy(self)
-        other.state = replace(self.state, name=name, addresses=addresses, compiled=compiled, is_running=True)
+        other.state = replace(
+            self.state,
+            name=name,
+            addresses=addresses,
+            compiled=compiled,
+            surroundings=surroundings,
+            is_running=True,
+        )
         other.intake = Intake(other.state, other._received, other._turned)
         other.runner = Runner(other.state, other.intake, None)
+        other.administration = Administration(other.state, other.runner)
         other._listeners = []
         return other
 
@@ -107,7 +117,7 @@ class Mta:
         return self.state.compiled.configuration.main.ports("daemon_smtp_ports")
 
     async def start(
-        self, *, queue_only: bool = False, places: Sequence[tuple[str, int]] | None = None
+        self, *, queue_only: bool | None = None, places: Sequence[tuple[str, int]] | None = None
     ) -> None:
         """Listen, and run the queue; with `queue_only` (exim -odq) new messages wait for the next queue run.
 
@@ -207,7 +217,16 @@ class Mta:
         """
         await self.runner.run_queue(
             QueueRun(
-                forced, thaws, part, sender_part, is_regex, first_only, local_only, routes_first, first_id, last_id
+                forced,
+                thaws,
+                part,
+                sender_part,
+                is_regex,
+                first_only,
+                local_only,
+                routes_first,
+                first_id,
+                last_id,
             )
         )
 

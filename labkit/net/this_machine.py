@@ -118,7 +118,9 @@ class ThisMachine(Network):
 
     def peer(self, source: Place) -> Peer:
         """Who calls from a real place, in the lab's words; who has no address in the lab, in this machine's."""
-        return Peer(self.addresses.lab_address(source[0]) or source[0] or LOCALHOST, source[1], is_foreign=True)
+        return Peer(
+            self.addresses.lab_address(source[0]) or source[0] or LOCALHOST, source[1], is_foreign=True
+        )
 
     async def listen_datagrams(self, address: str, port: int, answer: Answer) -> Listener:
         raise OSError(errno.EOPNOTSUPP, "a command listens nowhere")

@@ -75,9 +75,7 @@ class Selection:
     @property
     def letters(self) -> str:
         """As Exim's log shows them."""
-        given = zip(
-            "qiffl", (self.two_stages, self.first_only, self.forced, self.thaws, self.local_only)
-        )
+        given = zip("qiffl", (self.two_stages, self.first_only, self.forced, self.thaws, self.local_only))
         return "".join(letter for letter, is_on in given if is_on)
 
     @property

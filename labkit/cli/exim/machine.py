@@ -42,6 +42,7 @@ from labkit.net.resolver import Resolver
 from labkit.net.this_machine import NAMESERVER, ThisMachine, interface_addresses
 from labkit.smtp.acl import Phase, Scene
 
+
 class Machine:
     """Everything that a command needs."""
 

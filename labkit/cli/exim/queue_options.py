@@ -113,7 +113,9 @@ def settle_queue(command: Command, incompatible: Callable[[], Refused]) -> None:
     runs = command.interval is not None
     if not (command.listens or runs):
         return
-    allowed: tuple[Any, ...] = (Mode.NOTHING, Mode.LIST, Mode.COUNT) if command.interval == 0 else (Mode.NOTHING,)
+    allowed: tuple[Any, ...] = (
+        (Mode.NOTHING, Mode.LIST, Mode.COUNT) if command.interval == 0 else (Mode.NOTHING,)
+    )
     if command.mode not in allowed or command.reads_recipients or command.arguments:
         if command.mode not in (Mode.LIST, Mode.COUNT):
             raise incompatible()

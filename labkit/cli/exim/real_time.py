@@ -1,7 +1,8 @@
 """What an MTA is given that lives in real time: the clock, the event loop as its agenda, and the logs as its journal.
 
 WHAT       `RealTime`, the Surroundings (mta/surroundings.py) of a daemon and of a command.
-DOES       work that is due now begins at once, beside other work; what is going on for a command (-v) is told to it.
+DOES       work that is due now begins at once, beside other work. Each command has one of its own, so that it can wait
+           for its own work, and see what is going on (-v).
 IN A LAB   the clock is the lab's, and may jump; whoever waits, waits in real time, as a real Exim there does.
 READ NEXT  owner.py
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar, copy_context
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -28,15 +28,20 @@ class Onlooker(Protocol):
     def happened(self, event: MailEvent, lines: list[str]) -> None: ...
 
 
-ONLOOKER: ContextVar[Onlooker | None] = ContextVar("ONLOOKER", default=None)
-
-
 class RealTime:
-    """Time, agenda and journal of one process."""
+    """Time, agenda and journal of one process, or of one piece of work of it."""
 
-    def __init__(self, now: Callable[[], datetime], logs: Logs) -> None:
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        logs: Logs,
+        onlooker: Onlooker | None = None,
+        parent: RealTime | None = None,
+    ) -> None:
         self.now = now
         self.logs = logs
+        self.onlooker = onlooker
+        self._parent = parent
         self._number = os.getpid() % _LAST
         self._events = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -44,12 +49,11 @@ class RealTime:
 
     def at(self, instant: datetime, action: Callable[[], Awaitable[None]], what: str) -> _Appointment:
         appointment = _Appointment(self)
-        context = copy_context()  # whose onlooker is told
 
         def begin() -> None:
             self._waiting.discard(appointment)
             if not appointment.is_cancelled:
-                context.run(self._start, action, what)
+                self._start(action, what)
 
         wait = max((instant - self.now()).total_seconds(), 0.0)
         self._waiting.add(appointment)
@@ -75,6 +79,8 @@ class RealTime:
 
     def next_process(self) -> int:
         """Exim has a process for each message; its number is part of the queue id."""
+        if self._parent is not None:
+            return self._parent.next_process()
         self._number = self._number + 1 if self._number < _LAST - 1 else _FIRST
         return self._number
 
@@ -82,8 +88,12 @@ class RealTime:
         self._events += 1
         event = MailEvent(number=self._events, at=self.now(), host=host, kind=kind, **details)
         lines = [] if kind in _QUIET else self.logs.note(event)
-        if (onlooker := ONLOOKER.get()) is not None:
-            onlooker.happened(event, lines)
+        if self.onlooker is not None:
+            self.onlooker.happened(event, lines)
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._tasks or self._waiting)
 
     async def idle(self) -> None:
         """Return when nothing is under way and nothing due any more."""

@@ -1,0 +1,28 @@
+"""Do what a command asks for, in the process that owns the spool.
+
+READ NEXT  submission.py, local_session.py, actions.py
+"""
+
+from __future__ import annotations
+
+from labkit.cli.exim.command import Mode
+from labkit.cli.exim.views import Work
+
+
+async def perform(work: Work) -> None:
+    """Do it, and tell the console the exit status. What goes on afterwards belongs to `work.time`."""
+    mode = work.command.mode
+    if mode is Mode.MESSAGE:
+        from labkit.cli.exim.submission import submit
+
+        await submit(work)
+    elif mode in (Mode.SMTP, Mode.BATCH):
+        from labkit.cli.exim.local_session import converse
+
+        await converse(work)
+    elif mode in (Mode.DELIVER, Mode.ACT, Mode.RUN_QUEUE):
+        from labkit.cli.exim.actions import act
+
+        await act(work)
+    else:
+        raise ValueError(f"a command of the kind {mode.value} is not for the owner of a spool")
