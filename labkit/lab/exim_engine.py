@@ -151,7 +151,9 @@ class EximEngine(Engine):
         self._expect(asked)
         values = dict(line.partition(" = ")[::2] for line in asked.text.split("\n"))
         self._expect_own_address(values.get("local_interfaces", ""))
-        given_up = [age + timedelta(seconds=1) for age in cutoffs(flattened.text)]  # older than the rule allows
+        given_up = [
+            age + timedelta(seconds=1) for age in cutoffs(flattened.text)
+        ]  # older than the rule allows
         self._ages = [
             *given_up,
             *warnings(values.get("delay_warning", ""), max(given_up, default=timedelta())),

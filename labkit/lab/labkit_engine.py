@@ -5,8 +5,9 @@ READ NEXT  exim_engine.py
 
 from __future__ import annotations
 
+import re
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,12 @@ from labkit.eximconf.configuration import reading
 from labkit.lab.engine import DoubtfulConfiguration, Engine, NoSuchMessage, NotThisEngine, Output, QueueRun
 from labkit.lab.exim_log import main_log
 from labkit.lab.exim_queue import queue_listing, queue_summary
-from labkit.mail.address import Mailbox
+from labkit.mail.address import AddressSyntaxError, Mailbox
 from labkit.mail.asking import Question, answer_by
 from labkit.mail.envelope import Envelope
 from labkit.mail.lookups import FileText, Unopened
 from labkit.mail.questions import Account
+from labkit.mta.administration import Said
 from labkit.mta.compiled import Compiled, compile_configuration
 from labkit.mta.mta import Mta
 from labkit.net.file_text import file_text
@@ -137,12 +139,29 @@ class LabkitEngine(Engine):
         option, *rest = arguments or ("",)
         if option in ("-bp", "-bpc") and not rest:
             return Output(0, self.queue_listing() if option == "-bp" else f"{len(self.queue)}\n")
-        if option in ("-q", "-qf", "-qff") and not rest:
-            await self.run_queue(QueueRun(forced="f" in option, thaws="ff" in option))
+        if (found := _QUEUE_RUN.fullmatch(option)) and len(rest) <= 2:
+            await self.mta.run_queue(
+                routes_first=bool(found["two"]),
+                first_only=bool(found["first"]),
+                forced=bool(found["forced"]),
+                thaws=found["forced"] == "ff",
+                local_only=bool(found["local"]),
+                first_id=rest[0] if rest else "",
+                last_id=rest[1] if len(rest) > 1 else "",
+            )
             return Output(0, "")
-        if option in ("-R", "-Rf", "-Rff") and len(rest) == 1:
-            await self.run_queue(QueueRun(forced="f" in option, thaws="ff" in option, domain=rest[0]))
+        if (found := _SELECTED.fullmatch(option)) and len(rest) == 1:
+            is_recipient, forced = found["who"] == "R", found["forced"]
+            await self.mta.run_queue(
+                forced=bool(forced),
+                thaws=forced == "ff",
+                is_regex=bool(found["regex"]),
+                part=rest[0] if is_recipient else None,
+                sender_part=None if is_recipient else rest[0],
+            )
             return Output(0, "")
+        if option in ADMINISTRATION and rest:
+            return await self._administer(option, rest, login)
         if option == "-M" and rest:
             for queue_id in rest:
                 await self.force(queue_id)
@@ -155,8 +174,47 @@ class LabkitEngine(Engine):
             return Output(0, "".join([f"{await self.mta.expand(text, login)}\n" for text in rest]))
         raise NotThisEngine(
             f"labkit's own MTA does not know `exim {' '.join(arguments)}` yet; it knows -bp, -bpc, -q, -qf, -qff, "
-            '-M, -R, -Mvh, -Mvb, -bt, -bv, -bvs and -be. With `await host.run_on("exim")` the real Exim answers.'
+            "-qi, -ql, -qq, -R, -S, -M, -Mf, -Mt, -Mg, -Mrm, -Mar, -Mes, -Mmd, -Mmad, -Mvh, -Mvb, -bt, -bv, -bvs "
+            'and -be. With `await host.run_on("exim")` the real Exim answers.'
         )
+
+    async def _administer(self, option: str, words: Sequence[str], login: str) -> Output:
+        """-Mf and its like; the first four are for several messages, the others for one and addresses."""
+        mta = self.mta
+        if option in _OF_MESSAGES:
+            said: list[tuple[str, Said | None]] = []
+            for queue_id in words:
+                if queue_id not in mta.state.queue:
+                    said.append((queue_id, None))
+                elif option == "-Mg":
+                    said.append((queue_id, await mta.give_up(queue_id, login)))
+                else:
+                    said.append((queue_id, _OF_MESSAGES[option](mta, queue_id, login)))
+            return _told(said)
+        queue_id, *addresses = words
+        if queue_id not in mta.state.queue:
+            return _told([(queue_id, None)])
+        if option == "-Mmad":
+            return _told([(queue_id, mta.mark_delivered(queue_id, None, login))])
+        doing = {"-Mes": "editing sender", "-Mar": "adding recipient", "-Mmd": "marking as delivered"}[option]
+        problem = f"- error while {doing}: no address given" if not addresses else ""
+        if option == "-Mes" and len(addresses) > 1:
+            problem = "- only one sender address can be specified"
+        try:
+            found = [None if each in ("", "<>") else Mailbox.parse(each) for each in addresses]
+        except AddressSyntaxError as error:
+            problem = f"- error while {doing}:\n  bad address {error}"
+            found = []
+        named = [each for each in found if each is not None]
+        if problem:
+            return _told([(queue_id, Said(problem, False))])
+        if option == "-Mes":
+            return _told([(queue_id, mta.set_sender(queue_id, found[0], login))])
+        try:
+            change = mta.add_recipients if option == "-Mar" else mta.mark_delivered
+            return _told([(queue_id, change(queue_id, named, login))])
+        except ValueError as error:
+            return _told([(queue_id, Said(f"- error while {doing}:\n  {error}", False))])
 
     def _spool_text(self, queue_id: str, part: int) -> Output:
         files = self.spool_files(queue_id)
@@ -167,4 +225,24 @@ class LabkitEngine(Engine):
         return Output(0, files[part].read_text(encoding="utf-8", errors="replace"))
 
 
+def _told(said: Sequence[tuple[str, Said | None]]) -> Output:
+    """What Exim prints: None is a message that is not there."""
+    text = "".join(
+        f"Spool data file for {queue_id} does not exist\n"
+        if each is None
+        else f"Message {queue_id} {each.words}\n" * bool(each.words)
+        for queue_id, each in said
+    )
+    return Output(0 if all(each is not None and each.is_done for _, each in said) else 1, text)
+
+
+_QUEUE_RUN = re.compile(r"-q(?P<two>q?)(?P<first>i?)(?P<forced>f{0,2})(?P<local>l?)")
+_SELECTED = re.compile(r"-(?P<who>[RS])(?P<regex>r?)(?P<forced>f{0,2})")
+_OF_MESSAGES: dict[str, Callable[[Mta, str, str], Said]] = {
+    "-Mf": Mta.freeze,
+    "-Mt": Mta.thaw,
+    "-Mrm": Mta.remove,
+    "-Mg": lambda mta, queue_id, login: Said(""),  # which takes time, and is done where it is asked for
+}
+ADMINISTRATION = (*_OF_MESSAGES, "-Mar", "-Mes", "-Mmd", "-Mmad")
 _TESTS = {"-bt": Mode.TEST, "-bv": Mode.VERIFY_RECIPIENT, "-bvs": Mode.VERIFY_SENDER}

@@ -7,13 +7,15 @@ READ NEXT  variables.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from labkit.delivery.transports import check_transport
-from labkit.eximconf.configuration import Configuration
+from labkit.eximconf.configuration import Configuration, Driver, Options
 from labkit.eximconf.here import Here
 from labkit.eximconf.reader import ConfigurationError
+from labkit.queue.due import Ages, warning_ages
 from labkit.queue.schedule import RetryRule, read_rules
 from labkit.routing import Routers, compile_routers
 from labkit.smtp.acl import Acls, compile_acls
@@ -34,6 +36,8 @@ class Compiled:
     acls: Acls
     routers: Routers
     retry_rules: tuple[RetryRule, ...]
+    ages: Ages  # at which something happens to a message that waits
+    routers_by_user: Mapping[str, bool]  # whether retries of what a router puts off look at the user
     offers: tuple[str, ...] = ()
 
 
@@ -46,6 +50,7 @@ def compile_configuration(
     qualify_domain = main.text("qualify_domain") or primary_hostname
     for transport in configuration.transports.values():
         check_transport(transport)
+    rules = read_rules(configuration.retry, configuration.lists)
     if runs:
         for problem in _unfulfilled(configuration):
             raise problem
@@ -63,9 +68,39 @@ def compile_configuration(
         ),
         compile_acls(configuration),
         compile_routers(configuration),
-        read_rules(configuration.retry),
+        rules,
+        _ages(main, rules),
+        {router.name: _looks_at_user(router) for router in configuration.routers},
         tuple(word for word in OFFERED if main.has(f"acl_smtp_{word.lower()}")),
     )
+
+
+_OF_A_USER = (
+    "local_parts",
+    "condition",
+    "local_part_prefix",
+    "local_part_suffix",
+    "senders",
+    "require_files",
+)
+
+
+def _looks_at_user(router: Driver) -> bool:
+    """`retry_use_local_part`; unset, it is so for routers that look at more than the domain."""
+    options = router.options
+    if (said := options.values.get("retry_use_local_part")) is not None:
+        return bool(said)
+    return bool(options.values.get("check_local_user")) or any(
+        options.values.get(name) not in (None, ()) for name in _OF_A_USER
+    )
+
+
+def _ages(main: Options, rules: Sequence[RetryRule]) -> Ages:
+    second = timedelta(seconds=1)  # a message is given up when it is older
+    given_up = [step.until + second for rule in rules for step in rule.steps]
+    warned = warning_ages(main.values.get("delay_warning") or (), max(given_up, default=timedelta()))
+    times = ("auto_thaw", "timeout_frozen_after", "ignore_bounce_errors_after")
+    return Ages((*given_up, *warned), *(timedelta(seconds=main.seconds(name)) for name in times))
 
 
 def _unfulfilled(configuration: Configuration) -> Iterable[ConfigurationError]:

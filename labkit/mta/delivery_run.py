@@ -3,15 +3,16 @@
 DOES       one run over one queue item. A recipient ends delivered, failed, or deferred until its retry time.
 STANDARDS  RFC 5321 §4.5.4 (retry), §6.1 (reports), §6.3 (loops); Exim specification, chapters
            "How Exim receives and delivers mail" and "Retry configuration"
-READ NEXT  legs.py, outcomes.py
+READ NEXT  legs.py, outcomes.py, settling.py
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from labkit.delivery.transports import AppendPlan, Trouble, planning
+from labkit.eximconf.lists import Match, PatternList
 from labkit.mail.address import Mailbox
 from labkit.mail.asking import answer_later
 from labkit.mail.event import EventKind
@@ -21,38 +22,52 @@ from labkit.mta.intake import Intake
 from labkit.mta.legs import Leg, Progress, generation, normal, unrouted, way
 from labkit.mta.outcomes import Outcomes
 from labkit.mta.sending import Sending
+from labkit.mta.settling import Settling
 from labkit.mta.state import MtaState
 from labkit.mta.storing import store
-from labkit.queue.hints import address_key
+from labkit.queue import errors
 from labkit.queue.item import QueueItem
 from labkit.routing import Route, Routed, RouteOutcome
 
 LOOP = 'Too many "Received" headers - suspected mail loop'
 
 
-class DeliveryRun:
-    """One run over one message.
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """Why a message is tried, and what counts.
 
-    `forced` ignores retry times and frozenness (exim -M, -qff). `is_first`: it has just come in, so that what is known
-    of its recipients from other messages does not count; what is known of hosts does.
+    Nothing said: it has just come in, so that what is known of its recipients from other messages does not count; what
+    is known of hosts does. `in_queue_run`: all of it counts. `forced`: retry times, held domains do not; `thaws`:
+    nor does frozenness. `keeps_remote`: nothing goes to other hosts, and nothing is said about it; `local_only`: it is
+    said. `cancelled_by`: who gives it up.
     """
 
-    def __init__(
-        self,
-        state: MtaState,
-        intake: Intake,
-        item: QueueItem,
-        *,
-        forced: bool = False,
-        is_first: bool = False,
-    ) -> None:
+    in_queue_run: bool = False
+    forced: bool = False
+    thaws: bool = False
+    keeps_remote: bool = False
+    local_only: bool = False
+    cancelled_by: str = ""
+
+    def with_force(self) -> Mode:
+        return replace(self, forced=True)
+
+
+AT_ONCE = Mode()
+
+
+class DeliveryRun:
+    """One run over one message."""
+
+    def __init__(self, state: MtaState, intake: Intake, item: QueueItem, mode: Mode = AT_ONCE) -> None:
         self.state = state
-        self.forced = forced
-        self.is_first = is_first
+        self.mode = mode
+        self.forced = mode.forced
         self.message = Message.parse(item.content)
         self.env = state.env_of(item, self.message)
         progress = Progress({each: {normal(each)} for each in item.remaining})
         self.outcomes = Outcomes(state, intake, item, progress)
+        self.settling = Settling(self.outcomes, item)
         self.sending = Sending(self)
         # by leg: the recipients that came to it, and which one of several that are the same
         self.owners: dict[tuple[str, str], list[tuple[Mailbox, int]]] = {}
@@ -62,24 +77,52 @@ class DeliveryRun:
         """The message as it stands now."""
         return self.outcomes.item
 
-    async def carry_out(self) -> None:
-        """Try everything that is due, then settle what became of the message."""
-        if self._is_looping():
+    async def carry_out(self) -> bool:
+        """Try everything that is due, then settle what became of the message. Not if it is frozen, and stays so."""
+        cancels = ""
+        if self.item.frozen:
+            verdict = self._frozen_verdict()
+            if verdict is None:
+                return False
+            if verdict:
+                self._log(verdict)
+            cancels = "delivery cancelled; message timed out" if verdict.startswith("cancelled") else ""
+            by_hand = self.mode.forced and not cancels
+            self.outcomes.item = self.item.thaw(by_hand=by_hand)
+        if self.mode.cancelled_by:
+            self._log(f"cancelled by {self.mode.cancelled_by}")
+            cancels = "delivery cancelled by administrator"
+        if cancels:
+            self.outcomes.is_cancelled = True
+            for recipient in self.item.remaining:
+                self.outcomes.fail(unrouted(recipient), cancels, told="")
+        elif self._is_looping():
             for recipient in self.item.remaining:
                 self.outcomes.fail(unrouted(recipient), LOOP, told="")
         else:
             for legs in await self._legs():
                 await self._deliver(legs)
-        await self.outcomes.settle()
+        await self.settling.settle()
+        return True
 
-    async def cancel(self) -> None:
-        """Give up what has been frozen for too long (Exim: timeout_frozen_after): a report is dropped."""
-        self.outcomes.is_cancelled = True
-        text = "cancelled by timeout_frozen_after"
-        self.state.note(EventKind.LOGGED, queue_id=self.item.queue_id, text=text)
-        for recipient in self.item.remaining:
-            self.outcomes.fail(unrouted(recipient), "delivery cancelled; message timed out", told="")
-        await self.outcomes.settle()
+    def _frozen_verdict(self) -> str | None:
+        """What the log says of thawing it, or of dropping it; None: it stays frozen."""
+        main, item = self.state.compiled.configuration.main, self.item
+        age = self.outcomes.age.total_seconds()
+        if 0 < main.seconds("timeout_frozen_after") <= age:
+            return "cancelled by timeout_frozen_after"
+        if item.is_report and age >= main.seconds("ignore_bounce_errors_after"):
+            return "Unfrozen by errmsg timer"
+        if self.mode.forced and self.mode.thaws:
+            return "Unfrozen by forced delivery"
+        since = item.frozen_at or item.received_at
+        frozen_for = (self.state.surroundings.now() - since).total_seconds()
+        if not item.is_report and 0 < main.seconds("auto_thaw") < frozen_for:
+            return "Unfrozen by forced delivery" if self.mode.forced else "Unfrozen by auto-thaw"
+        return None
+
+    def _log(self, words: str) -> None:
+        self.state.note(EventKind.LOGGED, queue_id=self.item.queue_id, text=words)
 
     def _is_looping(self) -> bool:
         limit = self.state.compiled.configuration.main.number("received_headers_max")
@@ -89,19 +132,51 @@ class DeliveryRun:
 
     async def _legs(self) -> list[list[Leg]]:
         """Route all recipients that are due; those that go the same way to other hosts stay together."""
-        due = []
-        now = self.state.surroundings.now()
-        for recipient in self.item.remaining:
-            if self.forced or self.is_first or self.state.hints.is_due(address_key(recipient), now):
-                due.append(recipient)
-            else:
-                self.outcomes.deferred(unrouted(recipient), "retry time not reached")
+        due = [each for each in self.item.remaining if await self._may_be_routed(unrouted(each))]
         together: dict[object, list[Leg]] = {}
-        for leg in self._open_legs(due, await self.state.route_all(due, self.env, self.item.queue_id)):
+        routed = await self.state.route_all(due, self.env, self.item.queue_id) if due else ()
+        for leg in await self._open_legs(due, routed):
             together.setdefault(way(leg), []).append(leg)
         return list(together.values())
 
-    def _open_legs(self, due: Sequence[Mailbox], routed: Sequence[Routed]) -> list[Leg]:
+    async def _may_be_routed(self, leg: Leg) -> bool:
+        """If not, it is said why: its domain is held, waits for a queue run, or its time has not come."""
+        if not leg.address.domain:
+            return True
+        main, outcomes, domain = self.state.compiled.configuration.main, self.outcomes, leg.address.domain
+        bare = (
+            unrouted(leg.recipient) if not leg.route.parents else Leg(leg.recipient, _undirected(leg.route))
+        )
+        if (
+            not self.forced
+            and (held := await self._is_listed(main.patterns("hold_domains"), domain)) is not False
+        ):
+            errno = errors.HELD if held else errors.LIST_DEFER
+            outcomes.deferred(bare, "domain is held" if held else "hold_domains lookup deferred", errno=errno)
+            return False
+        if self.mode.in_queue_run and not self.forced:
+            now = self.state.surroundings.now()
+            asking = outcomes.retrying.waits(leg.address, now)
+            if hint := await answer_later(self.state.answerer(self.env), asking):
+                outcomes.deferred(bare, "retry time not reached", errno=errors.NOT_DUE, told=hint.text)
+                return False
+        if not self.forced and not self.mode.in_queue_run:
+            queued = await self._is_listed(main.patterns("queue_domains"), domain)
+            if queued is not False:
+                errno = errors.QUEUE_DOMAIN if queued else errors.LIST_DEFER
+                words = "domain is in queue_domains" if queued else "queue_domains lookup deferred"
+                outcomes.deferred(bare, words, errno=errno)
+                return False
+        return True
+
+    async def _is_listed(self, patterns: PatternList | None, domain: str) -> bool | None:
+        """None: it cannot be told now."""
+        if patterns is None:
+            return False
+        found = await answer_later(self.state.answerer(self.env), patterns.asking(domain.lower(), self.env))
+        return found.found if isinstance(found, Match) else None
+
+    async def _open_legs(self, due: Sequence[Mailbox], routed: Sequence[Routed]) -> list[Leg]:
         """What is still to be delivered, in Exim's order; what failed, waits or vanished is settled at once."""
         finished = {key.key for key in self.item.finished}
         legs: list[Leg] = []
@@ -116,11 +191,20 @@ class DeliveryRun:
                 self.outcomes.write_down(recipient)
             legs += its_legs
             met = its_legs + met
+        kept: set[int] = set()  # children that are not to be tried now
         for leg in sorted(met, key=generation):  # those of the last recipient first, as they were routed
-            if leg.key.key not in finished:
+            if leg.key.key in finished:
+                continue
+            if leg.route.parents and not leg.route.is_target and not await self._may_be_routed(leg):
+                kept.add(id(leg))
+            else:
                 self._settle_leg(leg)
         ways = [
-            leg for leg in legs if leg.route.outcome is RouteOutcome.ROUTED and leg.key.key not in finished
+            leg
+            for leg in legs
+            if leg.route.outcome is RouteOutcome.ROUTED
+            and leg.key.key not in finished
+            and id(leg) not in kept
         ]
         ways = [leg for leg in ways if not leg.route.is_target] + [
             leg for leg in reversed(ways) if leg.route.is_target
@@ -137,11 +221,15 @@ class DeliveryRun:
     def _settle_leg(self, leg: Leg) -> None:
         """What routing has come to, if that is the end of it."""
         route = leg.route
+        if route.outcome is not RouteOutcome.DEFERRED:
+            for address in (leg.address, leg.recipient):
+                for item in self.outcomes.retrying.of_routing(address):
+                    self.outcomes.forget(leg, item.key)
         if route.outcome is RouteOutcome.FAILED:
             self.outcomes.fail(leg, route.reason or route.words, told=route.words)
         elif route.outcome is RouteOutcome.DEFERRED:
             self.outcomes.freezes = self.outcomes.freezes or route.freezes
-            self.outcomes.put_off(leg, route.reason)
+            self.outcomes.put_off(leg, route.reason, errno=_routing_errno(route), told=route.words)
         elif route.outcome is RouteOutcome.DISCARDED:
             self.outcomes.delivered(leg, None, None)
             self.outcomes.write_down(leg.key)
@@ -181,11 +269,33 @@ class DeliveryRun:
             for leg in legs:
                 self.outcomes.put_off(leg, made.words)
         elif isinstance(made, AppendPlan):
-            store(self, made, legs[0])
+            if self.mode.in_queue_run and not self.forced and await self.outcomes.mailbox_waits(legs[0]):
+                words = "Retry time not yet reached"
+                self.outcomes.deferred(legs[0], words, errno=errors.NOT_DUE_LOCAL)
+            else:
+                store(self, made, legs[0])
         elif not route.next_hops:
             self.outcomes.put_off(legs[0], f"no host to send to: {transport.name} transport")
-        else:
+        elif await self._may_be_sent(legs):
             await self.sending.send(made, legs, sender)
+
+    async def _may_be_sent(self, legs: Sequence[Leg]) -> bool:
+        """If not, it is said why (in the first round of exim -qq it is not)."""
+        if self.mode.local_only:
+            for leg in legs:
+                self.outcomes.deferred(leg, "remote deliveries suppressed", errno=errors.LOCAL_ONLY)
+            return False
+        if self.mode.keeps_remote:
+            return False
+        if self.forced or self.mode.in_queue_run:
+            return True
+        main = self.state.compiled.configuration.main
+        if not await self._is_listed(main.patterns("queue_smtp_domains"), legs[0].address.domain):
+            return True
+        words = "first-pass only routing due to -odqs, queue_smtp_domains or control=queue"
+        for leg in legs:
+            self.outcomes.deferred(leg, words)
+        return False
 
     def _envelope_to(self, leg: Leg) -> list[Mailbox]:
         """All recipients that a delivery is for; those whose own delivery was one too many come first."""
@@ -197,3 +307,13 @@ class DeliveryRun:
         names = [name.strip(" \t") for text in route.headers_remove for name in text.split(":")]
         message = without(self.message, names) if names else self.message
         return with_fields(message, [field for text in route.headers_add for field in fields_of(text)])
+
+
+def _undirected(route: Route) -> Route:
+    """An address that aliases made, before anything was known of where it goes."""
+    return Route(route.address, RouteOutcome.DEFERRED, "", parents=route.parents, errors_to=route.errors_to)
+
+
+def _routing_errno(route: Route) -> int:
+    """Exim's number for what routing could not find out."""
+    return errors.UNKNOWN_HOST if route.reason.startswith("host lookup did not complete") else -1

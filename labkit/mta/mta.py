@@ -92,8 +92,7 @@ class Mta:
     def _recover(self) -> None:
         """Take up what an earlier life of this host left in the spool."""
         self.state.queue = {item.queue_id: item for item in self.state.spool.recover()}
-        self.state.stored_hints = self.state.spool.read_hints()
-        self.state.hints = Hints.from_text(self.state.stored_hints)
+        self.state.hints = Hints.from_text(self.state.spool.read_hints())
 
     def _received(self, queue_id: str, waits: bool) -> None:
         if self.state.is_running:
@@ -103,7 +102,7 @@ class Mta:
         """A client asks for its mail: what exim -R TEXT does."""
 
         async def run() -> None:
-            await self.run_queue(part=text)
+            await self.run_queue(part=text)  # the first one is forced
 
         now = self.state.surroundings.now()
         self.state.surroundings.at(now, run, f"{self.state.name} runs its queue for {text}")
@@ -127,7 +126,7 @@ class Mta:
             return
         await self._listen(places)
         self.state.is_running = True
-        self.runner.queue_only = queue_only
+        self.runner.queue_only = True if queue_only else None
         self.state.note(EventKind.STARTED, text=f"listening on {', '.join(map(str, self.ports))}")
         self.runner.start()
 
@@ -171,6 +170,7 @@ class Mta:
     def reconfigure(self, compiled: Compiled) -> None:
         """Go on with another configuration, as SIGHUP makes a daemon do. New sessions see it."""
         self.state.compiled = compiled
+        self.runner.look_again()
 
     def _close_listeners(self) -> None:
         for listener in self._listeners:

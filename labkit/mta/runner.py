@@ -50,7 +50,7 @@ class QueueRun:
 
     def wants(self, item: QueueItem) -> bool:
         """Raises ValueError for a regular expression that is none."""
-        if self.last_id and item.queue_id > self.last_id or item.queue_id < self.first_id:
+        if (self.last_id and item.queue_id > self.last_id) or item.queue_id < self.first_id:
             return False
         if (self.selects or self.first_only) and item.frozen and not self.thaws:
             return False
@@ -69,6 +69,9 @@ class QueueRun:
             raise ValueError(f"{part!r} is no regular expression: {problem}") from None
 
 
+USUAL_RUN = QueueRun()
+
+
 class Runner:
     """Queue runs of one MTA. `interval` None: a daemon without -q, which never looks again by itself."""
 
@@ -79,6 +82,7 @@ class Runner:
         self.queue_only: bool | None = None  # as -odq and -odb say; None: neither
         self._started = state.surroundings.now()
         self._next: Appointment | None = None
+        self._broken: set[str] = set()  # messages whose last run came to no end: to be tried in the next one
         self._next_at = self._last_run = self._started
 
     def start(self) -> None:
@@ -140,12 +144,14 @@ class Runner:
         finally:
             state.busy.discard(queue_id)
 
-    async def run_queue(self, run: QueueRun = QueueRun()) -> None:
+    async def run_queue(self, run: QueueRun = USUAL_RUN) -> None:
         """Try what is in the queue, oldest first. Raises ValueError for a regular expression that is none."""
         if not run.selects:
             self._last_run = self.state.surroundings.now()
         if run.routes_first:
-            await self._once(run, Mode(in_queue_run=True, forced=run.forced, thaws=run.thaws, keeps_remote=True))
+            await self._once(
+                run, Mode(in_queue_run=True, forced=run.forced, thaws=run.thaws, keeps_remote=True)
+            )
         await self._once(
             run, Mode(in_queue_run=True, forced=run.forced, thaws=run.thaws, local_only=run.local_only)
         )
@@ -166,9 +172,11 @@ class Runner:
 
     async def _deliver_safely(self, queue_id: str, mode: Mode) -> bool:
         """A mistake of ours in one message, or a disk that fails, must not keep the others from being served."""
+        self._broken.discard(queue_id)
         try:
             return await self._deliver(queue_id, mode)
         except Exception as problem:
+            self._broken.add(queue_id)
             self.state.note(EventKind.PROBLEM, queue_id=queue_id, text=repr(problem))
             return True
 
@@ -195,7 +203,7 @@ class Runner:
             self._next = None
             state, now = self.state, self.state.surroundings.now()
             due = due_at(tuple(state.queue.values()), state.hints, state.compiled.ages, self._last_run)
-            if due <= now:
+            if due <= now or not self._broken.isdisjoint(state.queue):
                 await self.run_queue()
             elif state.queue and due.year < 9999:
                 self._appoint(self._fixed_time(due))

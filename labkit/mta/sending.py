@@ -8,6 +8,7 @@ READ NEXT  runner.py
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,13 @@ from labkit.delivery.transports import SmtpPlan
 from labkit.mail.address import Mailbox
 from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
+from labkit.mail.reply import Reply
 from labkit.mta.legs import Leg
 from labkit.net.network import HostSilent
 from labkit.net.smtp_client import hand_over
-from labkit.queue.hints import host_key
-from labkit.queue.schedule import rule_for
+from labkit.queue import errors
+from labkit.queue.hints import address_key
+from labkit.queue.retrying import HostStatus
 from labkit.routing import NextHop, Route
 from labkit.smtp.client import Client, Result, Verdict
 from labkit.smtp.states import Step
@@ -40,35 +43,54 @@ class Sending:
     async def send(self, made: SmtpPlan, legs: list[Leg], sender: Mailbox | None) -> None:
         """Try the hosts in order until every recipient has a verdict."""
         waiting = {leg.address: leg for leg in legs}
-        hints, surroundings = self.run.state.hints, self.run.state.surroundings
-        tried: list[tuple[NextHop, str]] = []
+        troubles: dict[Mailbox, Trouble] = {}
+        statuses: list[HostStatus] = []
         for hop in legs[0].route.next_hops:
             if not waiting:
                 return
-            key = host_key(hop.host, hop.address)
-            if not self.run.forced and not hints.is_due(key, surroundings.now()):
+            port, left = hop.port or made.port, list(waiting.values())
+            status = HostStatus.USABLE
+            if not self.run.forced:
+                status = await self.run.outcomes.host_status(left, hop, port)
+            statuses.append(status)
+            if not status.is_usable:
                 continue
             envelope = Envelope(sender, tuple(waiting))
             client, result, problem = await self._try_host(hop, made, envelope, legs[0].route)
             verdicts = {verdict.recipient: verdict for verdict in result.verdicts} if result else {}
-            for address in [address for address in waiting if address in verdicts]:
-                self._judge(waiting.pop(address), hop, verdicts[address], sender)
+            put_off = [
+                address
+                for address in tuple(waiting)
+                if address in verdicts
+                and not self._judge(waiting, address, hop, verdicts[address], sender, troubles)
+            ]
+            self._of_message([waiting[each] for each in put_off], len(left), hop, port, verdicts, troubles)
             if client is not None and client.refusal is not None and client.refusal.is_permanent:
                 for address in tuple(waiting):
                     words = f"SMTP error from remote mail server after initial connection: {client.refusal}"
                     self.run.outcomes.fail(waiting.pop(address), words, hop, client.refusal)
-            elif problem:
-                rule = rule_for(legs[0].address, self.run.state.compiled.retry_rules)
-                hints.note_failure(key, rule, problem, surroundings.now())
-                tried.append((hop, problem))
+            elif problem is not None:
+                was_expired = status is HostStatus.USABLE_AGAIN
+                self.run.outcomes.host_failed(
+                    left,
+                    hop,
+                    problem.words,
+                    problem.errno,
+                    timed_out_connecting=problem.errno == errors.TIMED_OUT,
+                    was_expired=was_expired,
+                    port=port,
+                )
+                for address in waiting:
+                    if address not in put_off:
+                        troubles[address] = problem
             else:
-                hints.forget(key)
-        for leg in waiting.values():
-            self._no_host_took(leg, tried)
+                self.run.outcomes.host_answered(left, hop, port)
+        for address, leg in waiting.items():
+            self._no_host_took(leg, troubles.get(address), statuses)
 
     async def _try_host(
         self, hop: NextHop, made: SmtpPlan, envelope: Envelope, route: Route
-    ) -> tuple[Client | None, Result | None, str]:
+    ) -> tuple[Client | None, Result | None, Trouble | None]:
         """One connection to one host: the client, the result, and what kept us from a full result."""
         try:
             client, result = await hand_over(
@@ -83,16 +105,18 @@ class Sending:
             )
         except HostSilent:
             await self.run.state.surroundings.sleep(CONNECT_TIMEOUT)
-            return None, None, "Connection timed out"
+            return None, None, Trouble(hop, "Connection timed out", errors.TIMED_OUT)
         except OSError as problem:
-            return (
-                None,
-                None,
-                "Connection refused" if isinstance(problem, ConnectionRefusedError) else str(problem),
-            )
+            if isinstance(problem, ConnectionRefusedError):
+                return None, None, Trouble(hop, "Connection refused", errors.REFUSED)
+            return None, None, Trouble(hop, str(problem), problem.errno or 0)
         if result is not None:
-            return client, result, result.broken
-        return client, None, str(client.refusal) if client.refusal else client.broken
+            broken = Trouble(hop, result.broken, errors.LOST_CONNECTION, is_spoken_to=True)
+            return client, result, broken if result.broken else None
+        if client.refusal:
+            words = f"SMTP error from remote mail server after initial connection: {client.refusal}"
+            return client, None, Trouble(hop, words, 0, client.refusal, is_spoken_to=True)
+        return client, None, Trouble(hop, client.broken, errors.LOST_CONNECTION, is_spoken_to=True)
 
     def _hear(self, hop: NextHop) -> Callable[[Line], None]:
         """Write the client's side of a conversation into the journal."""
@@ -112,12 +136,22 @@ class Sending:
 
         return heard
 
-    def _judge(self, leg: Leg, hop: NextHop, verdict: Verdict, sender: Mailbox | None) -> None:
-        """What one recipient's reply means."""
+    def _judge(
+        self,
+        waiting: dict[Mailbox, Leg],
+        address: Mailbox,
+        hop: NextHop,
+        verdict: Verdict,
+        sender: Mailbox | None,
+        troubles: dict[Mailbox, Trouble],
+    ) -> bool:
+        """What one recipient's reply means; whether that is the end of it."""
+        leg = waiting[address]
         if verdict.reply.is_positive:
+            del waiting[address]
             self.run.outcomes.write_down(leg.key)
             self.run.outcomes.delivered(leg, hop, verdict.reply)
-            return
+            return True
         phase = {
             Step.MAIL: f"MAIL FROM:<{sender or ''}>",
             Step.RCPT: f"RCPT TO:<{leg.address}>",
@@ -125,17 +159,52 @@ class Sending:
         }.get(verdict.step, "end of data")
         words = f"SMTP error from remote mail server after {phase}: {verdict.reply}"
         if verdict.reply.is_permanent:
+            del waiting[address]
             self.run.outcomes.fail(leg, words, hop, verdict.reply)
-        else:
-            self.run.outcomes.put_off(leg, words, hop, verdict.reply)
+            return True
+        errno = {Step.MAIL: errors.MAIL_4XX, Step.RCPT: errors.RCPT_4XX}.get(verdict.step, errors.DATA_4XX)
+        troubles[address] = Trouble(hop, words, errno, verdict.reply, is_spoken_to=True)
+        return False
 
-    def _no_host_took(self, leg: Leg, tried: list[tuple[NextHop, str]]) -> None:
-        if not tried:
-            self.run.outcomes.deferred(leg, f"retry time not reached for any host for '{leg.address.domain}'")
-            return
-        hop, problem = tried[-1]
-        keys = [host_key(each.host, each.address) for each in leg.route.next_hops]
-        if all(self.run.state.hints.has_run_out(key) for key in keys):
-            self.run.outcomes.fail(leg, f"{problem}: retry timeout exceeded", hop)
+    def _of_message(
+        self,
+        legs: list[Leg],
+        count: int,
+        hop: NextHop,
+        port: int,
+        verdicts: dict[Mailbox, Verdict],
+        troubles: dict[Mailbox, Trouble],
+    ) -> None:
+        """The hints hear of recipients that were put off: each for itself, or because of the message."""
+        outcomes = self.run.outcomes
+        for leg in legs:
+            trouble, more = troubles[leg.address], errors.of_reply(verdicts[leg.address].reply.code)
+            if trouble.errno == errors.RCPT_4XX:
+                key = address_key(leg.address, outcomes.item.envelope.sender)
+                outcomes.note_failure([leg], key, trouble.errno, more, trouble.words)
+            elif len(legs) == count:
+                outcomes.message_put_off([leg], hop, trouble.words, trouble.errno, more, port)
+
+    def _no_host_took(self, leg: Leg, trouble: Trouble | None, statuses: list[HostStatus]) -> None:
+        outcomes, domain = self.run.outcomes, leg.address.domain
+        if trouble is not None:
+            outcomes.deferred(
+                leg, trouble.words, trouble.hop, trouble.reply, trouble.errno, shows_hop=trouble.is_spoken_to
+            )
+        elif all(status is HostStatus.EXPIRED for status in statuses):
+            words = f"all hosts for '{domain}' have been failing for a long time (and retry time not reached)"
+            outcomes.fail(leg, words)
         else:
-            self.run.outcomes.deferred(leg, problem, hop)
+            words = f"retry time not reached for any host for '{domain}'"
+            outcomes.deferred(leg, words, errno=errors.NOT_DUE_HOST)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What kept a host from taking the message for somebody. `is_spoken_to`: there was a connection."""
+
+    hop: NextHop
+    words: str
+    errno: int
+    reply: Reply | None = None
+    is_spoken_to: bool = False

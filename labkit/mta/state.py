@@ -52,7 +52,6 @@ class MtaState:
     surroundings: Surroundings
     queue: dict[str, QueueItem] = field(default_factory=dict)
     hints: Hints = field(default_factory=Hints)
-    stored_hints: str = ""
     busy: set[str] = field(default_factory=set)
     is_running: bool = False
     answers: Answers = field(init=False)
@@ -165,10 +164,9 @@ class MtaState:
     def store_hints(self) -> None:
         """Bring the hints to disk, and what ACLs remember, if anything has changed. Raises OSError."""
         self.answers.store()
-        text = self.hints.to_text()
-        if text != self.stored_hints:
-            self.spool.write_hints(text)
-            self.stored_hints = text
+        if self.hints.has_changed:
+            self.spool.write_hints(self.hints.to_text())
+            self.hints.has_changed = False
 
     async def make_durable(self, item: QueueItem) -> None:
         """Put an item into the spool; returns when it is on disk. Raises OSError."""

@@ -50,7 +50,9 @@ def due_at(items: Iterable[QueueItem], hints: Hints, ages: Ages, since: datetime
     waiting = [item for item in items if not item.frozen]
     if any(item.is_untried for item in waiting):
         return since
-    frozen = [instant for item in items if item.frozen for instant in _of_frozen(item, ages) if instant > since]
+    frozen = [
+        instant for item in items if item.frozen for instant in _of_frozen(item, ages) if instant > since
+    ]
     retry_times = (hint.attempt.next_try for hint in hints.rows.values()) if waiting else ()
     if not waiting:
         return min(frozen, default=datetime.max.replace(tzinfo=since.tzinfo))

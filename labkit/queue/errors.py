@@ -1,7 +1,7 @@
 """What went wrong, as a retry rule asks for it: Exim's numbers for troubles, and the conditions that name them.
 
-WHAT       the numbers (those of the system, and negative ones of Exim's own) with one more beside each; `read_condition`
-           reads the second word of a retry rule.
+WHAT       the numbers (those of the system, and negative ones of Exim's own) with one more beside each;
+           `read_condition` reads the second word of a retry rule.
 MORE       of a refusal and a time-out: whether the host came from an MX or an A record, and whether it was the
            connection that timed out; of a 4xx reply: its last two digits; of a quota: since when the box was not read.
 LIKE EXIM  a word may be cut short (`lost`, `timeout_conn`); quota stands for a full disk, too
@@ -84,19 +84,24 @@ class ErrorCondition:
         return self.more in (0, more if self.more & CONNECTING else more & ~CONNECTING)
 
 
+ANY_ERROR = ErrorCondition()
+
+
 def read_condition(word: str, place: Place) -> ErrorCondition:
     """Raises ConfigurationError."""
     name, underscore, rest = word.partition("_")
     name, rest = name.lower(), rest.lower()
     if word == "*":
-        return ErrorCondition()
+        return ANY_ERROR
     if name == "quota":
         since = int(read_time(rest, place).total_seconds()) if underscore else 0
         return ErrorCondition(QUOTA, since, word)
     if name == "refused":
         if underscore and not ("mx".startswith(rest) or "a".startswith(rest)):
             raise _wrong(place, 'A or MX expected after "refused"', "write refused, refused_A or refused_MX")
-        return ErrorCondition(REFUSED, 0 if not underscore else FROM_MX if "mx".startswith(rest) else FROM_A, word)
+        return ErrorCondition(
+            REFUSED, 0 if not underscore else FROM_MX if "mx".startswith(rest) else FROM_A, word
+        )
     if name == "timeout":
         return ErrorCondition(TIMED_OUT, _timeout(rest, place) if underscore else 0, word)
     if word[:6].lower() in ("mail_4", "rcpt_4", "data_4"):

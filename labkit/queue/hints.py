@@ -97,7 +97,7 @@ class Hints:
     ) -> Attempt:
         """Remember a failure; returns when to try next."""
         known = self.row(key, now, expire)
-        attempt = after_failure(rule, known and known.attempt, now, dice, age=age, longest=longest)
+        attempt = after_failure(rule, known.attempt if known else None, now, dice, age=age, longest=longest)
         self.store(key, Hint(attempt, text[:LONGEST_TEXT], errno, more))
         return attempt
 
@@ -113,7 +113,10 @@ class Hints:
         """For storing: JSON, one row a line, sorted."""
         rows = {
             key: [
-                *(at.isoformat() for at in (hint.attempt.first_failed, hint.attempt.last_try, hint.attempt.next_try)),
+                *(
+                    at.isoformat()
+                    for at in (hint.attempt.first_failed, hint.attempt.last_try, hint.attempt.next_try)
+                ),
                 hint.attempt.has_expired,
                 hint.errno,
                 hint.more,
@@ -128,11 +131,18 @@ class Hints:
         """Read what `to_text` wrote; damaged hints are only hints, so they are dropped."""
         hints = cls()
         try:
-            for key, (first, last, following, has_expired, errno, more, words) in json.loads(text or "{}").items():
-                times = [datetime.fromisoformat(at) for at in (first, last, following)]
+            for key, (first, last, following, has_expired, errno, more, words) in json.loads(
+                text or "{}"
+            ).items():
+                times = tuple(datetime.fromisoformat(at) for at in (first, last, following))
                 if any(at.tzinfo is None for at in times):
                     raise ValueError("a time without its zone")
-                hints.rows[key] = Hint(Attempt(*times, bool(has_expired)), str(words), int(errno), int(more))
+                hints.rows[key] = Hint(
+                    Attempt(times[0], times[1], times[2], bool(has_expired)),
+                    str(words),
+                    int(errno),
+                    int(more),
+                )
         except (ValueError, TypeError, AttributeError, RecursionError, OverflowError):
             return cls()
         return hints

@@ -2,34 +2,41 @@
 
 WHAT       one report for all recipients that failed in one run, with Exim's words and structure.
 RULES      a report has a null reverse-path and is never sent about a report (RFC 5321 §4.5.5, §6.1).
-STANDARDS  RFC 3462 (multipart/report), RFC 3464 (delivery status), RFC 3834 (Auto-Submitted)
+STANDARDS  RFC 3462 (multipart/report), RFC 3464 (delivery status), RFC 3461 §6 (what a sender asked for),
+           RFC 3834 (Auto-Submitted)
 SAFE       what another host said may be long, and anything but text: no line of a report gets too long by it
-READ NEXT  the room net
+READ NEXT  notices.py
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from zlib import crc32
 
 from labkit.mail.address import Mailbox
-from labkit.mail.dates import header_date
-from labkit.mail.message import HeaderField, Message, with_crlf
+from labkit.mail.message import HeaderField
 from labkit.mail.reply import Reply
 from labkit.queue.item import QueueItem
+from labkit.queue.report_parts import (
+    CREATED,
+    LONGEST_LINE,
+    USUAL_STYLE,
+    DeliveryReport,
+    ReportStyle,
+    envelope_identifier,
+    folded,
+    printable,
+    returned,
+    status_block,
+)
 
-LONGEST_LINE = 900  # octets; RFC 5322 §2.1.1 allows 998
-_MESSAGE_ID = re.compile(rf"<[!-;=?-~]{{1,{LONGEST_LINE}}}>")
 MOST_IN_A_FIELD = 50  # addresses in one X-Failed-Recipients field
-_CREATED = "This message was created automatically by mail delivery software.\n\n"
-_TO_THE_SENDER = """\
+_TO_THE_SENDER = """
 A message that you sent could not be delivered to one or more of its
 recipients. This is a permanent error. The following address(es) failed:
 """
-_TO_ANOTHER = """\
+_TO_ANOTHER = """
 A message sent by
 
   <{0}>
@@ -45,7 +52,7 @@ class FailedRecipient:
 
     `parent` is the recipient that the sender named, if an alias made this one of it; `is_far`: with others between.
     `target` is the |program or /file, if it is one; then `recipient` is the address whose alias names it.
-    `is_hidden`: a report must not name it.
+    `is_hidden`: a report must not name it. `original`: ORCPT, as the sender gave it.
     """
 
     recipient: Mailbox
@@ -56,6 +63,8 @@ class FailedRecipient:
     is_far: bool = False
     target: str = ""
     is_hidden: bool = False
+    original: str = ""
+    more: str = ""  # Exim's own words behind the reply: ": retry timeout exceeded"
 
 
 def failure_report(
@@ -67,6 +76,7 @@ def failure_report(
     qualify_domain: str,
     now: datetime,
     errors_to: Mailbox | None = None,
+    style: ReportStyle = USUAL_STYLE,
 ) -> bytes:
     """The content of a report about `item` (CR LF line ends), from `host`, under its own `queue_id`.
 
@@ -76,43 +86,21 @@ def failure_report(
     if errors_to is None:
         raise ValueError("a report about a report is never sent")
     is_to_sender = str(errors_to).lower() == item.envelope.sender.lower()
-    number = 10**9 + crc32(queue_id.encode()) % 10**9  # as long as Exim's, which is random
-    boundary = f"{int(now.timestamp())}-eximdsn-{number}"
-    original_id = _MESSAGE_ID.match(Message.parse(item.content).first("Message-ID") or "")
+    opening = (
+        CREATED + style.text + (_TO_THE_SENDER if is_to_sender else _TO_ANOTHER.format(item.envelope.sender))
+    )
+    kind, enclosed = returned(item, style)
+    report = DeliveryReport(item, host, qualify_domain, queue_id, now, style)
     fields = [
         *_failed_recipients(failures),
-        HeaderField.make("Auto-Submitted", "auto-replied"),
-        HeaderField.make("From", f"Mail Delivery System <Mailer-Daemon@{qualify_domain}>"),
-        HeaderField.make("To", str(errors_to)),
-        *([HeaderField.make("References", original_id[0])] if original_id else []),
-        HeaderField.make(
-            "Content-Type", f"multipart/report; report-type=delivery-status; boundary={boundary}"
+        *report.fields("auto-replied", str(errors_to)),
+        *report.mime_fields(),
+        *report.subject(
+            style.paragraph(0), f"Mail delivery failed{': returning message to sender' * is_to_sender}"
         ),
-        HeaderField.make("MIME-Version", "1.0"),
-        HeaderField.make("Subject", f"Mail delivery failed{': returning message to sender' * is_to_sender}"),
-        HeaderField.make("Message-Id", f"<E{queue_id}@{host}>"),
-        HeaderField.make("Date", header_date(now)),
     ]
-    opening = _CREATED + (_TO_THE_SENDER if is_to_sender else _TO_ANOTHER.format(item.envelope.sender)) + "\n"
-    parts = (
-        (
-            b"text/plain; charset=us-ascii",
-            with_crlf(opening.encode("ascii", "replace") + _human_part(failures).encode("ascii", "replace")),
-        ),
-        (b"message/delivery-status", with_crlf(_status_part(failures, host).encode("ascii", "replace"))),
-        (b"message/rfc822", _returned(item)),
-    )
-    body = b"".join(
-        b"--" + boundary.encode() + b"\r\nContent-type: " + kind + b"\r\n\r\n" + text + b"\r\n"
-        for kind, text in parts
-    )
-    return bytes(Message(tuple(fields), b"\r\n", body + b"--" + boundary.encode() + b"--\r\n"))
-
-
-def _returned(item: QueueItem) -> bytes:
-    """The message as it goes back: with the reverse-path it had, RFC 5321 §4.4."""
-    field = HeaderField.make("Return-path", f"<{item.envelope.sender}>")
-    return bytes(Message.parse(item.content).prepend(field))
+    text = (style.paragraph(1) or opening) + "\n" + _human_part(failures)
+    return report.content(fields, text, _status_part(item, failures, host), kind, enclosed)
 
 
 def _failed_recipients(failures: Sequence[FailedRecipient]) -> list[HeaderField]:
@@ -129,10 +117,18 @@ def _failed_recipients(failures: Sequence[FailedRecipient]) -> list[HeaderField]
 def _human_part(failures: Sequence[FailedRecipient]) -> str:
     lines = []
     for each in failures:
-        lines += _named(each)
-        for line in each.reason.splitlines():
-            lines += (f"    {part}" for part in _folded(line))
+        lines += told_of(each)
     return "\n".join(lines) + "\n"
+
+
+def told_of(failed: FailedRecipient, why: str = "") -> list[str]:
+    """Who failed, and what it was made of; then the reason, behind `why`."""
+    lines = _named(failed)
+    for number, line in enumerate(failed.reason.splitlines()):
+        is_reason = bool(why) and (number or not line.startswith("host "))
+        lines += (f"    {part}" for part in folded(line, why if is_reason else ""))
+        why = "" if is_reason else why
+    return lines
 
 
 def _named(failed: FailedRecipient) -> list[str]:
@@ -150,35 +146,17 @@ def _named(failed: FailedRecipient) -> list[str]:
     return lines
 
 
-def _folded(line: str) -> list[str]:
-    """As Exim folds it: behind a colon, once there are 45 octets."""
-    first, *others = line.split(": ")
-    parts = [first]
-    for piece in others:
-        if len(parts[-1]) >= 45:
-            parts[-1] += ":"
-            parts.append(piece)
-        else:
-            parts[-1] += f": {piece}"
-    return [part[i : i + LONGEST_LINE] for part in parts for i in range(0, len(part), LONGEST_LINE)]
-
-
-def _status_part(failures: Sequence[FailedRecipient], host: str) -> str:
-    blocks = [f"Reporting-MTA: dns; {host}\n"]
-    for each in reversed(failures):
-        lines = [
-            "Action: failed",
-            f"Final-Recipient: rfc822;{each.parent or each.recipient}",
-            "Status: 5.0.0",
-        ]
-        if each.remote_host and each.reply is not None:
-            lines += [
-                f"Remote-MTA: dns; {each.remote_host}",
-                f"Diagnostic-Code: smtp; {_printable(each.reply)}",
-            ]
-        blocks.append("\n".join(lines) + "\n")
+def _status_part(item: QueueItem, failures: Sequence[FailedRecipient], host: str) -> str:
+    blocks = [f"Reporting-MTA: dns; {host}\n" + envelope_identifier(item)]
+    blocks += (told_to_machines(each, "failed", "5.0.0") for each in reversed(failures))
     return "\n".join(blocks)
 
 
-def _printable(reply: Reply) -> str:
-    return "".join(c if c.isprintable() else "?" for c in str(reply))[:LONGEST_LINE]
+def told_to_machines(failed: FailedRecipient, action: str, status: str) -> str:
+    """RFC 3464 §2.3: the fields about one recipient."""
+    more = []
+    if failed.remote_host:
+        more.append(f"Remote-MTA: dns; {failed.remote_host}")
+        if failed.reply is not None:
+            more.append(f"Diagnostic-Code: smtp; {printable(str(failed.reply) + failed.more)}")
+    return status_block(failed.parent or failed.recipient, action, status, failed.original, more)

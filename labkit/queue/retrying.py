@@ -111,7 +111,9 @@ class Retrying:
         now = now.replace(microsecond=0)
         of_domain = self.row(domain_key(address.domain), now)
         of_address = self.row(address_key(address), now) or self.row(address_key(address, self.sender), now)
-        is_early = of_domain is not None and now < of_domain.attempt.next_try and not of_domain.attempt.has_expired
+        is_early = (
+            of_domain is not None and now < of_domain.attempt.next_try and not of_domain.attempt.has_expired
+        )
         if not is_early and (of_address is None or now >= of_address.attempt.next_try):
             return None
         if of_domain is None and of_address is not None:

@@ -23,7 +23,7 @@ from labkit.eximconf.lists.pattern_list import PatternList
 from labkit.eximconf.options import read_time
 from labkit.eximconf.reader import ConfigurationError, LogicalLine, Place, unquote
 from labkit.mail.asking import Asking
-from labkit.queue.errors import ErrorCondition, read_condition
+from labkit.queue.errors import ANY_ERROR, ErrorCondition, read_condition
 
 RETRY_INTERVAL_MAX = timedelta(hours=24)  # Exim's retry_interval_max, if the file does not say it
 _WORD = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^\s"]\S*)', re.DOTALL)
@@ -50,7 +50,7 @@ class RetryRule:
     steps: tuple[RetryStep, ...]
     text: str
     addresses: PatternList | None = field(default=None, compare=False)  # the pattern, read
-    error: ErrorCondition = ErrorCondition()
+    error: ErrorCondition = ANY_ERROR
     senders: PatternList | None = field(default=None, compare=False)
 
     @property
@@ -105,9 +105,10 @@ def finding_rule(rules: Iterable[RetryRule], failing: Failing, env: Env) -> Aski
     for rule in rules:
         if not rule.error.covers(failing.errno, failing.more):
             continue
-        if rule.senders is not None:
-            if not failing.sender or not (yield from _is_in(rule.senders, failing.sender, env)):
-                continue
+        if rule.senders is not None and not (
+            failing.sender is not None and (yield from _is_in(rule.senders, failing.sender, env))
+        ):
+            continue
         for address in failing.addresses:
             if rule.addresses is None or (yield from _is_in(rule.addresses, address, env)):
                 return rule
@@ -167,7 +168,9 @@ def _read_rule(line: LogicalLine, named: NamedLists) -> RetryRule:
     if rest.startswith("senders"):
         rest = rest[7:].lstrip()
         if not rest.startswith("="):
-            raise ConfigurationError(place, '"=" expected after "senders" in retry rule', "write: senders = …")
+            raise ConfigurationError(
+                place, '"=" expected after "senders" in retry rule', "write: senders = …"
+            )
         text, rest = _word(rest[1:].lstrip(), line, "no senders in retry rule")
         senders = _addresses(text, place, named)
     condition = read_condition(error, place)
@@ -187,7 +190,9 @@ def _word(text: str, line: LogicalLine, problem: str = "a retry rule needs an ad
 def _addresses(text: str, place: Place, named: NamedLists) -> PatternList:
     patterns = compile_list(ListKind.ADDRESS, text, place, named)
     for name in check_names(patterns, named):
-        raise ConfigurationError(place, f"unknown named list {name!r} in retry rule", "define the list above it")
+        raise ConfigurationError(
+            place, f"unknown named list {name!r} in retry rule", "define the list above it"
+        )
     return patterns
 
 
@@ -211,7 +216,9 @@ def _steps(text: str, place: Place) -> Iterable[RetryStep]:
 
 def _step(letter: str, arguments: Sequence[str], place: Place) -> RetryStep:
     if letter not in "FGH":
-        raise ConfigurationError(place, "unknown retry rule letter", f"{letter} is none of F, G and H; {_EXAMPLE}")
+        raise ConfigurationError(
+            place, "unknown retry rule letter", f"{letter} is none of F, G and H; {_EXAMPLE}"
+        )
     until, interval = read_time(arguments[0], place), read_time(arguments[1], place)
     factor = 1.0
     if letter != "F":

@@ -179,8 +179,10 @@ def test_five_days_in_a_moment(network: str, run: Run) -> None:
             assert [event.at for event in events] == sorted(event.at for event in events)
             assert len({event.at for event in events if event.kind is EventKind.DEFERRED}) > 30
             assert world.mine.queue == ()
-            (report,) = world.mine.mailbox("ann")
+            *warnings, report = world.mine.mailbox("ann")
             assert report.first("Subject") == "Mail delivery failed: returning message to sender"
+            delayed = [(letter.first("Subject") or "").split()[-2:] for letter in warnings]
+            assert delayed == [["24", "hours"], ["48", "hours"], ["72", "hours"]], "delay_warning is 24h"
 
     run(story())
 
