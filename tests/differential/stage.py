@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -74,13 +75,45 @@ def message(subject: str = "hello", text: str = "hello\n", sender: str = ANN) ->
     return f"{header}\n{text}".replace("\n", "\r\n").encode()
 
 
-class Lab:
-    """What a story is given: one engine, and a place to write down what was seen."""
+@dataclass(frozen=True)
+class Way:
+    """How a story is told: the engine of the first host, that of all others, and the network."""
 
-    def __init__(self, engine: str, authority: Authority) -> None:
-        self.engine = engine
+    first: str
+    others: str
+    network: str = "loopback"
+
+    @property
+    def is_mixed(self) -> bool:
+        return self.first != self.others
+
+
+WAYS = {
+    "exim": Way("exim", "exim"),
+    "labkit": Way("labkit", "labkit"),
+    "in memory": Way("labkit", "labkit", "memory"),
+    "labkit, then exim": Way("labkit", "exim"),
+    "exim, then labkit": Way("exim", "labkit"),
+}
+
+
+class NotThisWay(Exception):
+    """A story that makes no sense in this way; the text says why."""
+
+
+class Lab:
+    """What a story is given: a way to tell it, and a place to write down what was seen."""
+
+    def __init__(self, way: str, authority: Authority) -> None:
+        self.way = WAYS[way]
+        self.engine = self.way.first
         self.authority = authority
-        self.outcome = Outcome(engine)
+        self.outcome = Outcome(self.engine)
+
+    def expect_programs(self) -> None:
+        """The story needs other people's programs. Raises NotThisWay where none can take part."""
+        if self.way.network == "memory":
+            raise NotThisWay("other programs need sockets")
 
     @asynccontextmanager
     async def world(
@@ -114,6 +147,9 @@ class Lab:
             ),
             zones=((".", ROOT_ZONE), ("test", ZONE + zone), *zones),
         )
+        if self.way.is_mixed and len(hosts) < 2:
+            raise NotThisWay("one host alone is not mixed")
+        first, *others = (plan.name for plan in hosts)
         with tempfile.TemporaryDirectory(prefix="labkit-") as name:
             folder = Path(name)
             folder.chmod(0o711)  # under root Exim runs as another user, who must get in
@@ -126,10 +162,10 @@ class Lab:
             world = World(
                 scenario,
                 folder=folder,
-                network="loopback",
+                network=self.way.network,
                 queue_interval=queue_interval,
                 alongside=True,
-                engine=self.engine,
+                engine={first: self.way.first} | dict.fromkeys(others, self.way.others),
             )
             async with world:
                 yield world
@@ -152,6 +188,12 @@ class Lab:
         The first reply is the banner. The client says QUIT by itself, and hangs up at once.
         """
         world = server.world
+        if self.way.network == "memory":
+            if tls is not None:
+                raise NotThisWay("this client speaks TLS over sockets only")
+            said = await _dialogue_in_memory(world, (server.address, port), source, commands)
+            self.outcome.hear(f"{source} called {server.name} port {port}", said)
+            return [lines[-1] for lines in said]
         place, here = world.real(server.address, port), (world.real(source, 0)[0], 0)
         loop = asyncio.get_running_loop()
         said = await loop.run_in_executor(
@@ -179,6 +221,42 @@ class Lab:
     def note(self, what: str, *lines: object) -> None:
         """Anything else that both engines must have alike."""
         self.outcome.note(what, [str(line) for line in lines])
+
+
+class _Client(asyncio.Protocol):
+    """A client in memory: collects replies."""
+
+    def __init__(self) -> None:
+        self.replies: asyncio.Queue[list[str]] = asyncio.Queue()
+        self._unread, self._lines = b"", list[str]()
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for line in lines:
+            self._lines.append(line.decode("latin-1").rstrip("\r"))
+            if line[3:4] != b"-":
+                self.replies.put_nowait(self._lines)
+                self._lines = []
+
+    def connection_lost(self, problem: Exception | None) -> None:
+        self.replies.put_nowait([])
+
+
+async def _dialogue_in_memory(
+    world: World, place: tuple[str, int], source: str, commands: Sequence[str | bytes]
+) -> list[list[str]]:
+    """As _dialogue, without sockets."""
+    client = _Client()
+    connection = await world.network.connect(source, *place, lambda: client)
+    said = [await asyncio.wait_for(client.replies.get(), PATIENCE)]
+    for command in (*commands, "QUIT"):
+        connection.write(command + b".\r\n" if isinstance(command, bytes) else command.encode() + b"\r\n")
+        reply = await asyncio.wait_for(client.replies.get(), PATIENCE)
+        if not reply:
+            break
+        said.append(reply)
+    connection.close()
+    return said
 
 
 def _dialogue(

@@ -131,6 +131,7 @@ to_box:
 @story()
 async def copies_and_headers(lab: Lab) -> None:
     """unseen copies, headers_add and headers_remove, errors_to, address_data, set and condition."""
+    lab.expect_programs()
     acl = "check_rcpt:\n  accept set acl_m_mark = marked $local_part\n"
     mine = exim_conf(MINE, acl=acl, routers=COPIES + OTHERS + OURS, transports=BY_SMTP + INTO_MAILBOX + BOXES)
     async with lab.world(
@@ -376,6 +377,7 @@ async def frozen_ones_are_dropped(lab: Lab) -> None:
 @story()
 async def another_engine_goes_on(lab: Lab) -> None:
     """What one engine has begun the other one ends, by what is in the spool: nothing twice, nothing lost."""
+    lab.expect_programs()
     acl = "check_rcpt:\n  accept set acl_m_mark = two\\nlines of $sender_helo_name\n"
     marked = OURS.replace(
         "  check_local_user\n", "  check_local_user\n  headers_add = X-Mark: ${sg{$acl_m_mark}{\\\\n}{ }}\n"

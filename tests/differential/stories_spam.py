@@ -71,7 +71,7 @@ def database(world: World, path: Path) -> None:
     connection.execute("CREATE TABLE grey(k TEXT PRIMARY KEY, first INTEGER)")
     connection.commit()
     connection.close()
-    if lab_user := world.programs.user:
+    if world.network.name == "loopback" and (lab_user := world.programs.user):
         os.chown(path, *lab_user)
         os.chown(path.parent, *lab_user)
 

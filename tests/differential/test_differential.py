@@ -3,6 +3,8 @@
 STORIES    stories_*.py; each asserts what must be true on any MTA. What labkit cannot do yet stands at the story, and
            the day it can, its strict xfail fails.
 COMPARED   outcome.py: all that clients heard, all facts, queues and mailboxes, word for word.
+MORE WAYS  labkit without a socket, where all is the same to the letter; worlds in which both engines meet, where the
+           story's own assertions hold.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from .outcome import Outcome, compared, differences
+from .stage import NotThisWay
 from .stories import STORIES, Story
 
 Saw = Callable[[str, str], Outcome]
@@ -79,3 +82,37 @@ def test_both_alike(name: str, saw: Saw) -> None:
     if story.differs and more:
         raise NotTheReason(f"{story.differs}; but also:\n{compared(exim, labkit)}")
     assert not compared(exim, labkit), compared(exim, labkit)
+
+
+@engines("labkit", "in memory")
+@pytest.mark.parametrize("name", stories(lambda story: story.lacks))
+def test_the_same_in_memory(name: str, saw: Saw) -> None:
+    """Without a socket the same happens, to the letter."""
+    on_loopback = seen_on_labkit(name, saw)
+    try:
+        in_memory = saw(name, "in memory")
+    except NotThisWay as why:
+        pytest.skip(str(why))
+    assert not compared(on_loopback, in_memory), compared(on_loopback, in_memory)
+
+
+@NEEDED
+@engines("labkit, then exim")
+@pytest.mark.parametrize("name", [name for name, story in STORIES.items() if not story.lacks])
+def test_labkit_meets_exim(name: str, saw: Saw) -> None:
+    mixed(name, "labkit, then exim", saw)
+
+
+@NEEDED
+@engines("exim, then labkit")
+@pytest.mark.parametrize("name", [name for name, story in STORIES.items() if not story.lacks])
+def test_exim_meets_labkit(name: str, saw: Saw) -> None:
+    mixed(name, "exim, then labkit", saw)
+
+
+def mixed(name: str, way: str, saw: Saw) -> None:
+    """What a story asserts holds in a world of both."""
+    try:
+        assert saw(name, way).sections
+    except NotThisWay as why:
+        pytest.skip(str(why))
