@@ -129,7 +129,7 @@ def _start_owner(spool: Path, command: Command, settings: Settings) -> socket.so
     try:
         ours.close()
         os.setsid()
-        _let_go_of_the_terminal()
+        let_go_of_the_terminal()
         from labkit.cli.exim.passing_owner import own
 
         status = own(spool, command, settings, theirs)
@@ -137,7 +137,7 @@ def _start_owner(spool: Path, command: Command, settings: Settings) -> socket.so
         os._exit(status)
 
 
-def _let_go_of_the_terminal() -> None:
+def let_go_of_the_terminal() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)

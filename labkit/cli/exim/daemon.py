@@ -19,11 +19,14 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from labkit.cli.exim.actions import run_queue
-from labkit.cli.exim.client import PATIENCE, _let_go_of_the_terminal
+from labkit.cli.exim.client import PATIENCE, let_go_of_the_terminal
 from labkit.cli.exim.command import Command, Selection
 from labkit.cli.exim.files import CannotStart
 from labkit.cli.exim.logs import MAIN, PANIC
@@ -62,7 +65,7 @@ def start_daemon(command: Command, settings: Settings) -> int:
     try:
         os.close(hears)
         os.setsid()
-        _let_go_of_the_terminal()
+        let_go_of_the_terminal()
         status = _live(command, view, places, spool, tells)
     except CannotStart as problem:
         view.logs.line(view.machine.now(), str(problem), PANIC)
@@ -112,13 +115,12 @@ class Daemon:
         status = 0
         try:
             await self.owner.open()
-            opening = loop.create_task(self._open(tells))
+            opening: asyncio.Task[None] | None = loop.create_task(self._open(tells))
             while not self._ends.is_set():
-                waiting = [loop.create_task(each.wait()) for each in (self._ends, self._reloads)]
-                if opening is not None:
-                    waiting.append(opening)
+                signals = [loop.create_task(each.wait()) for each in (self._ends, self._reloads)]
+                waiting: list[asyncio.Task[Any]] = [*signals, *([opening] if opening is not None else [])]
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in waiting[:2]:
+                for task in signals:
                     task.cancel()
                 if opening is not None and opening.done():
                     opening.result()
@@ -174,7 +176,7 @@ class Daemon:
 
     def _say_started(self) -> None:
         interval = self.command.interval
-        runs = f"-q{shown_time(interval)}" if interval else "no queue runs"
+        runs = f"-q{shown_time(timedelta(seconds=interval))}" if interval else "no queue runs"
         listening = "not listening for SMTP"
         if self.places:
             tls = self.view.machine.configuration.main.texts("tls_on_connect_ports")
@@ -222,8 +224,8 @@ class Daemon:
         value = self.view.machine.configuration.main.text("queue_run_max") or "5"
         return int(value) if value.isdecimal() else 5
 
-    def _begin(self, work: object) -> None:
-        task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._runs.add(task)
         task.add_done_callback(self._runs.discard)
 

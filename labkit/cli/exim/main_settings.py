@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.cli.exim.command import Command
 from labkit.cli.exim.files import CannotStart, first_file, octets_of, shown_error, text_of
+from labkit.eximconf.place import Place
 from labkit.eximconf.reader import ConfigurationError, reading_sections
 from labkit.mail.asking import Question, answer_by
 from labkit.mail.lookups import FileText
@@ -104,10 +105,8 @@ def read_settings(command: Command) -> Settings:
         raise CannotStart(f"labkit-exim: failed to open {file}: {problem.strerror}") from None
     seen.update(octets)
     fingerprint = seen.copy()
-    lines: list[str] = []
     builtin: dict[str, str] = {}
     for _ in range(2):
-        lines.clear()
         asks_what_we_can = not builtin and _ASKS_WHAT_WE_CAN.search(octets) is not None
         if asks_what_we_can:
             builtin = _builtin()
@@ -123,7 +122,7 @@ def read_settings(command: Command) -> Settings:
         if builtin or not asks_what_we_can:
             break
         builtin = _builtin()  # an included file asks
-    values = {}
+    values: dict[str, str] = {}
     for line in lines:
         if found := _WANTED.fullmatch(line):
             values.setdefault(found[1], _unquoted(found[2] or ""))
@@ -141,7 +140,7 @@ def _unquoted(text: str) -> str:
     if text.startswith('"'):
         from labkit.eximconf.quoting import unquote
 
-        return unquote(text)[0] if isinstance(unquote(text), tuple) else str(unquote(text))
+        return unquote(text, Place("", 0))
     return text
 
 

@@ -96,7 +96,7 @@ def message_option(word: str, left: Iterator[str], command: Command, modes: list
         return False
     command.action = name
     modes.append(Mode.SHOW if name in SHOWN else Mode.DELIVER if name in DELIVERS else Mode.ACT)
-    ids = [next(left, None)] if name in ON_ONE else [*left] or [None]
+    ids: list[str | None] = [next(left, None)] if name in ON_ONE else [*left] or [None]
     for each in ids:
         if each is None:
             raise Refused(f"exim: no message ids given after {word} option")
@@ -116,9 +116,9 @@ def settle_queue(command: Command, incompatible: Callable[[], Refused]) -> None:
     allowed: tuple[Any, ...] = (
         (Mode.NOTHING, Mode.LIST, Mode.COUNT) if command.interval == 0 else (Mode.NOTHING,)
     )
-    if command.mode not in allowed or command.reads_recipients or command.arguments:
-        if command.mode not in (Mode.LIST, Mode.COUNT):
-            raise incompatible()
+    is_more = command.mode not in allowed or command.reads_recipients or bool(command.arguments)
+    if is_more and command.mode not in (Mode.LIST, Mode.COUNT):
+        raise incompatible()
     if command.listens and command.interval == 0:
         raise incompatible()
     if (command.listens or command.interval) and command.sender is not None:
