@@ -67,8 +67,8 @@ def start_daemon(command: Command, settings: Settings) -> int:
         os.setsid()
         let_go_of_the_terminal()
         status = _live(command, view, places, spool, tells)
-    except CannotStart as problem:
-        view.logs.line(view.machine.now(), str(problem), PANIC)
+    except Exception as problem:  # nobody sees our standard error any more
+        view.logs.line(view.machine.now(), str(problem).replace("\n", " "), PANIC)
     finally:
         os._exit(status)
 
@@ -140,7 +140,7 @@ class Daemon:
     async def _open(self, tells: int | None) -> None:
         """Open all doors; one that is taken is tried again, as long as the configuration says."""
         main = self.view.machine.configuration.main
-        retries = main.number("daemon_startup_retries") if main.text("daemon_startup_retries") else 9
+        retries = main.number("daemon_startup_retries")
         try:
             while True:
                 try:
@@ -221,8 +221,8 @@ class Daemon:
         self._begin(at_intervals())
 
     def _most_runs(self) -> int:
-        value = self.view.machine.configuration.main.text("queue_run_max") or "5"
-        return int(value) if value.isdecimal() else 5
+        value = self.view.machine.configuration.main.expansion("queue_run_max")
+        return int(value.text) if value is not None and value.text.isdecimal() else 5
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
