@@ -175,7 +175,7 @@ class Session:
 
     def _connected(self, decision: Connected) -> Asking[Answer]:
         host = self.state.primary_hostname
-        if self.peer.address.startswith("127.") and not self.takes_localhost:
+        if self.peer.address.startswith("127.") and not (self.takes_localhost or self.state.takes_localhost):
             return Answer(localhost_refused(host))
         main = self.compiled.configuration.main
         if len(self.intake.sessions) > main.number("smtp_accept_max"):

@@ -54,6 +54,7 @@ class MtaState:
     hints: Hints = field(default_factory=Hints)
     busy: set[str] = field(default_factory=set)
     is_running: bool = False
+    takes_localhost: bool = False  # whether 127.0.0.1 is a client like others: not in a lab
     answers: Answers = field(init=False)
 
     def __post_init__(self) -> None:

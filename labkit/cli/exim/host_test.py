@@ -49,7 +49,7 @@ async def test_host(machine: Machine, command: Command) -> int:
     session = state.session(Peer(address, port))
     say = sys.stdout.buffer
     say.write(OPENING.format(address=address).encode())
-    conversation = _Conversation(session)
+    conversation = Conversation(session)
     await conversation.go_on()
     while not session.machine.is_closed:
         say.write(session.machine.bytes_to_send() + state.aside())
@@ -67,7 +67,7 @@ async def test_host(machine: Machine, command: Command) -> int:
     return 0
 
 
-class _Conversation:
+class Conversation:
     """Gets each decision of the machine decided."""
 
     def __init__(self, session: Session) -> None:

@@ -25,6 +25,7 @@ from labkit.cli.exim.files import CannotStart
 from labkit.cli.exim.frames import NAME, REQUEST, BadFrame, at_socket, caller_of
 from labkit.cli.exim.performing import perform
 from labkit.cli.exim.views import Caller, View, Views
+from labkit.mail.event import EventKind
 
 MOST_CALLERS = 200
 PATIENCE = 30.0  # seconds for a request to arrive
@@ -89,6 +90,12 @@ class Owner:
             console.complain(str(problem))
             console.end(1)
             return
+        except (asyncio.IncompleteReadError, OSError, BadFrame):
+            raise  # the command has gone
+        except Exception as problem:  # a mistake of ours must not end the owner
+            self.views.time.note("", EventKind.PROBLEM, text=repr(problem))
+            console.complain(f"labkit-exim: internal problem: {problem!r}")
+            console.end(1)
         await console.drain()
         await work.idle()
 

@@ -63,7 +63,7 @@ def logs_of(machine: Machine, spool: Path) -> Logs:
 def build_mta(view: View, surroundings: RealTime, spool: Path) -> Mta:
     """The MTA of a machine, in real time. Raises SpoolBusy, OSError."""
     machine = view.machine
-    return Mta(
+    mta = Mta(
         name=machine.primary_hostname,
         addresses=machine.addresses,
         compiled=machine.running,
@@ -75,6 +75,8 @@ def build_mta(view: View, surroundings: RealTime, spool: Path) -> Mta:
         queue_interval=None,
         spool=spool,
     )
+    mta.state.takes_localhost = True  # as with an Exim; a lab's own hosts have addresses of their own
+    return mta
 
 
 @dataclass(slots=True)
