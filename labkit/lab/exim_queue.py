@@ -55,7 +55,7 @@ def queue_summary(listing: str, options: str = "") -> str:
     if "a" in options:
         names.sort(key=lambda name: -max(_seconds(age) for _, age in domains[name]))
     elif "c" in options:
-        names.sort(key=lambda name: len(domains[name]))
+        names.sort(key=lambda name: -len(domains[name]))
     lines += (_summary_line(domains[name], name) for name in names)
     everything = [entry for found in domains.values() for entry in found]
     lines += ["-" * 63, _summary_line(everything, "TOTAL"), ""]
