@@ -184,7 +184,7 @@ def exim_lab(folder: Path) -> Iterator[tuple[EximHost, EximHost]]:
                 query, sender = server.recvfrom(4096)
                 if not query:
                     return
-                if (reply := nameserver.answer(query, Peer(*sender))) is not None:
+                if (reply := nameserver.answer_datagram(query, Peer(*sender))) is not None:
                     server.sendto(reply, sender)
 
         thread = threading.Thread(target=serve, daemon=True)
