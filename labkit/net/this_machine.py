@@ -1,8 +1,8 @@
 """The network of a command that runs as its own process: the lab, if it is in one, and this machine's loopback.
 
 WHAT       `ThisMachine` is a Network of one process, which calls and listens.
-DECIDES    a lab address is where the world has put it; 127/8 is this machine; nobody else is called, and nothing listens
-           elsewhere. Questions to the nameserver are the exception: the lab's if there is one, else those of
+DECIDES    a lab address is where the world has put it; 127/8 is this machine; nobody else is called, and nothing
+           listens elsewhere. Questions to the nameserver are the exception: the lab's if there is one, else those of
            /etc/resolv.conf.
 RULES      waits in real time, and not long. In a lab only its own people may call: this user, root, and whom LABNET
            names.

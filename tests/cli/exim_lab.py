@@ -82,7 +82,9 @@ PATIENCE = 30.0  # seconds
 class EximHost:
     """One host: a folder, an address, and labkit-exim."""
 
-    def __init__(self, folder: Path, name: str, address: str, labnet: Path, base: int, relays: str = "") -> None:
+    def __init__(
+        self, folder: Path, name: str, address: str, labnet: Path, base: int, relays: str = ""
+    ) -> None:
         self.folder, self.name, self.address, self.base = folder, name, address, base
         folder.mkdir()
         (folder / "mail").mkdir()

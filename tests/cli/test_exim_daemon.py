@@ -169,11 +169,16 @@ def test_the_real_exim_lists_our_queue(hosts: tuple[EximHost, EximHost]) -> None
 
 @pytest.mark.parametrize(
     "octets",
-    [b"", b"R\xff\xff\xff\xff", b"\0" * 100, b"R\0\0\0\2{}", b'R\0\0\0\x18{"command":1,"caller":2}', b"I\0\0\0\1x"],
+    [
+        b"",
+        b"R\xff\xff\xff\xff",
+        b"\0" * 100,
+        b"R\0\0\0\2{}",
+        b'R\0\0\0\x18{"command":1,"caller":2}',
+        b"I\0\0\0\1x",
+    ],
 )
-def test_nonsense_at_the_control_socket_hurts_nobody(
-    hosts: tuple[EximHost, EximHost], octets: bytes
-) -> None:
+def test_nonsense_at_the_control_socket_hurts_nobody(hosts: tuple[EximHost, EximHost], octets: bytes) -> None:
     one, _ = hosts
     with one.daemon() as pid:
         with socket.socket(socket.AF_UNIX) as client:

@@ -1,7 +1,7 @@
 """`labkit-exim`: Exim's command line, spoken by labkit.
 
-WHAT       `main(arguments)` runs one command and returns its exit status: tests of a configuration (-bV, -bP, -be, -bt, -bv,
-           -bh), the daemon (-bd, -q15m), messages handed in (-bm, -t, -bs, -bS), the queue (-bp, -q, -M…).
+WHAT       `main(arguments)` runs one command and returns its exit status: tests of a configuration (-bV, -bP, -be,
+           -bt, -bv, -bh), the daemon (-bd, -q15m), messages handed in (-bm, -t, -bs, -bS), the queue (-bp, -q, -M…).
 WHY        scripts that drive an Exim drive labkit by one changed word.
 RULES      its own process, in real time, on this machine's files. What only Exim can do is refused by name.
 LIKE EXIM  what is printed, where, and the exit status; the names mailq, newaliases, rmail, rsmtp, runq, sendmail

@@ -1,6 +1,7 @@
 """What an administrator does to the queue: -M…, -q…, -R, -S.
 
-LIKE EXIM  the words, where they go, and the exit status; `Start queue run: pid=N` in the log, with the command's own pid
+LIKE EXIM  the words, where they go, and the exit status; `Start queue run: pid=N` in the log, with the command's own
+           pid
 STANDARDS  Exim specification, chapter "The Exim command line"
 READ NEXT  daemon.py
 """

@@ -1,8 +1,8 @@
 """A command that works on the spool: hand it to the process that owns the spool, or start one.
 
 WHAT       `ask(command, settings)` carries input there and output back, and returns the exit status.
-DOES       nobody owns the spool: a child of ours becomes its owner, does this command, and whatever others ask of it in
-           the meantime, and ends when nothing is under way. A daemon is an owner that stays.
+DOES       nobody owns the spool: a child of ours becomes its owner, does this command, and whatever others ask of it
+           in the meantime, and ends when nothing is under way. A daemon is an owner that stays.
 LIKE EXIM  the command returns when a message is accepted; who reads its output to the end hears of the delivery, too,
            because a process that delivers keeps it open.
 FAST       nothing of the MTA is loaded here, and no event loop.
@@ -17,7 +17,6 @@ import select
 import socket
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,7 @@ from labkit.cli.exim.frames import (
 from labkit.cli.exim.main_settings import Settings, login
 
 if TYPE_CHECKING:
-    from labkit.cli.exim.views import Caller
+    pass
 
 PATIENCE = 60.0  # seconds for an owner that comes or goes
 _PAUSE = 0.02

@@ -1,12 +1,12 @@
 """The daemon: -bd, -bdf, -q15m.
 
-DOES       owns the spool, listens, runs the queue at its interval, serves commands at the control socket. SIGHUP: reads the
-           configuration again; SIGTERM and SIGINT: ends.
-DECIDES    where to listen (places.py). In the background it lets go of the terminal; the command returns when the doors are
-           open, or when that has to be tried again.
+DOES       owns the spool, listens, runs the queue at its interval, serves commands at the control socket. SIGHUP:
+           reads the configuration again; SIGTERM and SIGINT: ends.
+DECIDES    where to listen (places.py). In the background it lets go of the terminal; the command returns when the
+           doors are open, or when that has to be tried again.
 LIKE EXIM  the lines in the log, the pid file and when it is written, a port that is taken is tried again
-           (daemon_startup_retries), a configuration that cannot be read at SIGHUP ends the daemon. Sessions: one process
-           has them all, so at the end each hears 421.
+           (daemon_startup_retries), a configuration that cannot be read at SIGHUP ends the daemon. Sessions: one
+           process has them all, so at the end each hears 421.
 STANDARDS  Exim specification, chapters "The Exim command line" (-bd, -q), "Starting the daemon"
 READ NEXT  places.py
 """

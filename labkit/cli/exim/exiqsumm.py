@@ -1,8 +1,8 @@
 """`labkit-exiqsumm`: a queue listing on the standard input, its summary on the standard output.
 
-LIKE EXIM  exiqsumm 4.96 and its options: -a sorts by the age of the oldest message, -c by the number of messages (else by
-           domain); -f marks frozen messages, -b reports, -s names the sender's domain. It ignores others; here they are
-           refused by name.
+LIKE EXIM  exiqsumm 4.96 and its options: -a sorts by the age of the oldest message, -c by the number of messages
+           (else by domain); -f marks frozen messages, -b reports, -s names the sender's domain. It ignores others;
+           here they are refused by name.
 READ NEXT  listing.py
 """
 

@@ -59,7 +59,7 @@ class Frames:
 
 
 def at_socket(spool: Path, use: str, made: socket.socket) -> None:
-    """Bind or connect a socket to the one in the spool; its path may be longer than the system allows. Raises OSError."""
+    """Bind or connect to the socket in the spool, whose path may be longer than the system allows. Raises OSError."""
     folder = os.open(spool, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         getattr(made, use)(f"/proc/self/fd/{folder}/{NAME}")

@@ -1,8 +1,8 @@
 """SMTP on the standard input: -bs, a session; -bS, a batch without answers.
 
 DOES       the session machine and the ACLs of a host that runs. The client has no address; he is the caller.
-LIKE EXIM  `Hello ann at NAME`; messages are completed as those of other local callers; their sender is what MAIL says if the
-           caller is trusted, else the caller. A batch ends at its first error, which is told on both outputs.
+LIKE EXIM  `Hello ann at NAME`; messages are completed as those of other local callers; their sender is what MAIL says
+           if the caller is trusted, else the caller. A batch ends at its first error, which is told on both outputs.
 STANDARDS  Exim specification, chapter "The Exim command line" (-bs, -bS)
 READ NEXT  actions.py
 """
@@ -68,9 +68,7 @@ class LocalSession(Session):
         item, caller, state = keep.item, self.work.caller, self.state
         envelope = item.envelope
         if not caller.is_trusted and envelope.reverse_path is not None:
-            envelope = replace(
-                envelope, reverse_path=Mailbox(caller.login, state.compiled.qualify_domain)
-            )
+            envelope = replace(envelope, reverse_path=Mailbox(caller.login, state.compiled.qualify_domain))
         kind = "bsmtp" if self.is_batch else item.origin.protocol.removeprefix("local-")
         protocol = f"local-{kind}"
         helo = "" if self.is_batch or not self.helo_name else f" (helo={self.helo_name})"
@@ -98,7 +96,9 @@ class LocalSession(Session):
             now=item.received_at,
             keeps_sender=caller.is_trusted,
         )
-        origin = Origin(protocol=protocol, login=caller.login, helo_name="" if self.is_batch else self.helo_name)
+        origin = Origin(
+            protocol=protocol, login=caller.login, helo_name="" if self.is_batch else self.helo_name
+        )
         return replace(item, envelope=envelope, content=bytes(message), origin=origin)
 
 

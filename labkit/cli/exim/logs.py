@@ -1,8 +1,8 @@
 """The log files of an Exim that is its own process: main log, reject log, panic log, and one log for each message.
 
 WHAT       `Logs` writes events as lines of Exim's logs; `log_paths` finds the files that log_file_path names.
-RULES      a file is opened for each line, so that somebody may rename it meanwhile; the folder is made if it is not there.
-           What cannot be written goes to the standard error, once.
+RULES      a file is opened for each line, so that somebody may rename it meanwhile; the folder is made if it is not
+           there. What cannot be written goes to the standard error, once.
 LIKE EXIM  log_file_path is a list; syslog is not written, and said so. Unset: spool_directory/log/%slog.
 STANDARDS  Exim specification, chapter "Log files"
 READ NEXT  real_time.py

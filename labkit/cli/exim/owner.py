@@ -1,8 +1,8 @@
 """The process that owns a spool: a daemon, or whoever came first while there is none.
 
 WHAT       `Owner` has the MTA, listens at the control socket in the spool directory, and does what commands ask for.
-WHY        one process at a time works on a spool (net/spool.py). Whoever comes second asks the first: so a command is done
-           in one way, whether a daemon runs or not.
+WHY        one process at a time works on a spool (net/spool.py). Whoever comes second asks the first: so a command is
+           done in one way, whether a daemon runs or not.
 DECIDES    a command is done under the configuration that it names, as it is on disk now (views.py).
 RULES      only this user may ask, and root. What is asked for is bounded: the length of frames and requests, the
            number of callers, the time for a request.

@@ -1,6 +1,7 @@
 """An owner of the spool for a while: the child of a command that found none.
 
-DOES       takes the spool, serves the command that started it and all who come meanwhile, and ends when nothing is under way.
+DOES       takes the spool, serves the command that started it and all who come meanwhile, and ends when nothing is
+           under way.
 READ NEXT  daemon.py
 """
 

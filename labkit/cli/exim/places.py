@@ -2,8 +2,8 @@
 
 LIKE EXIM  an item of -oX with a point or colon is an interface, one without is a port, which takes the place of
            daemon_smtp_ports; an interface may bring its port: [192.0.2.1]:587, 192.0.2.1.587.
-DECIDES    no interface, or 0.0.0.0: in a lab this host's own address, else 127.0.0.1. There is no IPv6, and nothing outside
-           loopback and the lab.
+DECIDES    no interface, or 0.0.0.0: in a lab this host's own address, else 127.0.0.1. There is no IPv6, and nothing
+           outside loopback and the lab.
 STANDARDS  Exim specification, chapter "Starting the daemon and the use of network interfaces"
 READ NEXT  client.py
 """

@@ -116,6 +116,8 @@ def settle_queue(command: Command, incompatible: Callable[[], Refused]) -> None:
     allowed: tuple[Any, ...] = (
         (Mode.NOTHING, Mode.LIST, Mode.COUNT) if command.interval == 0 else (Mode.NOTHING,)
     )
+    if command.mode in (Mode.LIST, Mode.COUNT) and (command.listens or command.interval):
+        raise incompatible()
     is_more = command.mode not in allowed or command.reads_recipients or bool(command.arguments)
     if is_more and command.mode not in (Mode.LIST, Mode.COUNT):
         raise incompatible()

@@ -1,8 +1,8 @@
 """What an MTA is given that lives in real time: the clock, the event loop as its agenda, and the logs as its journal.
 
 WHAT       `RealTime`, the Surroundings (mta/surroundings.py) of a daemon and of a command.
-DOES       work that is due now begins at once, beside other work. Each command has one of its own, so that it can wait
-           for its own work, and see what is going on (-v).
+DOES       work that is due now begins at once, beside other work. Each command has one of its own, so that it can
+           wait for its own work, and see what is going on (-v).
 IN A LAB   the clock is the lab's, and may jump; whoever waits, waits in real time, as a real Exim there does.
 READ NEXT  owner.py
 """

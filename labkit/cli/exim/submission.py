@@ -2,9 +2,9 @@
 
 WHAT       `submit` reads it, completes it, hands it to the MTA and sees to its delivery as -od… wants it.
 DECIDES    who the sender is: the caller at qualify_domain, unless he is trusted and says another (-f, a line From_).
-LIKE EXIM  a dot alone on a line ends the message, unless -i is given; -t takes the recipients out of To, Cc and Bcc, and
-           arguments are left out then; From, Date, Message-Id and Sender are added. Nobody waits for the delivery, but
-           with -odi.
+LIKE EXIM  a dot alone on a line ends the message, unless -i is given; -t takes the recipients out of To, Cc and Bcc,
+           and arguments are left out then; From, Date, Message-Id and Sender are added. Nobody waits for the
+           delivery, but with -odi.
 SIMPLER    an error in a recipient is told on the standard error (as with -oep), and not sent by mail
 STANDARDS  Exim specification, chapters "The Exim command line", "Message processing"
 READ NEXT  local_session.py

@@ -1,8 +1,8 @@
 """The value of an option, written as `exim -bP` writes it.
 
 WHAT       `lines_of(row, options, …)`: one line for each option, with its own value, or its default.
-LIKE EXIM  a number with a unit only where Exim counts in units; repeated settings are joined in the form in which Exim
-           keeps them; accounts by their names; what is not printable is escaped.
+LIKE EXIM  a number with a unit only where Exim counts in units; repeated settings are joined in the form in which
+           Exim keeps them; accounts by their names; what is not printable is escaped.
 STANDARDS  Exim specification, chapter "The Exim command line" (-bP)
 READ NEXT  printing.py
 """

@@ -1,8 +1,8 @@
 """One spool under several configurations: what a daemon runs by, and what each command names with -C and -D.
 
 WHAT       `View` is a configuration ready to move mail; `Views.work` gives a command's own Mta on the shared queue.
-DECIDES    the same files with the same content are the same view; a file that has changed since the daemon read it counts as
-           it is now, for the command that names it: as with Exim, where each process reads the file.
+DECIDES    the same files with the same content are the same view; a file that has changed since the daemon read it
+           counts as it is now, for the command that names it: as with Exim, where each process reads the file.
 READ NEXT  performing.py
 """
 

@@ -1,8 +1,8 @@
 """Lab time for a program of ours that is its own process: the clock that LABNET names, else this machine's.
 
 WHAT       `LabTime(facts)`; calling it gives the instant, in UTC.
-DECIDES    a clock is a page that a world moves (labnet.py, ClockPage): with `ticks` the time of the world, without it a
-           time that runs on from there; or a text file with the seconds by which the lab is ahead.
+DECIDES    a clock is a page that a world moves (labnet.py, ClockPage): with `ticks` the time of the world, without it
+           a time that runs on from there; or a text file with the seconds by which the lab is ahead.
 READ NEXT  ../this_machine.py
 """
 
