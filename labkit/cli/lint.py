@@ -28,7 +28,7 @@ def lint(files: Sequence[str]) -> int:
             with open(file, encoding="utf-8", newline="") as opened:
                 asking = reading(opened.read(), file)
             configuration = answer_by(partial(file_text, root=Path("/"), beside=Path.cwd()), asking)
-            compile_configuration(configuration, HOST, (ADDRESS,))
+            compile_configuration(configuration, HOST, (ADDRESS,), root=Path("/"))
         except ConfigurationError as problem:
             print(problem, file=sys.stderr)
             status = 1

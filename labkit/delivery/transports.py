@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from labkit.delivery.appendfile import AppendPlan, check_appendfile, plan_append
 from labkit.delivery.generic import Trouble
-from labkit.delivery.smtp import SmtpPlan, plan_smtp
+from labkit.delivery.smtp import SmtpPlan, check_smtp, plan_smtp
 from labkit.eximconf.configuration import Driver
 from labkit.eximconf.expansion import Env
 from labkit.mail.address import Mailbox
@@ -27,6 +27,8 @@ def check_transport(transport: Driver) -> None:
     """Look at a transport when the configuration is read. Raises ConfigurationError."""
     if transport.driver == "appendfile":
         check_appendfile(transport)
+    elif transport.driver == "smtp":
+        check_smtp(transport)
 
 
 def planning(

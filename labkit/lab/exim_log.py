@@ -47,8 +47,9 @@ def _received(event: MailEvent) -> str:
         f"<E{event.queue_id}@"
     )  # Exim leaves out what it made itself
     message_id = f" id={event.message_id.strip('<>')}" if event.message_id and not is_own else ""
+    marks = f" {event.marks}" if event.marks else ""
     mark = "(=" if event.text else "<="  # the client was told that it is not taken
-    return f"{mark} {event.sender or '<>'}{about}{host} P={event.protocol} S={event.size}{message_id}"
+    return f"{mark} {event.sender or '<>'}{about}{host} P={event.protocol}{marks} S={event.size}{message_id}"
 
 
 def _delivered(event: MailEvent) -> str:
@@ -74,6 +75,8 @@ def _failed(event: MailEvent) -> str:
 
 
 def _rejected(event: MailEvent) -> str:
+    if event.line is not None:
+        return event.line
     verb = "temporarily rejected" if event.code is not None and event.code < 500 else "rejected"
     why = f": {event.text}" if event.text else ""
     if event.command == "MAIL" and event.sender is None:  # before HELO

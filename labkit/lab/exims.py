@@ -47,6 +47,8 @@ class Exims:
 
     def hear(self) -> None:
         """Write what their logs say since the last time into the journal."""
+        if not any(True for _ in self._engines()):  # it is asked for every event
+            return
         heard: dict[str, list[Fact]] = {}
         while fresh := {name: facts for name, engine in self._engines() if (facts := engine.new_facts())}:
             for (

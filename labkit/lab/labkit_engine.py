@@ -65,7 +65,9 @@ class LabkitEngine(Engine):
             return file_text(question, root=host.folder, beside=file.parent)
 
         configuration = answer_by(answer, reading(host.configuration, file.name))
-        compiled = compile_configuration(configuration, self._host.name, (self._host.address,))
+        compiled = compile_configuration(
+            configuration, self._host.name, (self._host.address,), root=host.folder
+        )
         for doubt in configuration.doubts:
             words = f"{doubt.problem}\n  {doubt.remedy}\n  (Exim loads such a file; it shows when mail comes)"
             warn_explicit(words, DoubtfulConfiguration, doubt.place.file, doubt.place.line)

@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 
@@ -74,6 +76,7 @@ class MailEvent:
     remote_address: str | None = None
     remote_port: int | None = None
     protocol: str | None = None
+    marks: str | None = None  # of a message: K if it came in pieces (BDAT), as Exim's log has it
     size: int | None = None
     about: str | None = None  # of a report: the queue id of the message that it is about
     message_id: str | None = None
@@ -83,18 +86,29 @@ class MailEvent:
         None  # of an encrypted connection: version, cipher and bits, as after X= in Exim's log
     )
     is_verified: bool | None = None  # of one that is encrypted: whether the other end's certificate is good
+    is_continued: bool | None = None  # of a delivery: another message had gone over that connection before
     authenticator: str | None = None  # with the name that it found: plain:ann
     session: int | None = None  # which conversation a dialogue line belongs to
     speaker: str | None = None  # "C" or "S"
+    selector: str | None = (
+        None  # of a logged line: the item of log_selector that it needs; None: it is always told
+    )
+    logs: str | None = None  # of a logged line: main, reject, panic with commas between; None: main
+    line: str | None = (
+        None  # of a refusal: the words of the log, where they are more than the other details tell
+    )
     state: str | None = None  # where the server's session stood after a dialogue line
     text: str | None = None
 
     def to_json(self) -> str:
         """One line of JSON; absent details are left out."""
-        details = {name: value for name in _FIELDS if (value := getattr(self, name)) is not None}
-        details["at"] = self.at.isoformat()
-        details["kind"] = self.kind.value
-        return json.dumps(details, ensure_ascii=True)
+        details = [
+            f'"{name}": {_quoted(value) if isinstance(value, str) else str(value).lower()}'  # true, or a number
+            for name, value in zip(_DETAILS, _details_of(self))
+            if value is not None
+        ]
+        first = f'{{"number": {self.number}, "at": "{_shown(self.at)}", "host": {_quoted(self.host)}'
+        return ", ".join((first, f'"kind": "{self.kind._value_}"', *details)) + "}"
 
     @classmethod
     def from_json(cls, line: str) -> MailEvent:
@@ -109,3 +123,7 @@ class MailEvent:
 
 
 _FIELDS = tuple(field.name for field in fields(MailEvent))
+_DETAILS = tuple(name for name in _FIELDS if name not in ("number", "at", "host", "kind"))
+_details_of = attrgetter(*_DETAILS)
+_quoted = json.encoder.encode_basestring_ascii
+_shown = lru_cache(datetime.isoformat)  # much happens at the same instant

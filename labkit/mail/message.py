@@ -11,8 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 CRLF = b"\r\n"
+SMALL = 65_536  # octets: so large a content is remembered with its fields, one of the last few
+LARGE = 1_200_000  # and so large a one if it is the last: its header may be all of it
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*")
 _BARE = re.compile(rb"\r\n|\r|\n")
 
@@ -54,7 +57,17 @@ class Message:
 
     @classmethod
     def parse(cls, content: bytes) -> Message:
-        """Cut `content` into fields and body. Never fails: the first line that is no field starts the body."""
+        """Cut `content` into fields and body. Never fails: the first line that is no field starts the body.
+
+        The same content comes several times on its way through an MTA; it is cut once.
+        """
+        if len(content) <= SMALL:
+            return _parsed(content)
+        return _parsed_last(content) if len(content) <= LARGE else cls.cut(content)
+
+    @classmethod
+    def cut(cls, content: bytes) -> Message:
+        """The same, and nothing is remembered: for what comes once."""
         fields: list[HeaderField] = []
         position = 0
         while found := _FIELD.match(content, position):
@@ -83,11 +96,21 @@ class Message:
 
     def all(self, name: str) -> Iterator[HeaderField]:
         """The fields of that name, top to bottom."""
-        return (field for field in self.header_fields if field.name.lower() == name.lower())
+        wanted = name.lower().encode("ascii", "replace")
+        length = len(wanted)
+        return (
+            field
+            for field in self.header_fields
+            if field.raw[:length].lower() == wanted and field.name.lower() == name.lower()
+        )
 
     def first(self, name: str) -> str | None:
         """The unfolded value of the topmost field of that name, or None."""
         return next((field.value for field in self.all(name)), None)
+
+
+_parsed = lru_cache(maxsize=8)(Message.cut)
+_parsed_last = lru_cache(maxsize=1)(Message.cut)
 
 
 def is_canonical(content: bytes) -> bool:

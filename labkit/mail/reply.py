@@ -74,8 +74,12 @@ ENTER_MESSAGE = Reply(354, ('Enter message, ending with "." on a line by itself'
 CANNOT_VERIFY = Reply(252, ("Administrative prohibition",))
 CANNOT_EXPAND = Reply(550, ("Administrative prohibition",))
 ETRN_WITHOUT_HASH = Reply(501, ("argument must begin with #",))
+ETRN_IN_TRANSACTION = Reply(503, ("ETRN is not permitted inside a transaction",))
 CANNOT_ETRN = Reply(458, ("Administrative prohibition",))
 TOO_MANY_RECIPIENTS = Reply(452, ("too many recipients",))
+TOO_MANY_RECIPIENTS_EVER = Reply(552, ("too many recipients",))
+MESSAGE_WITH_TOO_MANY_RECIPIENTS = Reply(554, ("Too many recipients",))
+TOO_MANY_MESSAGES = Reply(421, ("too many messages in this connection",))
 LOCAL_PROBLEM = Reply(451, ("Temporary local problem - please try later",))
 UNRECOGNIZED = Reply(500, ("unrecognized command",))
 TOO_MANY_UNRECOGNIZED = Reply(500, ("Too many unrecognized commands",))
@@ -90,23 +94,55 @@ HELO_REQUIRED = Reply(503, ("HELO or EHLO required",))
 SENDER_ALREADY_GIVEN = Reply(503, ("sender already given",))
 SENDER_NOT_YET_GIVEN = Reply(503, ("sender not yet given",))
 NO_RECIPIENTS = Reply(503, ("valid RCPT command must precede DATA",))
+NO_RECIPIENTS_FOR_BDAT = Reply(503, ("valid RCPT command must precede BDAT",))
+NO_CHUNK_SIZE = Reply(501, ("missing size for BDAT command",))
+EMPTY_CHUNK = Reply(504, ("zero size for BDAT command",))
+ONLY_BDAT = Reply(503, ("only BDAT permissible after non-LAST BDAT",))
+ONLY_RSET = Reply(503, ("only RSET accepted now",))
+HEADER_NOT_CRLF = Reply(552, ("Message header not CRLF terminated",))
+RET_TWICE = Reply(501, ("RET can be specified once only",))
+INVALID_RET = Reply(501, ("Value for RET is invalid",))
+ENVID_TWICE = Reply(501, ("ENVID can be specified once only",))
+ORCPT_TWICE = Reply(501, ("ORCPT can be specified once only",))
+NOTIFY_TWICE = Reply(501, ("NOTIFY can be specified once only",))
+INVALID_NOTIFY = Reply(501, ("Invalid value for NOTIFY parameter",))
+SMTPUTF8_NOT_OFFERED = Reply(501, ("SMTPUTF8 used when not advertised",))
+TLS_GO_AHEAD = Reply(220, ("TLS go ahead",))
+TLS_UNAVAILABLE = Reply(454, ("TLS currently unavailable",))
+INVALID_BASE64 = Reply(501, ("Invalid base64 data",))
+INVALID_AUTH = Reply(501, ("invalid data for AUTH",))
+BAD_MECHANISM = Reply(501, ("invalid character in authentication mechanism name",))
+ALREADY_AUTHENTICATED = Reply(503, ("already authenticated",))
+AUTH_IN_TRANSACTION = Reply(503, ("not permitted in mail transaction",))
 STARTTLS_NOT_OFFERED = Reply(503, ("STARTTLS command used when not advertised",))
 AUTH_NOT_OFFERED = Reply(503, ("AUTH command used when not advertised",))
 BDAT_NOT_OFFERED = Reply(503, ("BDAT command used when CHUNKING not advertised",))
 MESSAGE_TOO_BIG = Reply(552, ("Message size exceeds maximum permitted",))
 HEADER_TOO_LONG = Reply(552, ("Message header is ridiculously long",))
+HEADER_LINE_TOO_LONG = Reply(552, ("A message header line is too long",))
 SYNCHRONIZATION_ERROR = Reply(554, ("SMTP synchronization error",))
 TOO_MANY_NONMAIL = Reply(554, ("Too many nonmail commands",))
 ADMINISTRATIVE_PROHIBITION = Reply(550, ("Administrative prohibition",))
 UNROUTEABLE = Reply(550, ("Unrouteable address",))
 UNEXPECTED_FAILURE = Reply(421, ("Unexpected failure, please try later",))
 TOO_MANY_CONNECTIONS = Reply(421, ("Too many concurrent SMTP connections; please try again later.",))
+TOO_MANY_OF_ONE_HOST = Reply(
+    421, ("Too many concurrent SMTP connections from this IP address; please try again later.",)
+)
+NO_SERVICE = Reply(554, ("SMTP service not available",))
+NO_CONFIGURATION = Reply(421, ("Local configuration error; please try again later.",))
 
 
-def commands_supported(offers: Iterable[str] = ()) -> Reply:
+def commands_supported(offers: Iterable[str] = (), *, starttls: bool = False) -> Reply:
     """The answer to HELP; `offers` are commands that not everybody has."""
-    words = " ".join(["HELO EHLO MAIL RCPT DATA NOOP QUIT RSET HELP", *offers])
+    words = " ".join(
+        ["AUTH", *["STARTTLS"] * starttls, "HELO EHLO MAIL RCPT DATA BDAT NOOP QUIT RSET HELP", *offers]
+    )
     return Reply(214, ("Commands supported:", words))
+
+
+def unsupported_mechanism(name: str) -> Reply:
+    return Reply(504, (f"{name} authentication mechanism not supported",))
 
 
 def closing(host: str) -> Reply:
@@ -117,6 +153,16 @@ def closing(host: str) -> Reply:
 def timed_out(host: str) -> Reply:
     """What is said when the client stayed silent too long (RFC 5321 §3.8)."""
     return Reply(421, (f"{host}: SMTP command timeout - closing connection",))
+
+
+def data_timed_out(host: str) -> Reply:
+    """The same within a message."""
+    return Reply(421, (f"{host} SMTP incoming data timeout - closing connection.",))
+
+
+def lost_input(host: str) -> Reply:
+    """For a client that sends no more, but may still read."""
+    return Reply(421, (f"{host} lost input connection",))
 
 
 def bad_greeting(verb: str) -> Reply:
@@ -143,11 +189,21 @@ def last_straw(reply: Reply) -> Reply:
     return Reply(reply.code, (*reply.lines, "Too many syntax or protocol errors"))
 
 
-def all_recipients_refused(errors: Iterable[Reply]) -> Reply:
+def all_recipients_refused(errors: Iterable[Reply], verb: str = "DATA") -> Reply:
     """What DATA gets when every RCPT was refused: with the one reason, if it was the same each time."""
     texts = {error.lines for error in errors}
     why = ("All RCPT commands were rejected with this error:", *texts.pop()) if len(texts) == 1 else ()
-    return Reply(503, (*why, "Valid RCPT command must precede DATA"))
+    return Reply(503, (*why, f"Valid RCPT command must precede {verb}"))
+
+
+def chunk_received(octets: int) -> Reply:
+    """The answer to a piece of a message that is not the last one (RFC 3030)."""
+    return Reply(250, (f"{octets} byte chunk received",))
+
+
+def received_in_chunks(queue_id: str, last: int, total: int) -> Reply:
+    """The reply that takes responsibility for a message that came in pieces."""
+    return Reply(250, (f" {last} byte chunk, total {total}", f"OK id={queue_id}"))
 
 
 _CODE = re.compile(r"([0-9]{3})\s((?:[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\s)?)")

@@ -10,15 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from labkit.delivery.transports import check_transport
 from labkit.eximconf.configuration import Configuration, Driver, Options
 from labkit.eximconf.here import Here
 from labkit.eximconf.reader import ConfigurationError
+from labkit.mta.tls_configuration import tls_problems
+from labkit.net.disk import Disk
 from labkit.queue.due import Ages, warning_ages
 from labkit.queue.schedule import RetryRule, read_rules
 from labkit.routing import Routers, compile_routers
 from labkit.smtp.acl import Acls, compile_acls
+from labkit.smtp.auth.client import ClientAuthenticator, compile_clients
+from labkit.smtp.auth.server import ServerAuthenticator, read_authenticators
 from labkit.smtp.decisions import Limits
 
 OFFERED = ("ETRN", "VRFY", "EXPN")  # each if there is an ACL for it
@@ -26,7 +31,12 @@ OFFERED = ("ETRN", "VRFY", "EXPN")  # each if there is an ACL for it
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What one host runs by. `offers` are keywords that EHLO tells besides the usual ones."""
+    """What one host runs by.
+
+    `offers` are keywords that EHLO tells besides the usual ones; `authenticators` those of its server,
+    `client_authenticators` those of its client; `signs_itself`: it offers TLS even where the configuration names no
+    certificate, as Exim does.
+    """
 
     configuration: Configuration
     here: Here
@@ -39,12 +49,24 @@ class Compiled:
     ages: Ages  # at which something happens to a message that waits
     routers_by_user: Mapping[str, bool]  # whether retries of what a router puts off look at the user
     offers: tuple[str, ...] = ()
+    authenticators: tuple[ServerAuthenticator, ...] = ()
+    client_authenticators: tuple[ClientAuthenticator, ...] = ()
+    signs_itself: bool = False
 
 
 def compile_configuration(
-    configuration: Configuration, name: str, addresses: tuple[str, ...], *, runs: bool = True
+    configuration: Configuration,
+    name: str,
+    addresses: tuple[str, ...],
+    *,
+    runs: bool = True,
+    signs_itself: bool = False,
+    root: Path | None = None,
 ) -> Compiled:
-    """Compile for the host `name` at `addresses`. Raises ConfigurationError."""
+    """Compile for the host `name` at `addresses`, whose disk is below `root` (None: its files are not looked at).
+
+    Raises ConfigurationError.
+    """
     main = configuration.main
     primary_hostname = main.text("primary_hostname") or name
     qualify_domain = main.text("qualify_domain") or primary_hostname
@@ -54,13 +76,19 @@ def compile_configuration(
     if runs:
         for problem in _unfulfilled(configuration):
             raise problem
+    if root is not None:
+        for problem in tls_problems(configuration, Disk(root)):
+            raise problem
     return Compiled(
         configuration,
         Here(primary_hostname, addresses),
         qualify_domain,
         main.text("qualify_recipient") or qualify_domain,
         Limits(
-            message_size=main.number("message_size_limit"),
+            message_size=_size(main.values["message_size_limit"]),
+            header_size=main.number("header_maxsize"),
+            header_line=main.number("header_line_maxsize"),
+            rejects_excess=main.flag("recipients_max_reject"),
             recipients=main.number("recipients_max"),
             unknown_commands=main.number("smtp_max_unknown_commands"),
             errors=main.number("smtp_max_synprot_errors"),
@@ -72,7 +100,15 @@ def compile_configuration(
         _ages(main, rules),
         {router.name: _looks_at_user(router) for router in configuration.routers},
         tuple(word for word in OFFERED if main.has(f"acl_smtp_{word.lower()}")),
+        read_authenticators(configuration),
+        compile_clients(configuration.authenticators),
+        signs_itself,
     )
+
+
+def _size(value: object) -> int:
+    """The limit for all clients; one that depends on the client is found out when it connects."""
+    return value if isinstance(value, int) else Limits().message_size
 
 
 _OF_A_USER = (
@@ -114,10 +150,6 @@ def _unfulfilled(configuration: Configuration) -> Iterable[ConfigurationError]:
     for transport in configuration.transports.values():
         if transport.name in named and (problem := transport.options.unfulfilled()):
             yield problem
-    for authenticator in configuration.authenticators.values():
-        problem_text = f'the authenticator "{authenticator.name}" is "real Exim only" when mail moves'
-        remedy = "leave it out, or run the host on a real Exim"
-        yield ConfigurationError(authenticator.place, problem_text, remedy)
     for line in configuration.rewrite:
         problem_text = f'the rewrite rule "{line.text}" is "real Exim only"'
         yield ConfigurationError(line.place, problem_text, "leave it out, or run the host on a real Exim")

@@ -17,9 +17,12 @@ from labkit.mail.address import Mailbox
 from labkit.mail.asking import answer_later
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
+from labkit.mta.calling import Called
+from labkit.mta.continuing import GoOn
 from labkit.mta.fixups import fields_of, with_fields, without
+from labkit.mta.grouping import grouped
 from labkit.mta.intake import Intake
-from labkit.mta.legs import Leg, Progress, generation, normal, unrouted, way
+from labkit.mta.legs import Leg, Progress, generation, normal, unrouted
 from labkit.mta.outcomes import Outcomes
 from labkit.mta.sending import Sending
 from labkit.mta.settling import Settling
@@ -57,9 +60,21 @@ AT_ONCE = Mode()
 
 
 class DeliveryRun:
-    """One run over one message."""
+    """One run over one message.
 
-    def __init__(self, state: MtaState, intake: Intake, item: QueueItem, mode: Mode = AT_ONCE) -> None:
+    `over`: only what can go over this open connection goes. `go_on`: who tries messages over connections left open.
+    """
+
+    def __init__(
+        self,
+        state: MtaState,
+        intake: Intake,
+        item: QueueItem,
+        mode: Mode = AT_ONCE,
+        *,
+        over: Called | None = None,
+        go_on: GoOn | None = None,
+    ) -> None:
         self.state = state
         self.mode = mode
         self.forced = mode.forced
@@ -68,7 +83,8 @@ class DeliveryRun:
         progress = Progress({each: {normal(each)} for each in item.remaining})
         self.outcomes = Outcomes(state, intake, item, progress)
         self.settling = Settling(self.outcomes, item)
-        self.sending = Sending(self)
+        self.sending = Sending(self, over)
+        self._go_on = go_on
         # by leg: the recipients that came to it, and which one of several that are the same
         self.owners: dict[tuple[str, str], list[tuple[Mailbox, int]]] = {}
 
@@ -103,6 +119,8 @@ class DeliveryRun:
             for legs in await self._legs():
                 await self._deliver(legs)
         await self.settling.settle()
+        if self._go_on is not None:
+            await self.sending.pass_on(self._go_on)
         return True
 
     def _frozen_verdict(self) -> str | None:
@@ -133,11 +151,8 @@ class DeliveryRun:
     async def _legs(self) -> list[list[Leg]]:
         """Route all recipients that are due; those that go the same way to other hosts stay together."""
         due = [each for each in self.item.remaining if await self._may_be_routed(unrouted(each))]
-        together: dict[object, list[Leg]] = {}
         routed = await self.state.route_all(due, self.env, self.item.queue_id) if due else ()
-        for leg in await self._open_legs(due, routed):
-            together.setdefault(way(leg), []).append(leg)
-        return list(together.values())
+        return grouped(await self._open_legs(due, routed), self.state.compiled.configuration)
 
     async def _may_be_routed(self, leg: Leg) -> bool:
         """If not, it is said why: its domain is held, waits for a queue run, or its time has not come."""
@@ -248,6 +263,8 @@ class DeliveryRun:
 
     async def _deliver(self, legs: list[Leg]) -> None:
         route = legs[0].route
+        if not self.sending.fits(route):
+            return
         if route.is_target and route.text.startswith("|"):
             self.outcomes.put_off(legs[0], f"{route.transport}: labkit runs no programs")
             return
@@ -274,10 +291,8 @@ class DeliveryRun:
                 self.outcomes.deferred(legs[0], words, errno=errors.NOT_DUE_LOCAL)
             else:
                 store(self, made, legs[0])
-        elif not route.next_hops:
-            self.outcomes.put_off(legs[0], f"no host to send to: {transport.name} transport")
         elif await self._may_be_sent(legs):
-            await self.sending.send(made, legs, sender)
+            await self.sending.send(made, legs, sender, transport, env)
 
     async def _may_be_sent(self, legs: Sequence[Leg]) -> bool:
         """If not, it is said why (in the first round of exim -qq it is not)."""

@@ -10,7 +10,7 @@ READ NEXT  session.py
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -32,12 +32,14 @@ def completed(
     now: datetime,
     name: str = "",
     keeps_sender: bool = False,
+    vouched: Callable[[Message], Message] = lambda message: message,
 ) -> Message:
     """The message as a submission server makes it complete (Exim: control = submission).
 
-    `sender` is the reverse-path, `name` the full name that `submission/name=` gives.
+    `sender` is the reverse-path, `name` the full name that `submission/name=` gives; `vouched` adds a Sender field if
+    it must, before the date is added.
     """
-    resent = "Resent-" if _is_resent(message) else ""
+    resent = "Resent-" if is_resent(message) else ""
     if not keeps_sender:
         message = without(message, [f"{resent}Sender"])
     added: list[HeaderField] = []
@@ -45,7 +47,8 @@ def completed(
     if message.first(f"{resent}Message-ID") is None:
         (on_top if resent else added).append(HeaderField.make(f"{resent}Message-Id", f"<E{queue_id}@{host}>"))
     if message.first(f"{resent}From") is None and sender:
-        added.append(HeaderField.make(f"{resent}From", f"{_phrase(name)} <{sender}>" if name else sender))
+        added.append(HeaderField.make(f"{resent}From", f"{phrase(name)} <{sender}>" if name else sender))
+    message, added = vouched(with_fields(message, added)), []
     if message.first(f"{resent}Date") is None:
         (on_top if resent else added).append(HeaderField.make(f"{resent}Date", header_date(now)))
     for field in on_top:
@@ -55,15 +58,15 @@ def completed(
 
 def message_id(message: Message) -> str | None:
     """The Message-ID that the log shows: of a message that was sent again, that of the last time."""
-    return message.first("Resent-Message-ID" if _is_resent(message) else "Message-ID")
+    return message.first("Resent-Message-ID" if is_resent(message) else "Message-ID")
 
 
-def _is_resent(message: Message) -> bool:
+def is_resent(message: Message) -> bool:
     """RFC 5322 §3.6.6."""
-    return any(field.name.lower().startswith("resent-") for field in message.header_fields)
+    return any(field.raw[:7].lower() == b"resent-" for field in message.header_fields)
 
 
-def _phrase(name: str) -> str:
+def phrase(name: str) -> str:
     """A name as a phrase, RFC 5322 §3.2.5: quoted if need be."""
     if _IS_QUOTED.search(name) or not _SPECIAL.search(name):
         return name

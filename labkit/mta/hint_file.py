@@ -1,17 +1,18 @@
 """A small file of hints: what would be found out anew if it were lost.
 
-RULES      a crash leaves the old text or the new one; what is damaged is dropped. A table holds so
-           many records: their order, in memory and in the file, tells which was written longest ago.
+RULES      a crash leaves the old text or the new one, a power cut perhaps none; what is damaged is dropped.
+           A table holds so many records: their order, in memory and in the file, tells which was written longest ago.
 READ NEXT  rates.py
 """
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+from labkit.net.durable import make_folder, read_regular, replace_file
 
 MOST_RECORDS = 100_000
 V = TypeVar("V")
@@ -36,7 +37,7 @@ class HintFile:
         if self.path is None:
             return {}
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
+            found = json.loads(read_regular(self.path))
         except (OSError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
@@ -45,7 +46,6 @@ class HintFile:
         """Store them, one a line. Raises OSError."""
         if self.path is None:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         draft = self.path.with_name(f"{self.path.name}.new")
-        draft.write_text(json.dumps(hints, indent=0), encoding="utf-8")
-        os.replace(draft, self.path)
+        replace_file(self.path, json.dumps(hints, indent=0).encode(), draft, synced=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from weakref import WeakSet
 
 from labkit.eximconf.client_name import name_client
@@ -21,7 +22,9 @@ from labkit.mail.reply import Reply
 from labkit.mta import variables
 from labkit.mta.fixups import message_id
 from labkit.mta.local_message import judged
+from labkit.mta.server_tls import is_tls_port
 from labkit.mta.session import Session
+from labkit.mta.session_end import STOPPED, ended
 from labkit.mta.state import MtaState
 from labkit.mta.surroundings import FROM_OUTSIDE
 from labkit.net.network import Peer
@@ -54,23 +57,30 @@ class Intake:
         """The server's side of a new connection to our `port`."""
         if peer.is_foreign:
             FROM_OUTSIDE.set(True)  # in the context of this connection
-        session = Session(self, peer, port)
+        session = Session(self, peer, port, can_encrypt=True)
+        main = self.state.compiled.configuration.main
         shell = SmtpServerShell(
             session.machine,
             peer,
             session.answer,
-            idle_timeout=self.state.compiled.configuration.main.seconds("smtp_receive_timeout"),
-            on_end=self.sessions.discard,
+            idle_timeout=main.seconds("smtp_receive_timeout"),
+            on_end=partial(self._ended, session),
+            security=session.securing,
+            tls_at_once=is_tls_port(main, port),
         )
         self.sessions.add(shell)
         return shell
+
+    def _ended(self, session: Session, shell: SmtpServerShell) -> None:
+        self.sessions.discard(shell)
+        ended(session)
 
     def close(self) -> None:
         """End all sessions, as a daemon that stops does."""
         for machine in tuple(self.typed):
             machine.end(Reply(421, (f"{self.state.primary_hostname}: SMTP service closing",)))
         for shell in tuple(self.sessions):
-            shell.close(Reply(421, (f"{self.state.primary_hostname}: SMTP service closing",)))
+            shell.close(Reply(421, (f"{self.state.primary_hostname}: SMTP service closing",)), reason=STOPPED)
         for task in tuple(self._tasks):
             task.cancel()
 
@@ -79,11 +89,17 @@ class Intake:
         return self._session_count
 
     def taken(
-        self, item: QueueItem, *, waits: bool = False, in_secret: bool = False, about: str | None = None
+        self,
+        item: QueueItem,
+        *,
+        waits: bool = False,
+        in_secret: bool = False,
+        in_pieces: bool = False,
+        about: str | None = None,
     ) -> None:
         """The message is on disk: it is ours now.
 
-        `in_secret`: its client was told that it is not. `about`: the message that this one reports on.
+        `in_secret`: its client was told that it is not. `in_pieces`: it came by BDAT. `about`: what it reports on.
         """
         origin = item.origin
         known = {"sender_host_address": origin.client_address, "sender_helo_name": origin.helo_name}
@@ -99,9 +115,13 @@ class Intake:
             remote_address=origin.client_address or None,
             remote_port=origin.client_port or None,
             protocol=origin.protocol,
+            marks="K" if in_pieces else None,
             size=item.size,
             about=about,
             message_id=message_id(Message.parse(item.content)),
+            cipher=origin.encryption.shown if origin.encryption is not None else None,
+            is_verified=origin.encryption.is_verified if origin.encryption is not None else None,
+            authenticator=":".join(filter(None, (origin.authenticator, origin.authenticated_id))) or None,
             text=IN_SECRET if in_secret else None,
         )
         if item.frozen:

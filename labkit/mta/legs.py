@@ -87,6 +87,6 @@ def generation(leg: Leg) -> int:
 def way(leg: Leg) -> object:
     """What must be the same for two legs to travel together: to mailboxes each goes alone."""
     route = leg.route
-    if not route.next_hops:
+    if route.is_local:
         return id(leg)
     return (route.transport, route.next_hops, route.errors_to, route.headers_add, route.headers_remove)

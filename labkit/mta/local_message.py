@@ -16,6 +16,7 @@ from labkit.mail.message import Message
 from labkit.mail.plainly import SaidPlainly
 from labkit.mta import variables
 from labkit.mta.fixups import as_acls_want
+from labkit.mta.own_trace import traced
 from labkit.mta.state import SOFTWARE, MtaState
 from labkit.queue.item import Origin, QueueItem
 from labkit.smtp.acl import AclVerdict, Phase, Result, Scene
@@ -67,7 +68,8 @@ def judged(
     variables.from_sender(values, envelope.reverse_path)
     longest = max((len(line) for line in bytes(message).split(b"\r\n")), default=0)
     variables.arrived(values, message, queue_id, envelope.forward_paths, longest)
-    message = message.prepend(trace)
+    main = state.compiled.configuration.main
+    message = yield from traced(message, trace, main, env, envelope.forward_paths, now)
     env.headers = variables.header_of(message)
     effects = scene.effects
     acl = state.compiled.configuration.main.expansion("acl_not_smtp")

@@ -97,6 +97,8 @@ class Mta:
     def _received(self, queue_id: str, waits: bool) -> None:
         if self.state.is_running:
             self.runner.received(queue_id, waits=waits)
+        else:
+            self.state.show(queue_id)
 
     def _turned(self, text: str) -> None:
         """A client asks for its mail: what exim -R TEXT does."""
@@ -115,6 +117,13 @@ class Mta:
     def ports(self) -> tuple[int, ...]:
         return self.state.compiled.configuration.main.ports("daemon_smtp_ports")
 
+    @property
+    def _doors(self) -> str:
+        """Where it listens, as Exim's log says it: the ports where TLS begins at once come last."""
+        secure = self.state.compiled.configuration.main.values.get("tls_on_connect_ports") or ()
+        in_order = sorted(self.ports, key=lambda port: port in secure)
+        return f"listening on {', '.join(map(str, in_order))}"
+
     async def start(
         self, *, queue_only: bool | None = None, places: Sequence[tuple[str, int]] | None = None
     ) -> None:
@@ -127,7 +136,7 @@ class Mta:
         await self._listen(places)
         self.state.is_running = True
         self.runner.queue_only = True if queue_only else None
-        self.state.note(EventKind.STARTED, text=f"listening on {', '.join(map(str, self.ports))}")
+        self.state.note(EventKind.STARTED, text=self._doors)
         self.runner.start()
 
     async def listen_again(self, places: Sequence[tuple[str, int]] | None = None) -> None:
@@ -136,7 +145,7 @@ class Mta:
             return
         self._close_listeners()
         await self._listen(places)
-        self.state.note(EventKind.STARTED, text=f"listening on {', '.join(map(str, self.ports))}")
+        self.state.note(EventKind.STARTED, text=self._doors)
 
     async def _listen(self, places: Sequence[tuple[str, int]] | None) -> None:
         if places is None:

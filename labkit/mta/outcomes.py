@@ -10,9 +10,10 @@ READ NEXT  settling.py, storing.py, sending.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from labkit.mail.address import AddressSyntaxError, Mailbox
 from labkit.mail.asking import answer_later
@@ -125,12 +126,21 @@ class Outcomes:
     # --- what can become of a leg -------------------------------------------------------------
 
     def delivered(
-        self, leg: Leg, hop: NextHop | None, reply: Reply | None, *, passed_on: bool = False
+        self,
+        leg: Leg,
+        hop: NextHop | None,
+        reply: Reply | None,
+        *,
+        passed_on: bool = False,
+        details: Mapping[str, Any] = {},
     ) -> None:
-        """`passed_on`: the host has taken over what the sender wants to hear (it offers DSN)."""
+        """`passed_on`: the host has taken over what the sender wants to hear (it offers DSN).
+
+        `details` are those of the connection, for the journal: cipher, is_verified, authenticator, is_continued.
+        """
         if hop is None and leg.route.outcome is RouteOutcome.ROUTED and not leg.route.hosts:
             self.forget(leg, self._mailbox_key(leg))
-        self._note(EventKind.DELIVERED, leg, reply.text if reply else None, hop, reply)
+        self._note(EventKind.DELIVERED, leg, reply.lines[-1] if reply else None, hop, reply, details=details)
         if leg.route.outcome is not RouteOutcome.DISCARDED:
             self.successes.insert(0, self._ending(leg, "", "", hop, reply, passed_on=passed_on))
 
@@ -181,8 +191,9 @@ class Outcomes:
         reply: Reply | None = None,
         *,
         told: str | None = None,
+        details: Mapping[str, Any] = {},
     ) -> None:
-        """`words` are for the log; `told`, if they differ, for the sender."""
+        """`words` are for the log; `told`, if they differ, for the sender. `details`: see `delivered`."""
         ending = self._ending(
             leg, words, words if told is None else told, hop, reply, shows_hop=hop is not None
         )
@@ -193,7 +204,7 @@ class Outcomes:
             else:
                 self.failures.insert(0, ending)
             return
-        self._note(EventKind.FAILED, leg, words, hop, reply)
+        self._note(EventKind.FAILED, leg, words, hop, reply, details=details)
         if self.reverse_path_of(leg.route) is None and leg.route.errors_to != "" and not self.is_ignored():
             self.stuck.insert(0, ending)
         else:
@@ -379,10 +390,12 @@ class Outcomes:
         hop: NextHop | None,
         reply: Reply | None,
         errno: int | None = None,
+        details: Mapping[str, Any] = {},
     ) -> None:
         route = leg.route
         self.state.note(
             kind,
+            **details,
             queue_id=self.item.queue_id,
             recipient=str(leg.address if route.outcome is RouteOutcome.DISCARDED else leg.recipient),
             became=became(leg, is_local=hop is None and kind is EventKind.DELIVERED),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from labkit.mail.event import EventKind
+from labkit.mta.calling import Called
 from labkit.mta.delivery_run import DeliveryRun, Mode
 from labkit.mta.intake import Intake
 from labkit.mta.state import MtaState
@@ -101,6 +102,7 @@ class Runner:
         """A message has come in: deliver it right away (or at the next run, if it must wait)."""
 
         if waits or self._keeps_all():
+            self.state.show(queue_id)
             self.look_again()
             return
 
@@ -132,7 +134,7 @@ class Runner:
         await self._deliver(queue_id, Mode(forced=True, thaws=True, cancelled_by=login))
         self.look_again()
 
-    async def _deliver(self, queue_id: str, mode: Mode) -> bool:
+    async def _deliver(self, queue_id: str, mode: Mode, over: Called | None = None) -> bool:
         """Whether it was tried: not if it is gone, busy, or frozen and stays so."""
         state = self.state
         item = state.queue.get(queue_id)
@@ -140,9 +142,16 @@ class Runner:
             return False
         state.busy.add(queue_id)
         try:
-            return await DeliveryRun(state, self.intake, item, mode).carry_out()
+            return await DeliveryRun(
+                state, self.intake, item, mode, over=over, go_on=None if over else self._go_on
+            ).carry_out()
         finally:
             state.busy.discard(queue_id)
+            state.show(queue_id)
+
+    async def _go_on(self, queue_id: str, over: Called) -> None:
+        """Try a message that waits over a connection that is open."""
+        await self._deliver_safely(queue_id, Mode(in_queue_run=True), over)
 
     async def run_queue(self, run: QueueRun = USUAL_RUN) -> None:
         """Try what is in the queue, oldest first. Raises ValueError for a regular expression that is none."""
@@ -170,11 +179,11 @@ class Runner:
             if item is not None and run.wants(item):
                 yield queue_id
 
-    async def _deliver_safely(self, queue_id: str, mode: Mode) -> bool:
+    async def _deliver_safely(self, queue_id: str, mode: Mode, over: Called | None = None) -> bool:
         """A mistake of ours in one message, or a disk that fails, must not keep the others from being served."""
         self._broken.discard(queue_id)
         try:
-            return await self._deliver(queue_id, mode)
+            return await self._deliver(queue_id, mode, over)
         except Exception as problem:
             self._broken.add(queue_id)
             self.state.note(EventKind.PROBLEM, queue_id=queue_id, text=repr(problem))

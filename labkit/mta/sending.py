@@ -1,210 +1,442 @@
 """Relaying: a message goes to other hosts, over SMTP.
 
-DOES       tries the hosts in order until every recipient has a verdict.
-STANDARDS  RFC 5321 §5.1 (several MX), §4.5.4.1 (retry); Exim specification, chapter "The smtp transport"
-READ NEXT  runner.py
+DOES       tries the hosts in order until every recipient has a verdict, then those of fallback_hosts; keeps a
+           connection on which a message was taken for others that wait for the same host.
+DECIDES    which host is next: not one whose retry time is not reached, and no more than hosts_max_try; what is written
+           down about a host that failed.
+LIKE EXIM  a host that took the message ill, or put off a recipient, is no reason to stop: the next one is tried
+STANDARDS  RFC 5321 §5.1 (several MX), §4.5.4.1 (retry); Exim specification, chapters "The smtp transport",
+           "Retry configuration"
+READ NEXT  hosts_to_try.py, calling.py, transfer.py, continuing.py
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from labkit.delivery.transports import SmtpPlan
+from labkit.delivery.generic import Trouble
+from labkit.delivery.smtp import HostPlan, SmtpPlan, uses_own_hosts
+from labkit.eximconf.configuration import Driver
+from labkit.eximconf.expansion import Env
 from labkit.mail.address import Mailbox
+from labkit.mail.asking import answer_later
 from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
-from labkit.mail.reply import Reply
+from labkit.mta.calling import Called, Caller
+from labkit.mta.continuing import GoOn, Kept
+from labkit.mta.host_trouble import EXPANSION, HostTrouble
+from labkit.mta.hosts_to_try import Named, hosts_named
 from labkit.mta.legs import Leg
-from labkit.net.network import HostSilent
-from labkit.net.smtp_client import hand_over
+from labkit.mta.transfer import Settled, Transfer
 from labkit.queue import errors
-from labkit.queue.hints import address_key
 from labkit.queue.retrying import HostStatus
 from labkit.routing import NextHop, Route
-from labkit.smtp.client import Client, Result, Verdict
-from labkit.smtp.states import Step
-from labkit.smtp.transcript import Line
 
 if TYPE_CHECKING:
     from labkit.mta.delivery_run import DeliveryRun
 
-CONNECT_TIMEOUT = timedelta(minutes=5)  # lab time; Exim's connect_timeout of the smtp transport
+TOO_LONG_LINES = "message has lines too long for transport"
+
+
+@dataclass(slots=True)
+class _Counts:
+    """How it went with the hosts; it makes the words for those that nobody was tried for."""
+
+    total: int = 0
+    not_due: int = 0
+    not_found: int = 0
+    not_now: int = 0
+    is_expired: bool = True  # all of them have been dead for so long that nobody tries
+
+
+@dataclass(slots=True)
+class _Job:
+    """One message, one transport, and the legs that go this way."""
+
+    plan: SmtpPlan
+    transport: Driver
+    env: Env
+    envelope: Envelope
+    content: bytes
+    waiting: dict[Mailbox, Leg]
+    settled: list[Settled] = field(default_factory=list)
+    troubles: dict[Mailbox, tuple[HostTrouble, NextHop | None]] = field(default_factory=dict)
+    counts: _Counts = field(default_factory=_Counts)
+    may_wait_for_host: bool = True  # others may bring it along when the host is there again
+
+    @property
+    def legs(self) -> list[Leg]:
+        return list(self.waiting.values())
 
 
 class Sending:
-    """What one delivery run sends to other hosts."""
+    """What one delivery run sends to other hosts. `over`: it has an open connection, and uses no other."""
 
-    def __init__(self, run: DeliveryRun) -> None:
+    def __init__(self, run: DeliveryRun, over: Called | None = None) -> None:
         self.run = run
+        self.over = over
+        self.kept: list[Kept] = []  # connections for messages that wait
 
-    async def send(self, made: SmtpPlan, legs: list[Leg], sender: Mailbox | None) -> None:
+    def fits(self, route: Route) -> bool:
+        """Whether it may be tried now: with an open connection, only what may go over it."""
+        return self.over is None or (not route.is_local and route.transport == self.over.transport)
+
+    async def send(
+        self, made: SmtpPlan, legs: Sequence[Leg], sender: Mailbox | None, transport: Driver, env: Env
+    ) -> None:
         """Try the hosts in order until every recipient has a verdict."""
-        waiting = {leg.address: leg for leg in legs}
-        troubles: dict[Mailbox, Trouble] = {}
-        statuses: list[HostStatus] = []
-        for hop in legs[0].route.next_hops:
-            if not waiting:
-                return
-            port, left = hop.port or made.port, list(waiting.values())
-            status = HostStatus.USABLE
-            if not self.run.forced:
-                status = await self.run.outcomes.host_status(left, hop, port)
-            statuses.append(status)
-            if not status.is_usable:
-                continue
-            envelope = Envelope(sender, tuple(waiting))
-            client, result, problem = await self._try_host(hop, made, envelope, legs[0].route)
-            verdicts = {verdict.recipient: verdict for verdict in result.verdicts} if result else {}
-            put_off = [
-                address
-                for address in tuple(waiting)
-                if address in verdicts
-                and not self._judge(waiting, address, hop, verdicts[address], sender, troubles)
-            ]
-            self._of_message([waiting[each] for each in put_off], len(left), hop, port, verdicts, troubles)
-            if client is not None and client.refusal is not None and client.refusal.is_permanent:
-                for address in tuple(waiting):
-                    words = f"SMTP error from remote mail server after initial connection: {client.refusal}"
-                    self.run.outcomes.fail(waiting.pop(address), words, hop, client.refusal)
-            elif problem is not None:
-                was_expired = status is HostStatus.USABLE_AGAIN
-                self.run.outcomes.host_failed(
-                    left,
-                    hop,
-                    problem.words,
-                    problem.errno,
-                    timed_out_connecting=problem.errno == errors.TIMED_OUT,
-                    was_expired=was_expired,
-                    port=port,
+        run = self.run
+        content = bytes(run.message_for(legs[0].route))
+        item = run.item
+        envelope = Envelope(sender, (), item.envelope.returns, item.envelope.identifier, item.envelope.wishes)
+        job = _Job(made, transport, env, envelope, content, {leg.address: leg for leg in legs})
+        if max((len(line) for line in item.content.split(b"\r\n")), default=0) > made.longest_line:
+            for leg in legs:
+                run.outcomes.fail(leg, TOO_LONG_LINES)
+            return
+        route = legs[0].route
+        hops: Sequence[NextHop] = route.next_hops
+        trouble: HostTrouble | None = None
+        if uses_own_hosts(transport, route.hosts):
+            if not made.hosts:
+                trouble = HostTrouble(
+                    0, f"{transport.name} transport called with no hosts set", names_host=False
                 )
-                for address in waiting:
-                    if address not in put_off:
-                        troubles[address] = problem
             else:
-                self.run.outcomes.host_answered(left, hop, port)
-        for address, leg in waiting.items():
-            self._no_host_took(leg, troubles.get(address), statuses)
+                hops, trouble = await self._named(job, made.hosts)
+        await self._try(job, hops, trouble)
+        fallback = self._fallback_hosts(job, legs[0])
+        if job.waiting and fallback and self.over is None:
+            job.troubles.clear()
+            job.counts = _Counts()
+            hops, trouble = await self._named(job, fallback)
+            await self._try(job, hops, trouble)
+        self._tell(job, hops)
+
+    async def _named(self, job: _Job, text: str) -> tuple[tuple[NextHop, ...], HostTrouble | None]:
+        asking = hosts_named(
+            text,
+            self.run.state.addresses,
+            job.transport.name,
+            allows_ourselves=job.plan.allows_ourselves,
+        )
+        found: Named = await answer_later(self.run.state.answerer(job.env), asking)
+        job.counts.not_found += found.not_found
+        job.counts.not_now += found.not_now
+        job.counts.total += found.not_found + found.not_now
+        if found.trouble is not None:
+            job.counts.is_expired = False
+        return found.hops, found.trouble
+
+    def _fallback_hosts(self, job: _Job, leg: Leg) -> str:
+        """Those of the router, or those of the transport; none, if we are an exchanger of the domain ourselves."""
+        routers = self.run.state.compiled.configuration.routers
+        router = next((each for each in routers if each.name == leg.route.router), None)
+        named = () if router is None else router.options.texts("fallback_hosts")
+        if not named and not leg.route.is_for_backup:
+            named = job.plan.fallback_hosts
+        return ":".join(name.replace(":", "::") for name in named)
+
+    async def pass_on(self, go_on: GoOn) -> None:
+        """Use connections that are open for messages that wait; then all are closed."""
+        state = self.run.state
+        kept, self.kept = self.kept, []
+        for each in kept:
+            await each.use(state.waits, state.queue, (*state.busy, self.run.item.queue_id), go_on)
+
+    # --- host by host -------------------------------------------------------------------------
+
+    async def _try(self, job: _Job, hops: Sequence[NextHop], trouble: HostTrouble | None) -> None:
+        if trouble is not None:
+            job.troubles |= dict.fromkeys(job.waiting, (trouble, None))
+            if trouble.stops:
+                return
+        await self._one_round(job, hops, spares_nobody=False)
+        if job.waiting and job.counts.is_expired and not job.plan.delays_after_cutoff:
+            await self._one_round(job, hops, spares_nobody=True)
+
+    async def _one_round(self, job: _Job, hops: Sequence[NextHop], *, spares_nobody: bool) -> None:
+        """`spares_nobody`: those that are dead, but were not tried since the message came, are tried, too."""
+        tried, tried_at_all, at = 0, 0, 0
+        caller = self._caller(job)
+        while at < len(hops) and job.waiting:
+            hop, following = hops[at], at + 1
+            if tried >= job.plan.most_hosts or tried_at_all >= job.plan.most_hosts_at_all:
+                self._skip_the_rest(job, was_hard=tried_at_all >= job.plan.most_hosts_at_all)
+                return
+            if self.over is not None and not _is_same(self.over.hop, hop):
+                at = following
+                continue
+            found = await caller.plan_of(hop)
+            if isinstance(found, Trouble):
+                self._put_off_all(job, HostTrouble(EXPANSION, found.words, names_host=False), None)
+                job.counts.is_expired = False
+                return
+            if self.over is not None and found != self.over.host:  # it would talk to it in another way
+                return
+            status = await self._status(job, hop, found, counts=not spares_nobody)
+            may_try = status.is_usable or (spares_nobody and status is HostStatus.EXPIRED)
+            if not may_try:
+                at = following
+                continue
+            job.counts.is_expired = False
+            if status is HostStatus.USABLE:
+                tried += 1
+                if tried >= job.plan.most_hosts:  # another preference gets its chance
+                    others = [n for n in range(at, len(hops)) if hops[n].preference != hop.preference]
+                    if others:
+                        following, tried = others[0], tried - 1
+            tried_at_all += 1
+            stops = await self._try_host(job, caller, hop, found, status, is_last=following >= len(hops))
+            if stops or self.over is not None:
+                return
+            if job.waiting and following < len(hops) and await self._is_old(hop):
+                tried -= 1
+            at = following
+
+    def _caller(self, job: _Job) -> Caller:
+        origin = self.run.item.origin
+        item = self.run.item
+        return Caller(
+            self.run.state, job.transport, job.plan, job.env, item.queue_id, origin.authenticated_sender
+        )
+
+    async def _status(self, job: _Job, hop: NextHop, host: HostPlan, *, counts: bool) -> HostStatus:
+        """Whether the hints allow it now."""
+        job.counts.total += counts
+        if self.run.forced or self.over is not None:
+            return HostStatus.USABLE
+        status = await self.run.outcomes.host_status(
+            job.legs, hop, self._port(job, hop), host.interface, has_address=job.plan.remembers_address
+        )
+        if not status.is_usable:
+            job.counts.not_due += counts
+            job.counts.is_expired = job.counts.is_expired and status is HostStatus.EXPIRED
+        return status
+
+    def _port(self, job: _Job, hop: NextHop) -> int:
+        return hop.port or job.plan.port
+
+    async def _is_old(self, hop: NextHop) -> bool:
+        """A message that waits for longer than the host's rule allows tries all hosts."""
+        retrying = self.run.outcomes.retrying
+        asking = retrying.is_older_than(hop.host, self.run.state.surroundings.now())
+        return await answer_later(self.run.state.answerer(retrying.env), asking)
+
+    def _skip_the_rest(self, job: _Job, *, was_hard: bool) -> None:
+        for leg in job.legs if not was_hard else ():
+            self.run.outcomes.troubles(leg).has_skipped = True
 
     async def _try_host(
-        self, hop: NextHop, made: SmtpPlan, envelope: Envelope, route: Route
-    ) -> tuple[Client | None, Result | None, Trouble | None]:
-        """One connection to one host: the client, the result, and what kept us from a full result."""
-        try:
-            client, result = await hand_over(
-                self.run.state.network,
-                self.run.state.addresses[0],
-                hop.address,
-                hop.port or made.port,
-                made.helo_name,
-                envelope,
-                bytes(self.run.message_for(route)),
-                on_line=self._hear(hop),
-            )
-        except HostSilent:
-            await self.run.state.surroundings.sleep(CONNECT_TIMEOUT)
-            return None, None, Trouble(hop, "Connection timed out", errors.TIMED_OUT)
-        except OSError as problem:
-            if isinstance(problem, ConnectionRefusedError):
-                return None, None, Trouble(hop, "Connection refused", errors.REFUSED)
-            return None, None, Trouble(hop, str(problem), problem.errno or 0)
-        if result is not None:
-            broken = Trouble(hop, result.broken, errors.LOST_CONNECTION, is_spoken_to=True)
-            return client, result, broken if result.broken else None
-        if client.refusal:
-            words = f"SMTP error from remote mail server after initial connection: {client.refusal}"
-            return client, None, Trouble(hop, words, 0, client.refusal, is_spoken_to=True)
-        return client, None, Trouble(hop, client.broken, errors.LOST_CONNECTION, is_spoken_to=True)
-
-    def _hear(self, hop: NextHop) -> Callable[[Line], None]:
-        """Write the client's side of a conversation into the journal."""
-        number = self.run.state.surroundings.next_process()
-
-        def heard(line: Line) -> None:
-            self.run.state.note(
-                EventKind.DIALOGUE,
-                queue_id=self.run.item.queue_id,
-                session=number,
-                remote_host=hop.host,
-                remote_address=hop.address,
-                speaker=line.speaker,
-                text=line.text,
-                state=line.state,
-            )
-
-        return heard
-
-    def _judge(
-        self,
-        waiting: dict[Mailbox, Leg],
-        address: Mailbox,
-        hop: NextHop,
-        verdict: Verdict,
-        sender: Mailbox | None,
-        troubles: dict[Mailbox, Trouble],
+        self, job: _Job, caller: Caller, hop: NextHop, host: HostPlan, status: HostStatus, *, is_last: bool
     ) -> bool:
-        """What one recipient's reply means; whether that is the end of it."""
-        leg = waiting[address]
-        if verdict.reply.is_positive:
-            del waiting[address]
-            self.run.outcomes.write_down(leg.key)
-            self.run.outcomes.delivered(leg, hop, verdict.reply)
-            return True
-        phase = {
-            Step.MAIL: f"MAIL FROM:<{sender or ''}>",
-            Step.RCPT: f"RCPT TO:<{leg.address}>",
-            Step.DATA: "DATA",
-        }.get(verdict.step, "end of data")
-        words = f"SMTP error from remote mail server after {phase}: {verdict.reply}"
-        if verdict.reply.is_permanent:
-            del waiting[address]
-            self.run.outcomes.fail(leg, words, hop, verdict.reply)
-            return True
-        errno = {Step.MAIL: errors.MAIL_4XX, Step.RCPT: errors.RCPT_4XX}.get(verdict.step, errors.DATA_4XX)
-        troubles[address] = Trouble(hop, words, errno, verdict.reply, is_spoken_to=True)
+        """One host. True: no other is to be tried."""
+        called = self.over if self.over is not None else await caller.call(hop, host)
+        if isinstance(called, HostTrouble):
+            self._host_failed(job, hop, host, called, status, is_last=is_last)
+            return called.stops
+        try:
+            await self._transfer(job, called, host, status, is_last=is_last)
+        finally:
+            await self._part(job, caller, called)
         return False
 
-    def _of_message(
-        self,
-        legs: list[Leg],
-        count: int,
-        hop: NextHop,
-        port: int,
-        verdicts: dict[Mailbox, Verdict],
-        troubles: dict[Mailbox, Trouble],
+    async def _transfer(
+        self, job: _Job, called: Called, host: HostPlan, status: HostStatus, *, is_last: bool
     ) -> None:
-        """The hints hear of recipients that were put off: each for itself, or because of the message."""
+        transfer = Transfer(
+            called,
+            job.envelope,
+            job.content,
+            job.waiting,
+            job.plan.most_recipients,
+            lambda leg: self.run.outcomes.write_down(leg.key),
+        )
+        hop = called.hop
+        try:
+            await transfer.carry_out()
+        finally:
+            job.settled += transfer.settled
+        called.made_progress = transfer.made_progress and transfer.trouble is None
+        for address, trouble in transfer.troubles.items():
+            job.troubles[address] = trouble, hop
+            job.may_wait_for_host = False
+            if not is_last:
+                self._log(hop, f": {trouble.words}")
+        if transfer.trouble is None or transfer.trouble.is_of_message or transfer.trouble.is_of_address:
+            port, interface = self._port(job, hop), host.interface
+            has_address = job.plan.remembers_address
+            self.run.outcomes.host_answered(job.legs, hop, port, interface, has_address=has_address)
+            for each in transfer.settled:
+                self.run.outcomes.host_answered([each.leg], hop, port, interface, has_address=has_address)
+        if transfer.trouble is not None:
+            left = [address for address in job.waiting if address not in transfer.troubles]
+            if left:
+                self._took_ill(job, hop, host, transfer.trouble, status, left)
+
+    def _took_ill(
+        self,
+        job: _Job,
+        hop: NextHop,
+        host: HostPlan,
+        trouble: HostTrouble,
+        status: HostStatus,
+        left: list[Mailbox],
+    ) -> None:
+        """The message, an address or the whole session came to nothing."""
         outcomes = self.run.outcomes
-        for leg in legs:
-            trouble, more = troubles[leg.address], errors.of_reply(verdicts[leg.address].reply.code)
-            if trouble.errno == errors.RCPT_4XX:
-                key = address_key(leg.address, outcomes.item.envelope.sender)
-                outcomes.note_failure([leg], key, trouble.errno, more, trouble.words)
-            elif len(legs) == count:
-                outcomes.message_put_off([leg], hop, trouble.words, trouble.errno, more, port)
-
-    def _no_host_took(self, leg: Leg, trouble: Trouble | None, statuses: list[HostStatus]) -> None:
-        outcomes, domain = self.run.outcomes, leg.address.domain
-        if trouble is not None:
-            outcomes.deferred(
-                leg, trouble.words, trouble.hop, trouble.reply, trouble.errno, shows_hop=trouble.is_spoken_to
+        legs = [job.waiting[address] for address in left]
+        for address in left:
+            job.troubles[address] = trouble, hop
+        port, interface, has_address = self._port(job, hop), host.interface, job.plan.remembers_address
+        if trouble.is_of_address:
+            job.may_wait_for_host = False
+        elif trouble.is_of_message:
+            self._log(hop, f": {trouble.shown}")
+            job.may_wait_for_host = False
+            outcomes.message_put_off(
+                legs,
+                hop,
+                trouble.words,
+                trouble.errno,
+                trouble.more,
+                port,
+                interface,
+                has_address=has_address,
             )
-        elif all(status is HostStatus.EXPIRED for status in statuses):
-            words = f"all hosts for '{domain}' have been failing for a long time (and retry time not reached)"
-            outcomes.fail(leg, words)
         else:
-            words = f"retry time not reached for any host for '{domain}'"
-            outcomes.deferred(leg, words, errno=errors.NOT_DUE_HOST)
+            self._log_trouble(hop, trouble)
+            self._note_host(job, legs, hop, host, trouble, status)
+
+    def _host_failed(
+        self,
+        job: _Job,
+        hop: NextHop,
+        host: HostPlan,
+        trouble: HostTrouble,
+        status: HostStatus,
+        *,
+        is_last: bool,
+    ) -> None:
+        """There is no session with this host. A refusal for good counts if it was the last one."""
+        self._log_trouble(hop, trouble)
+        if trouble.is_permanent and is_last and trouble.reply is not None:
+            for address, leg in list(job.waiting.items()):
+                del job.waiting[address]
+                self.run.outcomes.fail(leg, trouble.words, hop, trouble.reply)
+            return
+        for address in job.waiting:
+            job.troubles[address] = trouble, hop if trouble.names_host else None
+        if not trouble.stops:
+            self._note_host(job, job.legs, hop, host, trouble, status)
+
+    def _note_host(
+        self,
+        job: _Job,
+        legs: list[Leg],
+        hop: NextHop,
+        host: HostPlan,
+        trouble: HostTrouble,
+        status: HostStatus,
+    ) -> None:
+        if self.over is not None:  # it was slow, maybe; somebody who calls it anew will find out
+            return
+        self.run.outcomes.host_failed(
+            legs,
+            hop,
+            trouble.words,
+            trouble.errno,
+            timed_out_connecting=bool(trouble.more & errors.CONNECTING),
+            was_expired=status is HostStatus.USABLE_AGAIN,
+            port=self._port(job, hop),
+            interface=host.interface,
+            has_address=job.plan.remembers_address,
+        )
+
+    def _log_trouble(self, hop: NextHop, trouble: HostTrouble) -> None:
+        if not trouble.is_told:
+            self._log(hop, f" {trouble.shown}" if not trouble.words else f": {trouble.shown}")
+
+    def _log(self, hop: NextHop, text: str) -> None:
+        words = f"H={hop.host} [{hop.address}]{text}"
+        self.run.state.note(EventKind.LOGGED, queue_id=self.run.item.queue_id, text=words)
+
+    async def _part(self, job: _Job, caller: Caller, called: Called) -> None:
+        """Keep the connection for messages that wait for this host, or say goodbye."""
+        if called is self.over:
+            return
+        if called.is_open and called.made_progress and called.messages < job.plan.most_messages:
+            self.kept.append(Kept(called, caller, job.plan.most_messages))
+        else:
+            await caller.leave(called)
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def _tell(self, job: _Job, hops: Sequence[NextHop]) -> None:
+        """Note what became of each leg, in their order."""
+        outcomes = self.run.outcomes
+        for each in job.settled:
+            details = {**each.called.details, "is_continued": each.is_continued or None}
+            if each.words:
+                outcomes.fail(each.leg, each.words, each.called.hop, each.reply, details=details)
+            else:
+                offers_dsn = each.called.connection.machine.offers("DSN")
+                outcomes.delivered(
+                    each.leg, each.called.hop, each.reply, passed_on=offers_dsn, details=details
+                )
+        for address, leg in job.waiting.items():
+            trouble, hop = job.troubles.get(address, (None, None))
+            if trouble is None:
+                self._nobody_was_tried(job, leg)
+            else:
+                self._put_off(leg, trouble, hop)
+        if job.waiting and job.may_wait_for_host and job.plan.most_messages != 1:
+            self.run.state.waits.add(job.transport.name, [hop.host for hop in hops], self.run.item.queue_id)
+
+    def _put_off(self, leg: Leg, trouble: HostTrouble, hop: NextHop | None) -> None:
+        outcomes = self.run.outcomes
+        if trouble.is_of_address or trouble.errno == errors.RCPT_4XX:
+            outcomes.put_off(leg, trouble.shown, hop, trouble.reply, trouble.errno, trouble.more)
+        else:
+            outcomes.deferred(
+                leg, trouble.shown, hop, trouble.reply, trouble.errno, shows_hop=trouble.names_host
+            )
+
+    def _put_off_all(self, job: _Job, trouble: HostTrouble, hop: NextHop | None) -> None:
+        for address in job.waiting:
+            job.troubles[address] = trouble, hop
+
+    def _nobody_was_tried(self, job: _Job, leg: Leg) -> None:
+        """No host was called at all: why not."""
+        counts, outcomes = job.counts, self.run.outcomes
+        whose = f" for '{leg.address.domain}'"
+        if self.over is not None:
+            return  # it waits for a run of its own
+        if counts.is_expired and counts.total:
+            why = (
+                "(and retry time not reached)"
+                if job.plan.delays_after_cutoff
+                else "and were last tried after this message arrived"
+            )
+            outcomes.fail(leg, f"all hosts{whose} have been failing for a long time {why}")
+            return
+        if counts.not_due == counts.total:
+            words = f"retry time not reached for any host{whose}"
+        elif counts.not_found == counts.total:
+            words = f"all host address lookups{whose} failed permanently"
+        elif counts.not_now == counts.total:
+            words = f"all host address lookups{whose} failed temporarily"
+        elif counts.not_found + counts.not_now == counts.total:
+            words = f"all host address lookups{whose} failed"
+        else:
+            words = (
+                "some host address lookups failed and retry time not reached for other hosts "
+                f"or connection limit reached{whose}"
+            )
+        outcomes.deferred(leg, words, errno=errors.NOT_DUE_HOST)
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """What kept a host from taking the message for somebody. `is_spoken_to`: there was a connection."""
-
-    hop: NextHop
-    words: str
-    errno: int
-    reply: Reply | None = None
-    is_spoken_to: bool = False
+def _is_same(one: NextHop, other: NextHop) -> bool:
+    return one.host.lower() == other.host.lower() and one.address == other.address

@@ -10,11 +10,12 @@ READ NEXT  delivery_run.py
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from labkit.eximconf.client_name import name_client
+from labkit.eximconf.configuration import Options
 from labkit.eximconf.expansion import Value
 from labkit.eximconf.mailbox_text import NoMailbox, read_mailbox
 from labkit.mail import reply
@@ -27,31 +28,43 @@ from labkit.mail.message import HeaderField, Message
 from labkit.mail.questions import Standing, VerifyRecipient
 from labkit.mail.reply import Reply, shaped, worded
 from labkit.mta import variables
+from labkit.mta.connecting import connecting, lines_about
 from labkit.mta.fixups import as_acls_want, completed
+from labkit.mta.greeting import greeted
 from labkit.mta.local_message import tell_steps
+from labkit.mta.own_trace import traced
+from labkit.mta.pacing import Paces
+from labkit.mta.securing import Securing
+from labkit.mta.session_end import not_quit
+from labkit.mta.session_log import BOTH, SessionLog
 from labkit.mta.state import SOFTWARE
+from labkit.mta.submitter import submitter_of, with_sender
 from labkit.net.network import Peer
 from labkit.net.smtp_server import Decide
 from labkit.queue.item import Origin, QueueItem
-from labkit.smtp.acl import AclVerdict, Phase, Result, Scene, client_name
+from labkit.smtp.acl import AclVerdict, Phase, Result, Scene
 from labkit.smtp.decisions import (
     Answer,
+    AuthAnswered,
+    AuthBegins,
+    AuthWanted,
     Connected,
     DataBegins,
     Decision,
+    Dropping,
     Expand,
     Goodbye,
     Greeted,
     MailFrom,
     MessageReceived,
     RcptTo,
+    StartTls,
     TurnQueue,
     Verify,
 )
 from labkit.smtp.server import Server
-from labkit.smtp.states import Verb
 from labkit.smtp.trace_fields import received_field
-from labkit.smtp.transcript import Line, readable
+from labkit.smtp.transcript import Line, printed, readable
 
 if TYPE_CHECKING:
     from labkit.mta.intake import Intake
@@ -64,12 +77,14 @@ class Keep:
     """The message is to be kept: `says` when it is on disk.
 
     `waits`: nothing is tried before the next queue run. `in_secret`: the client hears that it is refused.
+    `in_pieces`: it came by BDAT.
     """
 
     item: QueueItem
     says: Reply
     waits: bool = False
     in_secret: bool = False
+    in_pieces: bool = False
 
 
 class Session:
@@ -77,7 +92,7 @@ class Session:
 
     takes_localhost = False  # a client at 127.0.0.1 is no host of a lab; in a test it is one like others
 
-    def __init__(self, intake: Intake, peer: Peer, port: int = 25) -> None:
+    def __init__(self, intake: Intake, peer: Peer, port: int = 25, *, can_encrypt: bool = False) -> None:
         self.intake = intake
         self.state = intake.state
         self.peer = peer
@@ -89,6 +104,11 @@ class Session:
         self.env.acl = compiled.acls.hook(self.scene)
         self.taken: list[Mailbox] = []  # recipients that count: not those that an ACL discarded
         self.discards = False
+        self.log = SessionLog(self)
+        self.begun = self.state.surroundings.now()
+        self.must_verify_helo = self.tries_helo = False
+        self.scene.gives_details = self.main.flag("smtp_return_error_details")
+        self.paces = Paces(self.main)
         self.machine = Server(
             self.state.primary_hostname,
             peer.address,
@@ -97,15 +117,27 @@ class Session:
             offers=compiled.offers,
             enforce_sync=compiled.configuration.main.flag("smtp_enforce_sync"),
             on_line=self._heard,
-            on_refused=self._machine_refused,
+            on_incident=self.log.incident,
         )
+        self.machine.tells_ending = self.main.has("acl_smtp_notquit")
+        self.machine.qualify_sender = compiled.qualify_domain
+        self.securing: Securing = Securing(self, can_encrypt=can_encrypt)
+
+    @property
+    def main(self) -> Options:
+        """The main section of the configuration."""
+        return self.compiled.configuration.main
+
+    def set_limits(self, *, messages: int) -> None:
+        self.machine.limits = replace(self.machine.limits, messages=messages)
 
     def answer(self, decision: Decision, decide: Decide) -> None:
         """Answer one decision of the machine, now or later."""
         self.env.now = self.state.surroundings.now()
         if self.machine.envelope is None:
-            self._forget_message()
+            self.forget_message()
         values, machine = self.env.variables, self.machine
+        values["authentication_failed"] = str(int(machine.auth_failed))
         values["smtp_command"], values["smtp_command_argument"] = (
             machine.command_line,
             machine.command_argument,
@@ -123,10 +155,10 @@ class Session:
         self.intake.later(self._ask_on(asking, question, decide), decide)
 
     async def _ask_on(self, asking: Asking[Answer | Keep], question: Question[Any], decide: Decide) -> None:
-        found = await answer_later(self._answer_question, asking, self.state.hear(), first=question)
+        found = await answer_later(self.answer_question, asking, self.state.hear(), first=question)
         self._say(found, decide)
 
-    async def _answer_question(self, question: Question[Any]) -> Any:
+    async def answer_question(self, question: Question[Any]) -> Any:
         return await self.state.answer(question, self.env)
 
     def _say(self, found: Answer | Keep, decide: Decide) -> None:
@@ -137,7 +169,7 @@ class Session:
 
     # --- ACLs ---------------------------------------------------------------------------------
 
-    def _judge(self, phase: Phase, recipient: Mailbox | None = None) -> Asking[AclVerdict | None]:
+    def judge(self, phase: Phase, recipient: Mailbox | None = None) -> Asking[AclVerdict | None]:
         """Run the ACL of this moment. None: there is none."""
         acl = self.compiled.configuration.main.expansion(_OPTIONS[phase])
         if acl is None and phase not in _DENIES:
@@ -149,74 +181,45 @@ class Session:
         name = acl.text if acl is not None else "no ACL"
         tell_steps(self.state, scene, verdict, name, self.number)
         self.machine.enforce_sync = self._enforces_sync()
-        self.machine.extensions.pipelining = scene.session.offers_pipelining
+        self.machine.extensions.pipelining &= scene.session.offers_pipelining
         return verdict
 
     def _enforces_sync(self) -> bool:
         wanted = self.scene.session.enforces_sync
         return self.compiled.configuration.main.flag("smtp_enforce_sync") if wanted is None else wanted
 
-    def _answer_of(self, verdict: AclVerdict | None, recipient: Mailbox | None = None) -> Answer:
+    def answer_of(self, verdict: AclVerdict | None, recipient: Mailbox | None = None) -> Answer:
         """What the client hears of a verdict; a refusal is noted."""
         if verdict is None or verdict.is_accepted:
             return Answer(verdict.reply if verdict else None)
         assert verdict.reply is not None, "a refusal has words"
-        phase, values = self.scene.phase, self.env.variables
-        self._note_refusal(
-            values.get("sender_address", "") if phase in _OF_A_SENDER else None,
-            str(recipient) if phase is Phase.RCPT else None,
-            verdict.reply,
-            verdict.log_text,
-            _COMMANDS[phase],
-        )
+        self.log.refused(verdict, str(recipient) if self.scene.phase is Phase.RCPT else None)
         return Answer(verdict.reply, verdict.closes)
 
     # --- one answer for each decision ---------------------------------------------------------
 
     def _connected(self, decision: Connected) -> Asking[Answer]:
-        host = self.state.primary_hostname
         if self.peer.address.startswith("127.") and not (self.takes_localhost or self.state.takes_localhost):
-            return Answer(localhost_refused(host))
-        main = self.compiled.configuration.main
-        if len(self.intake.sessions) > main.number("smtp_accept_max"):
-            return Answer(reply.TOO_MANY_CONNECTIONS)
-        wanted = main.patterns("host_lookup")
-        if wanted is not None:
-            match = yield from wanted.asking(self.peer.address, self.env)
-            if getattr(match, "found", False):
-                yield from client_name(self.scene, self.peer.address)
-                name_client(self.env.variables)
-        verdict = yield from self._judge(Phase.CONNECT)
+            return Answer(localhost_refused(self.state.primary_hostname))
+        refused = yield from connecting(self)
+        if refused is not None:
+            return refused
+        yield from self.securing.offer_tls()
+        verdict = yield from self.judge(Phase.CONNECT)
         if verdict is not None and not verdict.is_accepted:
-            return self._answer_of(verdict)
+            return self.answer_of(verdict)
         if verdict is not None and verdict.reply is not None:
             return Answer(Reply(220, verdict.reply.lines))
-        banner = main.expansion("smtp_banner")
+        banner = self.main.expansion("smtp_banner")
         if banner is not None:
             outcome = yield from banner.asking(self.env)
             if isinstance(outcome, Value):
                 return Answer(worded(220, outcome.text))
             return Answer(reply.LOCAL_PROBLEM, closes=True)
         now = header_date(self.state.surroundings.now())
-        return Answer(Reply(220, (f"{host} ESMTP {SOFTWARE} {now}",)))
+        return Answer(Reply(220, (f"{self.machine.host_name} ESMTP {SOFTWARE} {now}",)))
 
-    def _greeted(self, decision: Greeted) -> Asking[Answer]:
-        protocol = "esmtp" if decision.verb is Verb.EHLO else "smtp"
-        values = self.env.variables
-        before, protocol_before = values.get("sender_helo_name", ""), values["received_protocol"]
-        variables.greeted(values, decision.name, protocol_before)
-        verdict = yield from self._judge(Phase.HELO)
-        found = self._answer_of(verdict)
-        if found.reply is not None and not found.reply.is_positive:
-            variables.greeted(values, before, protocol_before)
-            return found
-        values["received_protocol"] = protocol
-        if found.reply is not None:
-            return found
-        name = values.get("sender_host_name") or decision.name
-        return Answer(Reply(250, (f"{self.state.primary_hostname} Hello {name} [{self.peer.address}]",)))
-
-    def _forget_message(self) -> None:
+    def forget_message(self) -> None:
         """RSET, HELO, the end of a message: what belonged to it is gone."""
         self.scene.begin_message()
         self.taken, self.discards = [], False
@@ -224,45 +227,51 @@ class Session:
         self.env.headers = ()
 
     def _mail(self, decision: MailFrom) -> Asking[Answer]:
-        self._forget_message()
+        yield from self.paces.mail(self)
+        self.forget_message()
+        if decision.auth is not None:
+            refusal = yield from self.securing.auth.sender(decision.auth)
+            if refusal is not None:
+                return refusal
         variables.from_sender(self.env.variables, decision.reverse_path, decision.size)
-        verdict = yield from self._judge(Phase.MAIL)
+        verdict = yield from self.judge(Phase.MAIL)
         if verdict is not None and verdict.result is Result.DISCARD:
             self.discards = True
-        return self._answer_of(verdict)
+        return self.answer_of(verdict)
 
     def _rcpt(self, decision: RcptTo) -> Asking[Answer]:
         if self.discards:  # MAIL was taken to be thrown away: nobody looks at its recipients
             return self._discarded(decision, "MAIL", AclVerdict(Result.DISCARD))
+        yield from self.paces.rcpt(self)
         variables.to_recipient(self.env.variables, decision.forward_path)
-        verdict = yield from self._judge(Phase.RCPT, decision.forward_path)
+        verdict = yield from self.judge(Phase.RCPT, decision.forward_path)
         assert verdict is not None, "without an ACL all are refused"
         if verdict.result is Result.DISCARD:
             return self._discarded(decision, "RCPT", verdict)
         if verdict.is_accepted:
             self.taken.append(decision.forward_path)
-        return self._answer_of(verdict, decision.forward_path)
+        return self.answer_of(verdict, decision.forward_path)
 
     def _discarded(self, decision: RcptTo, acl: str, verdict: AclVerdict) -> Answer:
         """This recipient will get nothing, but the client does not hear of it."""
         self.machine.transaction.rcpt_fail_count += 1
         values = self.env.variables
-        words = f"H={values['sender_fullhost']} F=<{values['sender_address']}> RCPT <{decision.forward_path}>"
+        words = f"{self.log.named_client} F=<{values['sender_address']}> RCPT {printed(self.machine.command_argument)}"
         why = f": {verdict.log_text}" if verdict.log_text else ""
         text = f"{words}: discarded by {acl} ACL{why}"
-        self.state.note(EventKind.LOGGED, session=self.number, text=text)
+        self.log.tell(text, BOTH)
         return Answer(verdict.reply)
 
     def _data_begins(self, decision: DataBegins) -> Asking[Answer]:
-        return self._answer_of((yield from self._judge(Phase.PREDATA)))
+        return self.answer_of((yield from self.judge(Phase.PREDATA)))
 
     def _verify(self, decision: Verify) -> Asking[Answer]:
         mailbox = _read(decision.text, self.compiled.qualify_recipient)
         if isinstance(mailbox, Reply):
             return Answer(mailbox)
-        verdict = yield from self._judge(Phase.VRFY, mailbox)
+        verdict = yield from self.judge(Phase.VRFY, mailbox)
         if verdict is None or not verdict.is_accepted:
-            return self._answer_of(verdict)
+            return self.answer_of(verdict)
         found = yield from ask(VerifyRecipient(mailbox))
         if found.is_good:
             return Answer(Reply(250, (f"<{mailbox}> is deliverable",)))
@@ -271,58 +280,77 @@ class Session:
                 f"<{mailbox}> {found.words}" if found.words else f"Cannot resolve <{mailbox}> at this time"
             )
             return Answer(shaped(451, "", words))
+        self.log.tell(f"VRFY failed for {printed(decision.text)} {self.log.named_client}")
         return Answer(shaped(550, "", f"<{mailbox}> {found.words or 'is not deliverable'}"))
 
     def _expand(self, decision: Expand) -> Asking[Answer]:
-        verdict = yield from self._judge(Phase.EXPN)
+        verdict = yield from self.judge(Phase.EXPN)
         if verdict is None or not verdict.is_accepted:
-            return self._answer_of(verdict)
+            return self.answer_of(verdict)
         if not decision.text:
             return Answer(reply.EMPTY_ADDRESS)
         return Answer((yield from self.state.expanded(decision.text, self.env)))
 
     def _turn(self, decision: TurnQueue) -> Asking[Answer]:
         """ETRN: a queue run for messages to that domain, RFC 1985."""
-        verdict = yield from self._judge(Phase.ETRN)
+        argument = printed(decision.text)
+        self.log.tell(f"ETRN {argument} received from {self.log.client}", selector="etrn")
+        verdict = yield from self.judge(Phase.ETRN)
         if verdict is None or not verdict.is_accepted:
-            return self._answer_of(verdict)
+            return self.answer_of(verdict)
         if not decision.text.startswith("#"):
             return Answer(reply.ETRN_WITHOUT_HASH)
         self.intake.on_turn(decision.text[1:])
         return Answer(reply.OK)
 
     def _goodbye(self, decision: Goodbye) -> Asking[Answer]:
-        verdict = yield from self._judge(Phase.QUIT)
+        verdict = yield from self.judge(Phase.QUIT)
+        self.log.closed()
         return Answer(verdict.reply if verdict is not None else None)
+
+    def _dropping(self, decision: Dropping) -> Asking[Answer]:
+        return Answer((yield from not_quit(self, decision.reason)))
 
     # --- the message --------------------------------------------------------------------------
 
     def _received(self, received: MessageReceived) -> Asking[Answer | Keep]:
         env, effects = self.env, self.scene.effects
         queue_id, now = self.state.new_queue_id(), self.state.surroundings.now()
-        envelope = Envelope(received.envelope.reverse_path, tuple(self.taken))
+        envelope = replace(
+            received.envelope,
+            forward_paths=tuple(self.taken),
+            wishes=tuple((each, said) for each, said in received.envelope.wishes if each in self.taken),
+        )
         message = Message.parse(received.content)
         variables.arrived(env.variables, message, queue_id, envelope.forward_paths, received.longest_line)
+        who = self._submitter()
         if effects.submission is not None:
+            name = effects.submission.name or ""
             message = completed(
                 message,
                 queue_id=queue_id,
                 host=self.state.primary_hostname,
-                sender=envelope.sender,
+                sender=envelope.sender or (str(who) if who else ""),
                 now=now,
-                name=effects.submission.name or "",
+                name=name,
                 keeps_sender=effects.submission.retains_sender,
+                vouched=partial(with_sender, submitter=who, name=name) if who else lambda message: message,
             )
-        message = as_acls_want(message.prepend(self._trace(received, queue_id, now)), self.scene)
+        if who is not None and envelope.reverse_path is not None:
+            envelope = replace(envelope, reverse_path=who)
+            variables.named_sender(env.variables, who)
+        usual = self._trace(received, envelope, queue_id, now)
+        message = yield from traced(message, usual, self.main, env, envelope.forward_paths, now)
+        message = as_acls_want(message, self.scene)
         env.headers = variables.header_of(message)
-        verdict = yield from self._judge(Phase.DATA)
+        verdict = yield from self.judge(Phase.DATA)
         if verdict is None and received.longest_line > LONGEST_LINE:
             refusal = reply.line_too_long(LONGEST_LINE)
             verdict = AclVerdict(Result.DENY, refusal, refusal.text)
         if verdict is not None and not verdict.is_accepted:
-            return self._answer_of(verdict)
+            return self.answer_of(verdict)
         if verdict is not None and verdict.result is Result.DISCARD:
-            envelope = Envelope(envelope.reverse_path, ())
+            envelope = replace(envelope, forward_paths=())
         message = as_acls_want(message, self.scene)
         item = QueueItem(
             queue_id,
@@ -337,20 +365,36 @@ class Session:
             says = effects.fake.reply
             return Keep(item, says, self._waits(), in_secret=says.is_permanent)
         accepted = verdict.reply if verdict is not None else None
-        return Keep(item, accepted or reply.received(queue_id), self._waits())
+        in_pieces = received.last_chunk is not None
+        return Keep(item, accepted or _taken(received, item), self._waits(), in_pieces=in_pieces)
 
     def _waits(self) -> bool:
         """Whether nothing is tried before the next queue run: an ACL says so, or the client sends very many."""
-        limit = self.compiled.configuration.main.number("smtp_accept_queue_per_connection")
-        return bool(self.scene.effects.queues) or 0 < limit <= self.machine.messages_accepted
+        return bool(self.scene.effects.queues) or any(lines_about(self))
 
     def _origin(self, received: MessageReceived) -> Origin:
-        _, name = variables.shown_client(self.env.variables)
+        values, by = self.env.variables, self.securing.auth.by
+        _, name = variables.shown_client(values)
         return Origin(
-            self.peer.address, self.peer.port, received.helo_name, received.protocol, client_name=name or ""
+            self.peer.address,
+            self.peer.port,
+            received.helo_name,
+            received.protocol,
+            client_name=name or "",
+            encryption=self.securing.encryption,
+            authenticator=by.name if by is not None else "",
+            authenticated_id=values.get("authenticated_id", ""),
+            authenticated_sender=values.get("authenticated_sender", ""),
         )
 
-    def _trace(self, received: MessageReceived, queue_id: str, now: datetime) -> HeaderField:
+    def _submitter(self) -> Mailbox | None:
+        """Whose message it is, if a client that has authenticated submits it."""
+        known = self.env.variables.get("authenticated_id", "") if self.securing.auth.by is not None else ""
+        return submitter_of(self.scene.effects.submission, known, self.compiled.qualify_domain)
+
+    def _trace(
+        self, received: MessageReceived, envelope: Envelope, queue_id: str, now: datetime
+    ) -> HeaderField:
         return received_field(
             client_address=self.peer.address,
             client=self.env.variables["sender_rcvhost"],
@@ -358,7 +402,8 @@ class Session:
             by=self.state.primary_hostname,
             software=SOFTWARE,
             protocol=received.protocol,
-            envelope=Envelope(received.envelope.reverse_path, tuple(self.taken)),
+            encryption=self.securing.encryption,
+            envelope=envelope,
             queue_id=queue_id,
             at=now,
         )
@@ -372,37 +417,14 @@ class Session:
                 state.note(EventKind.PROBLEM, queue_id=queue_id, text=f"cannot write the spool: {problem}")
                 decide(reply.LOCAL_PROBLEM)
                 return
-            self.intake.taken(keep.item, waits=keep.waits, in_secret=keep.in_secret)
+            self.intake.taken(keep.item, waits=keep.waits, in_secret=keep.in_secret, in_pieces=keep.in_pieces)
+            for line in lines_about(self):
+                self.log.tell(line, selector="delay_delivery")
             decide(keep.says)
 
         state.spool.accept(keep.item, on_durable)
 
     # --- the journal --------------------------------------------------------------------------
-
-    def _machine_refused(self, envelope: Envelope, refusal: Reply, why: str) -> None:
-        """Refused without asking: a message for its size or form, or MAIL before HELO."""
-        if refusal == reply.HELO_REQUIRED:
-            self._note_refusal(None, None, refusal, why, "MAIL")
-        else:
-            self._note_refusal(envelope.sender, None, refusal, why)
-
-    def _note_refusal(
-        self, sender: str | None, recipient: str | None, refusal: Reply, why: str, command: str | None = None
-    ) -> None:
-        """`command` None: refused for its size or form, which no ACL was asked about."""
-        client, name = variables.shown_client(self.env.variables)
-        self.state.note(
-            EventKind.REJECTED,
-            queue_id=self.env.variables.get("message_exim_id"),
-            command=command,
-            sender=sender,
-            recipient=recipient,
-            remote_host=client,
-            remote_name=name,
-            remote_address=self.peer.address,
-            code=refusal.code,
-            text=why,
-        )
 
     def _heard(self, line: Line) -> None:
         self.state.note(
@@ -415,23 +437,11 @@ class Session:
         )
 
 
-_COMMANDS = {
-    Phase.PREDATA: "DATA",
-    Phase.DATA: "after DATA",
-    Phase.CONNECT: "connection",
-    Phase.HELO: "EHLO",
-    Phase.MAIL: "MAIL",
-    Phase.RCPT: "RCPT",
-    Phase.VRFY: "VRFY",
-    Phase.EXPN: "EXPN",
-    Phase.ETRN: "ETRN",
-}
-_OF_A_SENDER = (Phase.MAIL, Phase.RCPT, Phase.DATA)
 _DENIES = (Phase.RCPT, Phase.VRFY, Phase.EXPN, Phase.ETRN)  # without an ACL
 _OPTIONS = {phase: f"acl_smtp_{phase.value}" for phase in Phase} | {Phase.NOT_SMTP: "acl_not_smtp"}
 _ANSWERS: dict[type, Callable[[Session, Any], Asking[Answer | Keep]]] = {
     Connected: Session._connected,
-    Greeted: Session._greeted,
+    Greeted: greeted,
     MailFrom: Session._mail,
     RcptTo: Session._rcpt,
     DataBegins: Session._data_begins,
@@ -439,8 +449,22 @@ _ANSWERS: dict[type, Callable[[Session, Any], Asking[Answer | Keep]]] = {
     Verify: Session._verify,
     Expand: Session._expand,
     TurnQueue: Session._turn,
+    StartTls: lambda session, decision: session.securing.starttls(decision),
+    AuthWanted: lambda session, decision: session.securing.auth.wanted(decision),
+    AuthBegins: lambda session, decision: session.securing.auth.begins(decision),
+    AuthAnswered: lambda session, decision: session.securing.auth.answered(decision),
     Goodbye: Session._goodbye,
+    Dropping: Session._dropping,
 }
+
+
+def _taken(received: MessageReceived, item: QueueItem) -> Reply:
+    """The reply that takes responsibility; of a message that came in pieces it tells sizes, too."""
+    if received.last_chunk is None:
+        return reply.received(item.queue_id)
+    has_header = bool(Message.parse(received.content).header_fields)  # without one Exim counts an empty line
+    total = len(received.content) + (bool(received.content) and not has_header)
+    return reply.received_in_chunks(item.queue_id, received.last_chunk, total)
 
 
 def _read(text: str, qualify_domain: str) -> Mailbox | Reply:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,10 +27,12 @@ from labkit.mta import variables
 from labkit.mta.answers import Answers, AnswersDns
 from labkit.mta.callouts import expiry_of
 from labkit.mta.compiled import Compiled
+from labkit.mta.continuing import Waits
 from labkit.mta.queue_id import queue_id
 from labkit.mta.surroundings import Surroundings
 from labkit.net.network import Network
 from labkit.net.spool import Spool
+from labkit.net.tls_selfsigned import SelfSigned
 from labkit.queue.hints import Hints
 from labkit.queue.item import QueueItem
 from labkit.routing import Mode, Routed
@@ -55,6 +58,9 @@ class MtaState:
     busy: set[str] = field(default_factory=set)
     is_running: bool = False
     takes_localhost: bool = False  # whether 127.0.0.1 is a client like others: not in a lab
+    waits: Waits = field(default_factory=Waits)
+    has_real_clock: bool = False  # nobody waits for us: a time-out is as long as the configuration says
+    own_certificate: SelfSigned | None = None  # shown where the configuration names none
     answers: Answers = field(init=False)
 
     def __post_init__(self) -> None:
@@ -168,6 +174,12 @@ class MtaState:
         if self.hints.has_changed:
             self.spool.write_hints(self.hints.to_text())
             self.hints.has_changed = False
+
+    def show(self, queue_id: str) -> None:
+        """If this message waits, its files are in spool/input from now on, for everybody to see."""
+        with suppress(OSError):  # a disk that is full: it is as safe without
+            if queue_id in self.queue:
+                self.spool.show(queue_id)
 
     async def make_durable(self, item: QueueItem) -> None:
         """Put an item into the spool; returns when it is on disk. Raises OSError."""

@@ -9,10 +9,13 @@ READ NEXT  session.py
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
 
 from labkit.eximconf.client_name import name_client
 from labkit.mail.address import Mailbox
+from labkit.mail.encryption import Encryption
 from labkit.mail.message import Message
 from labkit.mta.compiled import Compiled
 from labkit.net.network import Peer
@@ -22,6 +25,7 @@ from labkit.smtp.server import Server
 MESSAGE_BODY_VISIBLE = 500  # octets; Exim's message_body_visible
 _FULL_HOST = re.compile(r"(?:(?P<name>[^ (\[][^ ]*) )?(?:\((?P<helo>.*)\) )?\[[^\]]*\]")
 _OF_A_MESSAGE = (
+    "authenticated_sender",
     "sender_address",
     "sender_address_domain",
     "sender_address_local_part",
@@ -45,6 +49,8 @@ _OF_A_MESSAGE = (
     "rcpt_defer_count",
     "recipients_count",
 )
+_OF_TLS = "ver cipher cipher_std bits peerdn sni certificate_verified".split()
+_OLD_NAMES = "cipher bits peerdn sni certificate_verified".split()  # without _in
 _OF_A_RECIPIENT = (
     "local_part",
     "domain",
@@ -85,6 +91,9 @@ def connected(variables: dict[str, str], peer: Peer, address: str, port: int) ->
         "interface_port": str(port),
         "received_protocol": "smtp",
         "smtp_count_at_connection_start": "1",
+        "authentication_failed": "0",
+        "tls_in_bits": "0",
+        "tls_in_certificate_verified": "0",
     }
     name_client(variables)
 
@@ -115,10 +124,15 @@ def forget_message(variables: dict[str, str]) -> None:
 
 def from_sender(variables: dict[str, str], sender: Mailbox | None, size: int | None = None) -> None:
     """MAIL FROM has been given."""
+    named_sender(variables, sender)
+    variables["message_size"] = "-1" if size is None else str(size)
+
+
+def named_sender(variables: dict[str, str], sender: Mailbox | None) -> None:
+    """Who stands for the sender."""
     variables["sender_address"] = "" if sender is None else str(sender)
     variables["sender_address_local_part"] = "" if sender is None else sender.local_part
     variables["sender_address_domain"] = "" if sender is None else sender.domain
-    variables["message_size"] = "-1" if size is None else str(size)
 
 
 def to_recipient(variables: dict[str, str], recipient: Mailbox) -> None:
@@ -145,26 +159,31 @@ def arrived(
     longest_line: int,
 ) -> None:
     """The message is here."""
-    body = message.body.replace(b"\r\n", b"\n").decode("latin-1")
-    shown = body.replace("\n", " ").replace("\0", " ")
-    lines = body.count("\n")
+    body = message.body.replace(b"\r\n", b"\n")
+    lines = body.count(b"\n")
+    content = bytes(message)
+    header = content[: len(content) - len(message.body) - len(message.separator)]
     for name in ("local_part", "domain"):
         variables.pop(name, None)
     variables |= {
         "message_exim_id": queue_id,
         "message_id": queue_id,
-        "message_size": str(len(bytes(message).replace(b"\r\n", b"\n"))),
-        "message_body": shown[:MESSAGE_BODY_VISIBLE],
-        "message_body_end": shown[-MESSAGE_BODY_VISIBLE:],
+        "message_size": str(len(content) - content.count(b"\r\n")),
+        "message_body": _shown(body[:MESSAGE_BODY_VISIBLE]),
+        "message_body_end": _shown(body[-MESSAGE_BODY_VISIBLE:]),
         "message_body_size": str(len(body)),
         "body_linecount": str(lines),
-        "body_zerocount": str(body.count("\0")),
-        "message_linecount": str(lines + sum(f.raw.count(b"\n") for f in message.header_fields) + 1),
+        "body_zerocount": str(body.count(b"\0")),
+        "message_linecount": str(header.count(b"\n") + 1 + lines),
         "received_count": str(sum(1 for _ in message.all("Received")) + 1),  # with ours
         "max_received_linelength": str(longest_line),
         "recipients": ", ".join(map(str, recipients)),
         "recipients_count": str(len(recipients)),
     }
+
+
+def _shown(body: bytes) -> str:
+    return body.decode("latin-1").replace("\n", " ").replace("\0", " ")
 
 
 def of_item(variables: dict[str, str], item: QueueItem, message: Message) -> None:
@@ -178,10 +197,18 @@ def of_item(variables: dict[str, str], item: QueueItem, message: Message) -> Non
         name_client(variables)
     if origin.login:
         variables["sender_ident"] = origin.login
+    if origin.encryption is not None:
+        encrypted(variables, origin.encryption)
+    if origin.authenticator:
+        variables["sender_host_authenticated"] = origin.authenticator
+    if origin.authenticated_id:
+        variables["authenticated_id"] = origin.authenticated_id
+    if origin.authenticated_sender:
+        variables["authenticated_sender"] = origin.authenticated_sender
     variables |= dict(item.acl_variables)
     variables["received_protocol"] = origin.protocol
     from_sender(variables, item.envelope.reverse_path)
-    longest = max((len(line) for line in item.content.split(b"\r\n")), default=0)
+    longest = max(map(len, item.content.split(b"\r\n")), default=0)
     arrived(variables, message, item.queue_id, item.envelope.forward_paths, longest)
     variables["received_time"] = str(int(item.received_at.timestamp()))
 
@@ -191,10 +218,45 @@ def of_acls(variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(each for each in variables.items() if each[0].startswith(("acl_c", "acl_m"))))
 
 
-def header_of(message: Message) -> list[tuple[str, str]]:
+def header_of(message: Message) -> Sequence[tuple[str, str]]:
     """The header as expansions know it: names and raw bodies, octets, with the newline at the end."""
-    found = []
-    for field in message.header_fields:
-        name, _, body = field.raw.decode("latin-1").replace("\r\n", "\n").partition(":")
-        found.append((name.rstrip(" \t"), body))
-    return found
+    return _Header(message)
+
+
+class _Header(Sequence[tuple[str, str]]):
+    """Fields that are read when somebody asks for them: most decisions never do."""
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+
+    @cached_property
+    def _fields(self) -> list[tuple[str, str]]:
+        found = []
+        for field in self._message.header_fields:
+            name, _, body = field.raw.decode("latin-1").replace("\r\n", "\n").partition(":")
+            found.append((name.rstrip(" \t"), body))
+        return found
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._fields[index]
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._fields)
+
+
+def encrypted(variables: dict[str, str], encryption: Encryption) -> None:
+    """Exim's variables for a connection that is encrypted now."""
+    known = {
+        "ver": encryption.version,
+        "cipher": encryption.shown,
+        "cipher_std": encryption.cipher,
+        "bits": str(encryption.bits),
+        "peerdn": encryption.peer_name,
+        "sni": encryption.server_name,
+        "certificate_verified": str(int(encryption.is_verified)),
+    }
+    variables |= {f"tls_in_{name}": known[name] for name in _OF_TLS}
+    variables |= {f"tls_{name}": known[name] for name in _OLD_NAMES}

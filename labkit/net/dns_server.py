@@ -37,6 +37,7 @@ LARGEST_UDP = 4096  # octets we send, if the client takes so many (RFC 6891 §6.
 LARGEST_TCP = 65535  # two octets of length (RFC 1035 §4.2.2)
 IDLE_TIMEOUT = 10.0  # seconds of real time for another program's TCP connection (RFC 7766 §6.2.3)
 QUERIES_AT_ONCE = 32  # of one connection
+MOST_KNOWN = 1000  # responses that are at hand for the next one who asks the same
 TRANSFERS = (RdataType.AXFR, RdataType.IXFR)
 SILENCE = "SILENCE"  # what `on_query` is told instead of a response code
 
@@ -52,6 +53,9 @@ class DnsServer:
         self._failing: set[Name] = set()
         self._silent: set[Name] = set()
         self._listeners: list[Listener] = []
+        # by the octets of a query, but for its id: those of the response, and what `on_query` is told
+        self._known: dict[bytes, tuple[bytes, Name, RdataType, str]] = {}
+        self._known_version = zones.version
 
     async def start(self, network: Network, address: str, port: int = DNS_PORT) -> None:
         """Listen at a lab address, UDP and TCP; may be called for several. Raises as Network.listen does."""
@@ -71,18 +75,30 @@ class DnsServer:
     def servfail(self, name: str, on: bool = True) -> None:
         """Answer SERVFAIL to questions for `name` and everything below it; or no longer. Raises ValueError."""
         _switch(self._failing, name, on)
+        self._known.clear()
 
     def silent(self, name: str = ".", on: bool = True) -> None:
         """Do not answer at all for `name` and what is below it: "." is everything. Raises ValueError."""
         _switch(self._silent, name, on)
+        self._known.clear()
 
     def answer_datagram(self, payload: bytes, peer: Peer) -> bytes | None:
         """The response to a UDP query; None is silence. Too long a response is cut short, with TC set."""
+        if self._known_version != self.zones.version or len(self._known) > MOST_KNOWN:
+            self._known, self._known_version = {}, self.zones.version
+        if known := self._known.get(payload[2:]):
+            octets, name, rdtype, rcode = known
+            self._tell(name, rdtype, rcode)
+            return payload[:2] + octets
         response = self.respond(payload)
         if not isinstance(response, Message):
             return response
         room = min(max(response.request_payload, SMALLEST_UDP), LARGEST_UDP)
-        return _written(response, room)
+        octets = _written(response, room)
+        question = response.question[0]
+        known = octets[2:], question.name, question.rdtype, Rcode(response.rcode()).name
+        self._known[payload[2:]] = known
+        return octets
 
     def answer_stream(self, payload: bytes) -> bytes | None:
         """The response to a query that came by TCP, without its length; None is silence."""

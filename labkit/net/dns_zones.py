@@ -61,14 +61,17 @@ class Zones:
 
     def __init__(self, *zones: Zone) -> None:
         self._zones: dict[Name, Zone] = {zone.origin: zone for zone in zones}
+        self.version = 0  # another one whenever something is different
 
     def put(self, zone: Zone) -> None:
         """Add the zone, in place of the one with the same origin."""
         self._zones[zone.origin] = zone
+        self.version += 1
 
     def remove(self, origin: str) -> None:
         """Forget a zone. Raises KeyError if there is none of that origin."""
         del self._zones[dns.name.from_text(origin)]
+        self.version += 1
 
     def find(self, name: Name) -> Zone | None:
         """The zone nearest to `name`, that with the longest matching origin (RFC 1034 §4.3.2, step 2)."""

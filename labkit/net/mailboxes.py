@@ -30,7 +30,7 @@ from pathlib import Path
 
 from labkit.mail.dates import mbox_date
 from labkit.mail.message import CRLF, with_crlf
-from labkit.net.spool import sync_folder, write_all
+from labkit.net.durable import sync_folder, write_all
 from labkit.net.spool_format import check_queue_id
 
 LF = b"\n"

@@ -1,59 +1,82 @@
-"""The spool: the folder in which messages wait, and survive whatever happens to this process.
+"""The spool: where messages wait, and survive whatever happens to this process.
 
 WHAT       `accept` makes a message durable, and only then is 250 said; `recover` finds the messages again.
-DOES       one writer thread stores everything that came while it was busy, then syncs it (group commit): many
-           sessions share the waiting for the disk. In memory worlds the same is done inline.
-ORDER      `<id>-D` is complete on disk before `<id>-H` gets its name: a -H file exists exactly if this host is
-           responsible. `remove` takes away -H first, for the same reason: a -D alone means nothing and is swept up.
-           Exim begins with -D, on which its processes hold their locks; a crash after that leaves it a -H without
-           a body, which is never delivered twice, but never leaves the queue by itself either.
-LIKE EXIM  spool/input with its modes; the journal `<id>-J` of deliveries since -H was written; spool/db for hints
+HOW        everything that is promised (accepted, finished, changed, removed) is first a record in the journal
+           (spool_journal.py). What is delivered at once never becomes files; what waits does: `show` gives a message
+           Exim's pair of files in spool/input, where students and other programs see it.
+DOES       one writer thread makes durable everything that came while it was busy (group commit): many sessions share
+           the waiting for the disk. In memory worlds the same is done inline.
+ORDER      the journal is true at once, the files soon. A segment of the journal is let go when what it says of each
+           message stands in synced files, or the message is gone: a few messages at a time while others come, all of
+           them at a `checkpoint`. So the journal of a spool that was closed is empty, and an Exim may go on with it.
+LIKE EXIM  spool/input with its modes; `<id>-J`, the deliveries since -H was written; spool/db for hints
 STANDARDS  RFC 5321 §4.2.5, §6.1 (responsibility); Exim specification, chapter "Format of spool files"
-READ NEXT  mailboxes.py
+READ NEXT  spool_files.py
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import re
-import stat
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from labkit.mail.address import Mailbox
-from labkit.net.spool_format import (
-    SpoolFormatError,
-    address_line,
-    check_queue_id,
-    decode,
-    decode_journal,
-    encode,
+from labkit.net.durable import (
+    SpoolBusy,
+    make_folder,
+    read_regular,
+    release_lock,
+    replace_file,
+    take_lock,
 )
+from labkit.net.spool_files import SpoolFiles
+from labkit.net.spool_format import address_line, check_queue_id, encode
+from labkit.net.spool_journal import Kind, Record, SpoolJournal
+from labkit.net.spool_recovery import read_files, replay
 from labkit.queue.item import QueueItem
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
+__all__ = ["LARGEST_BATCH", "OnDurable", "Spool", "SpoolBusy"]
+
 OnDurable = Callable[["OSError | None"], None]
-FILE_MODE, FOLDER_MODE = 0o640, 0o750  # as Exim's
 HINTS = "labkit-retry"  # a name of our own: db/retry is a database of the real Exim's, who may work here, too
-LARGEST_BATCH = 100  # each message has two files open for a while
-_UNFINISHED = "hdr."  # a -H file before it gets its name; no queue id has a point in it
+LARGEST_BATCH = 100
 
 
-class SpoolBusy(OSError):
-    """Another process owns this spool; the text names it and says what can be done."""
+@dataclass(slots=True)
+class _Waiting:
+    """A message of this host's: as it stands, and where that is written.
 
-    def __str__(self) -> str:
-        return str(self.strerror)
+    `segment`: the oldest one of the journal that is still needed for it; None: its files say it all, and are synced.
+    `has_files`: its -D is complete. `is_stale`: its -H is not, or not without -J.
+    """
+
+    item: QueueItem
+    segment: int | None = None
+    has_files: bool = False
+    is_stale: bool = False
+    texts: tuple[bytes, bytes] | None = None  # of -H and -D, as long as they are at hand
+
+
+@dataclass(slots=True, eq=False)
+class _Arrival:
+    """A message on its way into the journal."""
+
+    item: QueueItem
+    texts: tuple[bytes, bytes]
+    record: Record
+    on_durable: OnDurable
+    loop: AbstractEventLoop | None = None
+    problem: OSError | None = None
 
 
 class Spool:
@@ -66,18 +89,33 @@ class Spool:
         Raises SpoolBusy, OSError.
         """
         self.folder = Path(folder)
-        self._input, self._corrupt, self._db = (self.folder / name for name in ("input", "corrupt", "db"))
-        for path in (self.folder, self._input, self._corrupt, self._db):
-            if not path.is_dir():
-                path.mkdir(parents=True)
-                path.chmod(FOLDER_MODE)
-        self._lock_file = _take(self.folder / "lock")
+        self._db = self.folder / "db"
+        for path in (self.folder, self.folder / "input", self.folder / "corrupt", self._db):
+            make_folder(path)
+        self._lock_file = take_lock(self.folder / "lock")
+        try:
+            self._files = SpoolFiles(self.folder)
+            self._journal = SpoolJournal(self.folder / "journal")
+            replayed = replay(self._journal, self._files)
+        except BaseException:
+            release_lock(self._lock_file)
+            raise
+        self._troubles = replayed.troubles
+        self._known = {
+            each.item.queue_id: _Waiting(each.item, each.segment, each.has_files, is_stale=True)
+            for each in replayed.messages.values()
+        }
+        self._unsettled = dict.fromkeys(self._known)  # who needs the journal, the oldest segment first
         self._threaded = threaded
-        self._waiting: SimpleQueue[_Pair | None] = SimpleQueue()
+        self._arrived: SimpleQueue[_Arrival | None] = SimpleQueue()
         self._writer: threading.Thread | None = None
-        self._disk = threading.Lock()  # held while a batch is half on disk
+        self._disk = (
+            threading.RLock()
+        )  # who holds it works on the journal, the files, and what is known of them
         self._is_closed = False
         _OPEN_SPOOLS.add(self)
+
+    # --- taking responsibility ----------------------------------------------------------------
 
     def accept(self, item: QueueItem, on_durable: OnDurable) -> None:
         """Take responsibility for a message: `on_durable(None)` says that it will survive a crash.
@@ -88,110 +126,138 @@ class Spool:
         """
         if self._is_closed:
             raise RuntimeError(f"the spool {self.folder} is closed")
-        pair = _Pair(self._input, item.queue_id, *encode(item), on_durable)
+        header, data = encode(item)
+        record = Record(Kind.ACCEPTED, item.queue_id, b"%d\n%b%b" % (len(header), header, data))
+        arrival = _Arrival(item, (header, data), record, on_durable)
         if not self._threaded:
-            self._store([pair])
-            on_durable(pair.problem)
+            self._store([arrival])
+            on_durable(arrival.problem)
+            self._settle(2)
             return
         from asyncio import get_running_loop  # here, because a world in memory starts without asyncio
 
-        pair.loop = get_running_loop()
+        arrival.loop = get_running_loop()
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_batches, name="spool writer", daemon=True)
             self._writer.start()
-        self._waiting.put(pair)
-
-    def recover(self, report: Callable[[str], None] = lambda words: None) -> list[QueueItem]:
-        """Every message this host is responsible for, sorted by queue id. For the start; may be repeated.
-
-        Deliveries in a journal are added to the item and to its -H. Left-overs of a crash (temporary files, -D
-        and -J without -H) are removed. A pair that cannot be read goes to spool/corrupt, with a file `<id>-why`;
-        that, and whatever could not be done, is told to `report` in one sentence each.
-        Raises OSError only if spool/input itself cannot be read.
-        """
-        with self._disk:
-            found: dict[str, set[str]] = {}
-            for name in sorted(os.listdir(self._input)):
-                if name.startswith(_UNFINISHED):
-                    _sweep(self._input / name, report)
-                elif (split := _split(name)) is None:
-                    report(f"{self._input / name} belongs to no message: left as it is")
-                else:
-                    found.setdefault(split[0], set()).add(split[1])
-            items = []
-            for queue_id, parts in sorted(found.items()):
-                if "H" not in parts:  # accepting broke off, or removing did: nobody waits for this
-                    for part in sorted(parts):
-                        _sweep(self._path(queue_id, part), report)
-                elif item := self._recover_item(queue_id, report):
-                    items.append(item)
-            return items
+        self._arrived.put(arrival)
 
     def finished(self, queue_id: str, recipients: Iterable[Mailbox]) -> None:
         """Note, durably, recipients for whom nothing is left to do, so that no crash lets them get it twice.
 
         Raises OSError (FileNotFoundError for an unknown id), ValueError.
         """
-        lines = "".join(f"{address_line(recipient)}\n" for recipient in recipients).encode()
-        self._expect(queue_id)
-        journal = _open_new(self._path(queue_id, "J"), os.O_APPEND)
-        try:
-            length = os.fstat(journal).st_size
-            try:
-                _fill(journal, lines)
-                os.fsync(journal)
-            except OSError:
-                with suppress(OSError):
-                    os.ftruncate(journal, length)
-                raise
-        finally:
-            os.close(journal)
-        if not length:
-            sync_folder(self._input)
+        recipients = tuple(recipients)
+        text = "".join(f"{address_line(recipient)}\n" for recipient in recipients).encode()
+        with self._disk:
+            waiting = self._find(queue_id)
+            self._promise(waiting, Record(Kind.FINISHED, queue_id, text))
+            waiting.item, waiting.texts = waiting.item.with_finished(*recipients), None
+            if waiting.has_files:
+                waiting.is_stale = True
+                with suppress(OSError):  # the journal has it
+                    self._files.note_finished(queue_id, recipients)
 
     def update(self, item: QueueItem) -> None:
-        """Write -H anew, in one step, and drop the journal. Envelope and status may change; the content may not.
+        """Envelope and status may change, durably; the content may not. The message has files afterwards.
 
         Raises OSError (FileNotFoundError for an unknown id), and ValueError for another content or as `accept`.
         """
-        header, data = encode(item)
-        self._expect(item.queue_id)
-        if self._path(item.queue_id, "D").stat().st_size != len(data):
-            raise ValueError(f"the content of message {item.queue_id} is not what was accepted")
-        _replace(self._path(item.queue_id, "H"), header, self._input / f"{_UNFINISHED}{item.queue_id}")
-        sync_folder(self._input)
-        _unlink(self._path(item.queue_id, "J"))
+        with self._disk:
+            waiting = self._find(item.queue_id)
+            if item.content != waiting.item.content:
+                raise ValueError(f"the content of message {item.queue_id} is not what was accepted")
+            if item != waiting.item:
+                self._promise(waiting, Record(Kind.UPDATED, item.queue_id, encode(item)[0]))
+                waiting.item, waiting.is_stale, waiting.texts = item, True, None
+            with suppress(OSError):  # the journal has it
+                self._show(waiting)
 
     def remove(self, queue_id: str) -> None:
         """Forget a message. Harmless if there is none. Raises OSError, ValueError."""
-        with suppress(FileNotFoundError):
-            os.unlink(self._path(queue_id, "H"))
-            sync_folder(self._input)  # else, after a power cut, -H could come back without its journal
-        for part in "JD":
-            _unlink(self._path(queue_id, part))
+        with self._disk:
+            try:
+                waiting = self._find(queue_id)
+            except FileNotFoundError:
+                return
+            self._promise(waiting, Record(Kind.REMOVED, queue_id))
+            del self._known[queue_id]
+            self._unsettled.pop(queue_id, None)
+            if waiting.has_files:
+                with suppress(OSError):  # the next start does it
+                    self._files.remove(queue_id)
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def show(self, queue_id: str) -> None:
+        """This message waits: let it have its files, where everybody sees it. Harmless if there is none.
+
+        Raises OSError: then it waits without, as durable as before. Raises ValueError.
+        """
+        check_queue_id(queue_id)
+        with self._disk:
+            if waiting := self._known.get(queue_id):
+                self._show(waiting)
 
     def files(self, queue_id: str) -> tuple[Path, Path] | None:
-        """The files -H and -D of a message, to look at; None if there is no such message. Raises ValueError."""
-        header, data = self._path(queue_id, "H"), self._path(queue_id, "D")
-        return (header, data) if header.exists() else None
+        """The files -H and -D of a message, to look at; None if there is none. Raises OSError, ValueError."""
+        self.show(queue_id)
+        return self._files.pair(queue_id)
+
+    def recover(self, report: Callable[[str], None] = lambda words: None) -> list[QueueItem]:
+        """Every message this host is responsible for, sorted by queue id. For the start; may be repeated.
+
+        What the journal says goes into the files first. Left-overs of a crash (temporary files, -D and -J without
+        -H) are removed. A pair that cannot be read goes to spool/corrupt, with a file `<id>-why`, and a damaged
+        journal is copied there; that, and whatever could not be done, is told to `report` in one sentence each.
+        Raises OSError only if spool/input itself cannot be read.
+        """
+        with self._disk:
+            for number, words in self._troubles.items():
+                self._files.keep_copy(self._journal.path(number), words, report)
+            self._troubles = {}
+            try:
+                self.checkpoint()
+            except OSError as problem:
+                report(f"the journal could not be brought into files: {problem}")
+            self._known = {queue_id: self._known[queue_id] for queue_id in self._unsettled}
+            for item in read_files(self._files, {*self._known}, report):
+                self._known[item.queue_id] = _Waiting(item, has_files=True)
+            return [waiting.item for _, waiting in sorted(self._known.items())]
+
+    # --- hints --------------------------------------------------------------------------------
 
     def write_hints(self, text: str) -> None:
-        """Store the retry hints; a crash leaves the old ones or the new ones. Raises OSError."""
-        _replace(self._db / HINTS, text.encode("utf-8", "surrogateescape"), self._db / f"{HINTS}.new")
+        """Store the retry hints; a crash leaves the old ones or the new ones. Raises OSError.
+
+        After a power cut they may be gone: what is lost is found out anew.
+        """
+        octets = text.encode("utf-8", "surrogateescape")
+        replace_file(self._db / HINTS, octets, self._db / f"{HINTS}.new", synced=False)
 
     def read_hints(self) -> str:
         """What was stored last, or "". Raises OSError."""
-        return _read(self._db / HINTS, or_else=b"").decode("utf-8", "surrogateescape")
+        try:
+            return read_regular(self._db / HINTS).decode("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            return ""
+
+    # --- the end ------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Wait until everything accepted is stored, and let go of the folder. May be called again."""
+        """Wait until everything accepted is stored, bring it into files, and let go of the folder.
+
+        May be called again. If the disk is full, the journal stays for the next start.
+        """
         if not self._is_closed:
             self._is_closed = True
             if self._writer is not None:
-                self._waiting.put(None)
+                self._arrived.put(None)
                 self._writer.join()
-            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
-            os.close(self._lock_file)
+            with suppress(OSError):
+                self.checkpoint()
+            self._journal.close()
+            release_lock(self._lock_file)
 
     def __enter__(self) -> Spool:
         return self
@@ -199,256 +265,128 @@ class Spool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _path(self, queue_id: str, part: str) -> Path:
-        return self._input / f"{check_queue_id(queue_id)}-{part}"
+    # --- the journal --------------------------------------------------------------------------
 
-    def _expect(self, queue_id: str) -> None:
-        if not self._path(queue_id, "H").exists():
-            raise FileNotFoundError(errno.ENOENT, f"the spool has no message {queue_id}")
+    def _find(self, queue_id: str) -> _Waiting:
+        """What is known of a message. Raises FileNotFoundError, and what reading its files raises."""
+        if queue_id not in self._known:
+            try:
+                item = self._files.read(queue_id)
+            except FileNotFoundError:
+                raise FileNotFoundError(errno.ENOENT, f"the spool has no message {queue_id}") from None
+            item = item.with_finished(*self._files.finished(queue_id)[0])
+            self._known[queue_id] = _Waiting(item, has_files=True)
+        return self._known[queue_id]
+
+    def _promise(self, waiting: _Waiting, record: Record) -> None:
+        """Say something about a message, durably. Raises OSError, and nothing was said."""
+        self._note_need(waiting, self._journal.append([record]))
+        self._settle(1)
+
+    def _note_need(self, waiting: _Waiting, segment: int) -> None:
+        if waiting.segment is None:
+            waiting.segment = segment
+            self._unsettled[waiting.item.queue_id] = None
+
+    def _store(self, arrivals: Sequence[_Arrival]) -> None:
+        """Bring a batch into the journal; what cannot be stored keeps the problem and leaves no trace."""
+        with self._disk:
+            fresh: dict[str, _Arrival] = {}
+            for arrival in arrivals:
+                queue_id = arrival.item.queue_id
+                if queue_id in self._known or queue_id in fresh or self._files.pair(queue_id):
+                    arrival.problem = FileExistsError(
+                        errno.EEXIST, "there is a message with this id", queue_id
+                    )
+                else:
+                    fresh[queue_id] = arrival
+            if fresh and not self._try_to_store(list(fresh.values())) and len(fresh) > 1:
+                for (
+                    arrival
+                ) in fresh.values():  # what the disk will not take of one, it may take of the others
+                    self._try_to_store([arrival])
+
+    def _try_to_store(self, arrivals: Sequence[_Arrival]) -> bool:
+        problem: OSError | None = None
+        try:
+            segment = self._journal.append([arrival.record for arrival in arrivals])
+        except OSError as refused:
+            problem = refused
+        except Exception as mistake:  # the writer must live on, and these sessions must hear of it
+            problem = OSError(errno.EIO, f"{type(mistake).__name__}: {mistake}")
+        for arrival in arrivals:
+            arrival.problem = problem
+            if problem is None:
+                waiting = _Waiting(arrival.item, texts=arrival.texts)
+                self._known[arrival.item.queue_id] = waiting
+                self._note_need(waiting, segment)
+        return problem is None
 
     def _write_batches(self) -> None:
         """The writer thread: whatever has come in the meantime is one batch."""
         is_open = True
         while is_open:
-            batch = [self._waiting.get()]
+            batch = [self._arrived.get()]
             with suppress(Empty):
                 while len(batch) < LARGEST_BATCH:
-                    batch.append(self._waiting.get_nowait())
+                    batch.append(self._arrived.get_nowait())
             is_open = None not in batch
-            pairs = [pair for pair in batch if pair is not None]
-            self._store(pairs)
-            for loop in {pair.loop for pair in pairs if pair.loop is not None}:
+            arrivals = [arrival for arrival in batch if arrival is not None]
+            self._store(arrivals)
+            for loop in {arrival.loop for arrival in arrivals if arrival.loop is not None}:
                 with suppress(RuntimeError):  # that loop is closed: nobody waits any more
-                    loop.call_soon_threadsafe(_tell, loop, [pair for pair in pairs if pair.loop is loop])
+                    loop.call_soon_threadsafe(_tell, loop, [each for each in arrivals if each.loop is loop])
+            self._settle(len(arrivals) + 1)
 
-    def _store(self, pairs: list[_Pair]) -> None:
-        """Bring a batch to disk, step by step; a pair whose step fails keeps the problem and leaves no trace."""
-        with self._disk:
-            for step in (_Pair.write, _Pair.sync, _Pair.publish):
-                for pair in pairs:
-                    pair.attempt(step)
-            if any(pair.problem is None for pair in pairs):
-                try:
-                    sync_folder(self._input)
-                except OSError as problem:
-                    for pair in pairs:
-                        pair.problem = pair.problem or problem
-            for pair in pairs:
-                if pair.problem is not None:
-                    pair.undo()
+    # --- the files ----------------------------------------------------------------------------
 
-    def _recover_item(self, queue_id: str, report: Callable[[str], None]) -> QueueItem | None:
-        try:
-            item = decode(_read(self._path(queue_id, "H")), _read(self._path(queue_id, "D")))
-            if item.queue_id != queue_id:
-                raise SpoolFormatError(f"{queue_id}-H", 1, f"this is the file of {item.queue_id}")
-            journal = _read(self._path(queue_id, "J"), or_else=b"")
-        except (SpoolFormatError, FileNotFoundError) as problem:
-            why = f"{queue_id}-D is missing" if isinstance(problem, FileNotFoundError) else str(problem)
-            # -H goes last: were this to break off, an orphan -D would be removed
-            self._set_aside(queue_id, "JDH", f"message {queue_id} cannot be read: {why}", report)
-            return None
-        except OSError as problem:
-            report(f"message {queue_id} cannot be read now: {problem}; left where it is")
-            return None
-        if not journal:
-            _sweep(self._path(queue_id, "J"), report)  # made, and not written to
-            return item
-        delivered, troubles = decode_journal(journal)
-        item = item.with_finished(*delivered)
-        if troubles:
-            words = f"the journal of message {queue_id} is damaged ({'; '.join(troubles)})"
-            self._set_aside(queue_id, "J", f"{words}: somebody may get this message twice", report)
-        try:
-            self.update(item)
-        except (OSError, ValueError) as problem:
-            report(f"the journal of message {queue_id} could not be added to its -H file: {problem}")
-            with suppress(OSError):  # what a crash cut off must not run into the next line
-                os.truncate(self._path(queue_id, "J"), journal.rfind(b"\n") + 1)
-        return item
+    def _show(self, waiting: _Waiting) -> None:
+        if not waiting.has_files:
+            self._files.write(waiting.item.queue_id, *(waiting.texts or encode(waiting.item)))
+        elif waiting.is_stale:
+            self._files.write_header(waiting.item)
+        waiting.has_files, waiting.is_stale, waiting.texts = True, False, None
 
-    def _set_aside(self, queue_id: str, parts: str, words: str, report: Callable[[str], None]) -> None:
-        """Move files to spool/corrupt, under names that are free there; a journal alone is still needed: link it."""
-        move = os.link if parts == "J" else os.rename
-        again = ""
-        while any((self._corrupt / f"{queue_id}-{part}{again}").exists() for part in ("H", "D", "J", "why")):
-            again = f".{int(again[1:] or 1) + 1}"
-        try:
-            (self._corrupt / f"{queue_id}-why{again}").write_text(f"{words}\n", "utf-8", "backslashreplace")
-            for part in parts:
-                with suppress(FileNotFoundError):
-                    move(self._path(queue_id, part), self._corrupt / f"{queue_id}-{part}{again}")
-            report(f"{words}; put into {self._corrupt}")
-        except OSError as problem:
-            report(f"{words}; and could not be put into {self._corrupt}: {problem}")
-
-
-@dataclass(slots=True, eq=False)
-class _Pair:
-    """A message on its way to disk."""
-
-    folder: Path
-    queue_id: str
-    header: bytes
-    data: bytes
-    on_durable: OnDurable
-    loop: AbstractEventLoop | None = None
-    problem: OSError | None = None
-    made: list[Path] = field(default_factory=list)
-    descriptors: list[int] = field(default_factory=list)
-
-    def attempt(self, step: Callable[[_Pair], None]) -> None:
-        if self.problem is None:
-            try:
-                step(self)
-            except OSError as problem:
-                self.problem = problem
-            except Exception as mistake:  # the writer must live on, and this session must hear of it
-                self.problem = OSError(errno.EIO, f"{type(mistake).__name__}: {mistake}")
-
-    def write(self) -> None:
-        for name, text in ((f"{self.queue_id}-D", self.data), (f"{_UNFINISHED}{self.queue_id}", self.header)):
-            path = self.folder / name
-            self.descriptors.append(_open_new(path, os.O_EXCL))
-            self.made.append(path)
-            _fill(self.descriptors[-1], text)
-
-    def sync(self) -> None:
-        while self.descriptors:
-            os.fsync(self.descriptors[-1])
-            os.close(self.descriptors.pop())
-
-    def publish(self) -> None:
-        """From here on this host is responsible, as soon as the folder is synced."""
-        header = self.folder / f"{self.queue_id}-H"
-        os.rename(self.made[-1], header)
-        self.made[-1] = header
-
-    def undo(self) -> None:
-        for descriptor in self.descriptors:
-            os.close(descriptor)
-        for path in reversed(self.made):
-            with suppress(OSError):
-                os.unlink(path)
-
-
-def _tell(loop: AbstractEventLoop, pairs: list[_Pair]) -> None:
-    for pair in pairs:
-        try:
-            pair.on_durable(pair.problem)
-        except Exception as mistake:  # the others of the batch must hear all the same
-            words = f"mistake in what was to follow when message {pair.queue_id} was durable"
-            loop.call_exception_handler({"message": words, "exception": mistake})
-
-
-# Files
-
-
-def write_all(descriptor: int, text: bytes) -> None:
-    rest = memoryview(text)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-
-
-def sync_folder(folder: Path | int) -> None:
-    """Make new names, and names taken away, durable: syncing a file does not do that. Raises OSError."""
-    descriptor = folder if isinstance(folder, int) else os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        if descriptor is not folder:
-            os.close(descriptor)
-
-
-def _open_new(path: Path, flags: int) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | flags, FILE_MODE)
-
-
-def _fill(descriptor: int, text: bytes) -> None:
-    os.fchmod(descriptor, FILE_MODE)  # whatever the umask
-    write_all(descriptor, text)
-
-
-def _read(path: Path, or_else: bytes | None = None) -> bytes:
-    """The content of a file; `or_else` if there is none. Raises OSError, and SpoolFormatError for what is no file."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        if or_else is None:
-            raise
-        return or_else
-    except OSError as problem:
-        if problem.errno in (errno.ELOOP, errno.ENXIO):  # a symbolic link, a socket
-            raise SpoolFormatError(path.name, 1, "not a regular file") from None
-        raise
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise SpoolFormatError(path.name, 1, "not a regular file")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    finally:
-        os.close(descriptor)
-
-
-def _unlink(path: Path) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(path)
-
-
-def _replace(path: Path, text: bytes, temporary: Path) -> None:
-    """Give a file a new content, in one step: a crash leaves the old one or the new one."""
-    _unlink(temporary)
-    try:
-        descriptor = _open_new(temporary, os.O_EXCL)
-        try:
-            _fill(descriptor, text)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.rename(temporary, path)
-    except OSError:
+    def _settle(self, most: int) -> None:
+        """Let go of all segments but the last, doing the work for so many messages; a full disk puts it off."""
         with suppress(OSError):
-            os.unlink(temporary)
-        raise
+            while len(self._journal.live) > 1:
+                with self._disk:
+                    needed = next(iter(self._unsettled), None)
+                    if needed is None or (self._known[needed].segment or 0) > self._journal.live[0]:
+                        self._files.sync_names()
+                        self._journal.release()
+                    elif most:
+                        self._sync(needed)
+                        most -= 1
+                    else:
+                        return
+
+    def _sync(self, queue_id: str) -> None:
+        """From now on the files say all that the journal says of this message."""
+        waiting = self._known[queue_id]
+        self._show(waiting)
+        self._files.sync(queue_id)
+        waiting.segment = None
+        del self._unsettled[queue_id]
+
+    def checkpoint(self) -> None:
+        """Bring everything into synced files; the journal is empty then. Raises OSError."""
+        with self._disk:
+            for queue_id in tuple(self._unsettled):
+                self._sync(queue_id)
+            self._files.sync_names()
+            while self._journal.live:
+                self._journal.release()
 
 
-def _split(name: str) -> tuple[str, str] | None:
-    """Queue id and H, D or J, from the name of a file."""
-    found = re.fullmatch(r"(.+)-([HDJ])", name)
-    with suppress(ValueError):
-        return (check_queue_id(found[1]), found[2]) if found else None
-    return None
-
-
-def _sweep(path: Path, report: Callable[[str], None]) -> None:
-    try:
-        _unlink(path)
-    except OSError as problem:
-        report(f"{path}, a left-over of a crash, could not be removed: {problem}")
-
-
-# One process owns a spool
-
-
-def _take(path: Path) -> int:
-    """Lock the spool by flock: unlike a POSIX lock, it is not lost when somebody here reads the file and closes it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
-    try:
+def _tell(loop: AbstractEventLoop, arrivals: Sequence[_Arrival]) -> None:
+    for arrival in arrivals:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
-            remedy = "close that Spool" if holder == str(os.getpid()) else f"stop it (kill {holder})"
-            words = (
-                f"the spool {path.parent} belongs to process {holder}: {remedy} first, or use another folder"
-            )
-            raise SpoolBusy(errno.EAGAIN, words) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+            arrival.on_durable(arrival.problem)
+        except Exception as mistake:  # the others of the batch must hear all the same
+            words = f"mistake in what was to follow when message {arrival.item.queue_id} was durable"
+            loop.call_exception_handler({"message": words, "exception": mistake})
 
 
 _OPEN_SPOOLS: weakref.WeakSet[Spool] = weakref.WeakSet()
@@ -459,6 +397,7 @@ def _forget_in_child() -> None:
     for spool in list(_OPEN_SPOOLS):
         if not spool._is_closed:
             spool._is_closed = True
+            spool._journal.close()
             os.close(spool._lock_file)
 
 

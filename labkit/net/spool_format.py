@@ -32,7 +32,7 @@ HEADER_TYPES = {  # the letters by which Exim finds fields again; a blank stands
     "bcc": "B", "cc": "C", "from": "F", "message-id": "I", "received": "P", "reply-to": "R", "sender": "S", "to": "T",
     "resent-bcc": "B", "resent-cc": "C", "resent-from": "F", "resent-sender": "S", "resent-to": "T",
 }  # fmt: skip
-
+_LETTERS = {name.encode(): letter.encode() for name, letter in HEADER_TYPES.items()}
 _LINE_ENDS = bytes.maketrans(b"\r\n\0", b"   ")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _QUEUE_ID = re.compile(r"[0-9A-Za-z]+(?:-[0-9A-Za-z]+)*")
@@ -168,8 +168,11 @@ def _cut(content: bytes) -> tuple[Sequence[HeaderField], bool, bytes]:
     def can_be_kept(field: HeaderField) -> bool:
         return b"\0" not in field.raw and is_canonical(field.raw)
 
-    fields = list(takewhile(can_be_kept, Message.parse(content).header_fields))
+    fields: Sequence[HeaderField] = Message.parse(content).header_fields
     end = sum(len(field.raw) for field in fields)
+    if not can_be_kept(HeaderField(content[:end])):  # not all of them
+        fields = list(takewhile(can_be_kept, fields))
+        end = sum(len(field.raw) for field in fields)
     has_empty_line = content.startswith(CRLF, end)
     return fields, has_empty_line, content[end + len(CRLF) * has_empty_line :]
 
@@ -177,7 +180,8 @@ def _cut(content: bytes) -> tuple[Sequence[HeaderField], bool, bytes]:
 def _counted(field: HeaderField) -> bytes:
     """A header field after its length and its letter."""
     text = field.raw.replace(CRLF, LF)
-    return b"%03d%c %b" % (len(text), ord(HEADER_TYPES.get(field.name.lower(), " ")), text)
+    name = text.partition(b":")[0].rstrip(b" \t").lower()
+    return b"%03d%b %b" % (len(text), _LETTERS.get(name, b" "), text)
 
 
 def _since_epoch(at: datetime) -> tuple[int, int]:

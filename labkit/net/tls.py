@@ -21,6 +21,7 @@ from labkit.mail.encryption import Encryption
 from labkit.net.tls_names import standard_name, version_name
 
 CHUNK = 64 * 1024  # octets of plain text that are taken out of the layer at once
+ALERT = bytes.fromhex("1503030002020a")  # fatal: unexpected message
 MOST_WAITING = 1024 * 1024  # octets of plain text that may wait for the handshake
 
 Judge = Callable[
@@ -56,6 +57,7 @@ class TlsLayer:
         server_name: str = "",
         judge: Judge | None = None,
     ) -> None:
+        self._server_side = server_side
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         name = None if server_side else server_name or None
         self._tls = context.wrap_bio(self._in, self._out, server_side=server_side, server_hostname=name)
@@ -180,6 +182,8 @@ class TlsLayer:
 
     def _failure(self, problem: ssl.SSLError) -> TlsFailure:
         self.is_closed = True
+        if self._server_side and not self.is_ready and not self._out.pending:
+            self._out.write(ALERT)  # to what is no TLS, OpenSSL says nothing
         if isinstance(problem, ssl.SSLCertVerificationError):
             return TlsFailure(
                 f"certificate verification failed: {problem.verify_message}", of_certificate=True

@@ -81,6 +81,11 @@ def client_context(
     return context
 
 
+def check_ciphers(ciphers: str) -> None:
+    """Raises TlsUnusable for a list that no TLS can be made with."""
+    _modern(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ciphers)
+
+
 def _modern(context: ssl.SSLContext, ciphers: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.maximum_version = ssl.TLSVersion.TLSv1_3

@@ -2,7 +2,7 @@
 
 WHAT       retry rules as the configuration writes them: `* * F,2h,15m; G,16h,1h,1.5; F,4d,6h`.
 DECIDES    whom a rule is for, the next instant of trying a host or an address, or that its time is over.
-RULES      a pattern is an address list; a host, or a domain, is looked for as *@domain. A rule without a step: every
+RULES      a pattern is one item of an address list; a host, or a domain, is looked for as *@domain. A rule without a step: every
            failure is final. When the last step is over, its interval goes on for whoever still tries.
 STANDARDS  Exim specification, chapter "Retry configuration"; RFC 5321 §4.5.4.1 (at least 30 minutes between
            tries and 4-5 days in all are what the standard asks for; Exim's usual rule is quicker)
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from labkit.eximconf.expansion import Env
-from labkit.eximconf.lists import ListKind, NamedLists, check_names, compile_list
+from labkit.eximconf.lists import ListKind, NamedLists, compile_list
 from labkit.eximconf.lists.kinds import Match
 from labkit.eximconf.lists.pattern_list import PatternList
 from labkit.eximconf.options import read_time
@@ -29,7 +29,8 @@ RETRY_INTERVAL_MAX = timedelta(hours=24)  # Exim's retry_interval_max, if the fi
 _WORD = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^\s"]\S*)', re.DOTALL)
 _EXAMPLE = "write it like: *  *  F,2h,15m; G,16h,1h,1.5; F,4d,6h"
 _ARGUMENT = re.compile(r",\s*([A-Za-z0-9.]*)(?=[\s,;]|$)")
-_FACTOR = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,3})?")
+_FACTOR = re.compile(r"([0-9]{1,6}(?:\.[0-9]{0,3})?)[0-9]*")
+_NO_SEPARATOR = "\x01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ def _read_rule(line: LogicalLine, named: NamedLists) -> RetryRule:
         senders = _addresses(text, place, named)
     condition = read_condition(error, place)
     return RetryRule(
-        pattern, tuple(_steps(rest, place)), line.text, _addresses(pattern, place, named), condition, senders
+        pattern, tuple(_steps(rest, place)), line.text, _one_item(pattern, place, named), condition, senders
     )
 
 
@@ -188,12 +189,13 @@ def _word(text: str, line: LogicalLine, problem: str = "a retry rule needs an ad
 
 
 def _addresses(text: str, place: Place, named: NamedLists) -> PatternList:
-    patterns = compile_list(ListKind.ADDRESS, text, place, named)
-    for name in check_names(patterns, named):
-        raise ConfigurationError(
-            place, f"unknown named list {name!r} in retry rule", "define the list above it"
-        )
-    return patterns
+    """A list in it that is not there matches nothing; Exim finds that out when it looks."""
+    return compile_list(ListKind.ADDRESS, text, place, named)
+
+
+def _one_item(text: str, place: Place, named: NamedLists) -> PatternList:
+    """A pattern is one item, colons and all."""
+    return _addresses(f"<{_NO_SEPARATOR} {text}", place, named)
 
 
 def _steps(text: str, place: Place) -> Iterable[RetryStep]:
@@ -222,7 +224,8 @@ def _step(letter: str, arguments: Sequence[str], place: Place) -> RetryStep:
     until, interval = read_time(arguments[0], place), read_time(arguments[1], place)
     factor = 1.0
     if letter != "F":
-        factor = float(arguments[2]) if _FACTOR.fullmatch(arguments[2]) else 0.0
+        found = _FACTOR.fullmatch(arguments[2])
+        factor = float(found[1]) if found else 0.0  # Exim reads three digits behind the point
     if not until or not interval or factor < 1:
         problem = f"bad parameters for retry rule: {letter},{','.join(arguments)}"
         raise ConfigurationError(place, problem, "times are longer than nothing, and a factor is 1 or more")

@@ -220,6 +220,7 @@ def _route(
         carried.headers_remove,
         address.unique,
         address.onetime_parent,
+        address.local_host_removed,
         address.hides_parent_child,
     )
 

@@ -55,6 +55,7 @@ class Route(NamedTuple):
     headers_remove: tuple[str, ...] = ()
     unique: str = ""  # what tells it from others of the same text: delivered ones are remembered by it
     onetime_parent: str | None = None
+    is_for_backup: bool = False  # we are one of its mail exchangers ourselves, and left ourselves out
     hides_child: bool = False  # a report names no address that was made here
 
     @property

@@ -1,88 +1,118 @@
 """The client's side of an SMTP session, without a network.
 
-WHAT       `Client` walks through CLIENT_TABLE: banner, EHLO (or HELO), then any number of messages handed in with
-           `send`, then `quit`. What became of each recipient is in `result`.
-DECIDES    which step follows which answer; when to pipeline; nothing about retries.
-STANDARDS  RFC 5321 §3.3, §4.5.2 (dots); RFC 2920 §3.1 (PIPELINING); RFC 1870 (SIZE); RFC 6152 (8BITMIME)
+WHAT       `Client` walks through CLIENT_TABLE: banner, EHLO (or HELO), maybe `start_tls` and `say` (for AUTH), then
+           any number of messages handed in with `send`, then `quit`. What became of each recipient is in `result`.
+DECIDES    which step follows which answer; when to pipeline; nothing about retries. Whether to encrypt and how to
+           prove who we are is for whoever owns it.
+STANDARDS  RFC 5321 §3.3, §4.5.2 (dots); RFC 2920 §3.1 (PIPELINING); RFC 3207 (STARTTLS); RFC 3030 (BDAT)
 LIKE EXIM  an 8-bit message goes out as it is even where 8BITMIME is not offered
-SAFE       a server that talks nonsense, endlessly or out of turn ends the session; it cannot hurt the client.
-READ NEXT  acl.py
+SAFE       a server that talks nonsense, endlessly or out of turn ends the session; it cannot hurt the client. What came
+           before a handshake does not count, and the session ends (RFC 3207 §6).
+READ NEXT  reply_lines.py, client_transaction.py; then acl.py
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum
 
 from labkit.mail.address import Mailbox
 from labkit.mail.envelope import Envelope
 from labkit.mail.message import is_canonical
-from labkit.mail.reply import Reply
+from labkit.mail.reply import Reply, Severity
+from labkit.smtp.client_transaction import USUAL, Manner, Result, Transaction, Verdict
+from labkit.smtp.reply_lines import LONGEST_REPLY_LINE, MOST_REPLY_LINES, NoReply, ReplyLines
 from labkit.smtp.states import CLIENT_TABLE, Step
-from labkit.smtp.transcript import Line, Listener, readable
+from labkit.smtp.transcript import Line, Listener
 
-LONGEST_REPLY_LINE = 4096  # RFC 5321 §4.5.3.1.5 asks for 512
-MOST_REPLY_LINES = 128
-LONGEST_REPLY = 16384  # octets in all its lines
-_REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?")
-_CONTROLS = re.compile("[\0-\x08\x0a-\x1f\x7f-\x9f]")
+__all__ = [
+    "LONGEST_REPLY_LINE",
+    "MOST_REPLY_LINES",
+    "Client",
+    "Ended",
+    "Ending",
+    "Manner",
+    "Result",
+    "Verdict",
+]
+
+
+SMALL_MESSAGE = 8192  # octets that are sent before anybody has agreed to have them
+
+
+class Ending(Enum):
+    """How a session ended before its time."""
+
+    CLOSED = "the connection is gone"
+    SILENCE = "no answer in time"
+    MALFORMED = "what was said is no SMTP"
+    REPLY = "a reply that nobody can go on after"
+    TLS = "the handshake failed"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of one recipient: the reply that decided, and the step it answered."""
+class Ended:
+    """`command` is what was not answered well: "initial connection", "end of data", or what was said."""
 
-    recipient: Mailbox
+    how: Ending
     step: Step
-    reply: Reply
+    command: str
+    reply: Reply | None = None
+    said: str = ""  # what was no reply
+    recipient: Mailbox | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one message. `broken` says why the session ended in the middle of it, "" if it did not.
+class _Awaited:
+    """An answer that is to come, and the command that it will be for."""
 
-    When it is broken, the recipients without a verdict are in the dark: the message may or may not have been
-    taken, so it must be sent again (RFC 5321 §4.5.4.1).
-    """
-
-    envelope: Envelope
-    verdicts: tuple[Verdict, ...]
-    broken: str = ""
-
-    @property
-    def delivered(self) -> tuple[Mailbox, ...]:
-        return tuple(v.recipient for v in self.verdicts if v.reply.is_positive)
+    step: Step
+    command: str
+    recipient: Mailbox | None = None
 
 
-@dataclass(slots=True)
-class _Transaction:
-    envelope: Envelope
-    content: bytes
-    recipients: tuple[Mailbox, ...]  # each once
-    accepted: list[Mailbox] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
-    gave_up: bool = False  # MAIL, DATA or all RCPT were refused
+_BANNER = _Awaited(Step.BANNER, "initial connection")
 
 
 class Client:
-    """One SMTP session, seen from the client. `helo_name` goes into EHLO; `on_line` hears every line."""
+    """One SMTP session, seen from the client. `helo_name` goes into EHLO; `on_line` hears every line.
 
-    def __init__(self, helo_name: str, *, pipelining: bool = True, on_line: Listener | None = None) -> None:
+    `extended` False: HELO is said, not EHLO.
+    """
+
+    def __init__(
+        self,
+        helo_name: str,
+        *,
+        pipelining: bool = True,
+        extended: bool = True,
+        on_line: Listener | None = None,
+    ) -> None:
         self.helo_name = helo_name
         self.pipelining = pipelining
+        self.extended = extended
         self.on_line = on_line
         self.step = Step.BANNER
         self.extensions: dict[str, str] = {}  # what EHLO offered: name in capitals, parameters
         self.result: Result | None = None  # of the last message
         self.refusal: Reply | None = None  # the reply that kept us from sending anything
+        self.refused_at = ""  # the command that it answered
+        self.answer: Reply | None = None  # to the last `say` or `start_tls`
         self.broken = ""  # why the session ended without a proper end
+        self.ended: Ended | None = None  # the same, in detail
+        self.wants_handshake = False  # the server waits for TLS to begin
+        self.is_encrypted = False
+        self.commands: dict[Step, str] = {}  # the last command of each step, as people may see it
         self.replies_heard = 0
-        self._waiting: deque[tuple[Step, Mailbox | None]] = deque([(Step.BANNER, None)])
-        self._transaction: _Transaction | None = None
-        self._in = bytearray()
+        self.chunks_at_once = (
+            ""  # the name of the first chunk that went in one group with MAIL, "" if none did
+        )
+        self._waiting: deque[_Awaited] = deque([_BANNER])
+        self._transaction: Transaction | None = None
+        self._replies = ReplyLines(self._tell_server_line)
+        self._in = self._replies.waiting
         self._out = bytearray()
-        self._reply_lines: list[str] = []
 
     # --- what the owner does ------------------------------------------------------------------
 
@@ -95,48 +125,94 @@ class Client:
     def is_closed(self) -> bool:
         return self.step is Step.CLOSED
 
-    def send(self, envelope: Envelope, content: bytes) -> None:
+    @property
+    def awaits_verdict(self) -> bool:
+        """The message was sent: the server may take its time."""
+        return self.step is Step.CONTENT
+
+    def offers(self, extension: str) -> bool:
+        return extension in self.extensions
+
+    def send(self, envelope: Envelope, content: bytes, manner: Manner = USUAL) -> None:
         """Start to send a message; `result` holds the outcome when the client is idle or closed again.
 
         Raises RuntimeError when the client is not idle, ValueError for content with a bare CR or LF in it
         (it could smuggle a second message past a careless server) or an envelope without recipients.
         """
-        if not self.is_idle:
-            raise RuntimeError(f"the client is not idle: {self.step.value}")
+        self._expect_idle()
         if not envelope.forward_paths:
             raise ValueError("an envelope without recipients")
         if not is_canonical(content):
             raise ValueError("a bare CR or LF in the message")
         self.result = None
+        self.chunks_at_once = ""
         recipients = tuple(dict.fromkeys(envelope.forward_paths))
-        self._transaction = _Transaction(envelope, content, recipients)
-        self._command(Step.MAIL, f"MAIL FROM:<{envelope.sender}>{self._mail_parameters(content)}")
-        if self._pipelines:  # RFC 2920 §3.1: one group, DATA last
+        self._transaction = transaction = Transaction(envelope, content, recipients, manner)
+        self._command(Step.MAIL, transaction.mail(self.extensions))
+        if self.pipelines:  # RFC 2920 §3.1: one group, DATA last
             for recipient in recipients:
-                self._command(Step.RCPT, f"RCPT TO:<{recipient}>", recipient)
-            self._command(Step.DATA, "DATA")
+                self._rcpt(transaction, recipient)
+            if self._chunks(transaction):
+                self._send_chunk(transaction)
+            else:
+                self._command(Step.DATA, "DATA")
         self.step = Step.MAIL
+
+    def start_tls(self) -> None:
+        """Say STARTTLS. Afterwards `wants_handshake`, or the client is idle and `answer` says why not."""
+        self._expect_idle()
+        self.answer = None
+        self._command(Step.STARTTLS, "STARTTLS")
+        self.step = Step.STARTTLS
+
+    def secured(self) -> None:
+        """The handshake is done: forget what was offered in the clear, and greet again (RFC 3207 §4.2)."""
+        if not self.wants_handshake:
+            raise RuntimeError("nobody waits for a handshake")
+        self.wants_handshake = False
+        self.is_encrypted = True
+        self.extensions = {}
+        self._greet()
+
+    def say(self, text: str, *, shown: str) -> None:
+        """Say a line for AUTH; `answer` is the reply. People see `shown`: the line may be a password."""
+        self._expect_idle()
+        self.answer = None
+        self._command(Step.AUTH, text, shown=shown)
+        self.step = Step.AUTH
 
     def quit(self) -> None:
         """Say QUIT. Raises RuntimeError in the middle of a message."""
         if self.is_closed or self.step is Step.QUIT:
             return
-        if not self.is_idle:
-            raise RuntimeError(f"the client is not idle: {self.step.value}")
+        self._expect_idle()
         self._command(Step.QUIT, "QUIT")
         self.step = Step.QUIT
+
+    def _expect_idle(self) -> None:
+        if not self.is_idle:
+            raise RuntimeError(f"the client is not idle: {self.step.value}")
 
     def receive(self, octets: bytes | bytearray | memoryview) -> None:
         """Take bytes from the server and go on as far as possible."""
         if self.is_closed:
             return
-        self._in += octets
-        while not self.is_closed and (end := self._in.find(b"\n")) >= 0:
-            line = bytes(self._in[:end]).removesuffix(b"\r")
-            del self._in[: end + 1]
-            self._line(line)
-        if not self.is_closed and len(self._in) > LONGEST_REPLY_LINE + 1:  # a CR may wait for its LF
-            self._break("the server sent a line without end")
+        self._replies.add(octets)
+        try:
+            while not self.is_closed and not self.wants_handshake:
+                reply = self._replies.take()
+                if reply is None:
+                    return
+                self.replies_heard += 1
+                self._hear(reply)
+        except NoReply as problem:
+            self._break(str(problem), Ending.MALFORMED, said=problem.line)
+            return
+        if self.wants_handshake and self._in:  # RFC 3207 §6: somebody in between may have put it there
+            self.wants_handshake = False
+            self._break(
+                "the server spoke before the handshake", Ending.TLS, said="synch error before connect"
+            )
 
     def bytes_to_send(self) -> bytes:
         """What the server is to be sent now; it is handed out once."""
@@ -144,89 +220,89 @@ class Client:
         self._out.clear()
         return out
 
-    def end(self, why: str) -> None:
-        """The connection is gone."""
+    def end(self, why: str, how: Ending = Ending.CLOSED) -> None:
+        """The connection is gone, or given up."""
         if self.step is Step.QUIT:
             self.step = Step.CLOSED  # a server that hangs up at QUIT did what we asked
         elif not self.is_closed:
-            self._break(why)
+            self._break(why, how, said=why if how is Ending.TLS else "")
 
     # --- what the server says -----------------------------------------------------------------
 
-    def _line(self, line: bytes) -> None:
-        if len(line) > LONGEST_REPLY_LINE:
-            self._break("the server sent a line without end")
-            return
-        found = _REPLY_LINE.fullmatch(line)
+    def _tell_server_line(self, text: str) -> None:
         if self.on_line is not None:
-            self.on_line(Line("S", readable(line), self.step.value))
-        if found is None:
-            self._break(f"the server does not speak SMTP: {readable(line[:60])}")
-            return
-        text = _CONTROLS.sub("", (found[3] or b"").decode("utf-8", "surrogateescape"))
-        self._reply_lines.append(text)
-        if len(self._reply_lines) > MOST_REPLY_LINES or sum(map(len, self._reply_lines)) > LONGEST_REPLY:
-            self._break("the server sent a reply without end")
-        elif found[2] != b"-":
-            reply = Reply(int(found[1]), tuple(self._reply_lines))
-            self._reply_lines = []
-            self.replies_heard += 1
-            self._hear(reply)
+            self.on_line(Line("S", text, self.step.value))
 
     def _hear(self, reply: Reply) -> None:
         if not self._waiting:
             what = "closes" if reply.code == 421 else "spoke out of turn"
-            self._break(f"the server {what}: {reply}")
+            self._break(f"the server {what}: {reply}", Ending.REPLY, reply=reply)
             return
-        step, recipient = self._waiting.popleft()
+        awaited = self._waiting[0]
+        step = awaited.step
         if reply.code == 421 and step is not Step.QUIT:  # RFC 5321 §3.8: it is closing down
-            self._settle(step, recipient, reply)
-            self._break(f"the server closes: {reply}")
+            self._settle(awaited, reply)
+            self._break(f"the server closes: {reply}", Ending.REPLY, reply=reply)
             return
         following = CLIENT_TABLE.get((step, reply.severity))
+        if step is Step.AUTH and reply.severity is Severity.INTERMEDIATE:  # 334: a challenge
+            following = Step.IDLE
         if following is None:
-            self._break(f"the server's answer makes no sense here: {reply}")
+            self._break(f"the server's answer makes no sense here: {reply}", Ending.REPLY, reply=reply)
             return
-        self._settle(step, recipient, reply)
+        self._waiting.popleft()
+        self._settle(awaited, reply)
         self._advance(step, following, reply)
 
-    def _settle(self, step: Step, recipient: Mailbox | None, reply: Reply) -> None:
+    def _settle(self, awaited: _Awaited, reply: Reply) -> None:
         """Note what this reply means for the recipients."""
+        step = awaited.step
         is_greeting = step in (Step.BANNER, Step.EHLO, Step.HELO)
         falls_back = step is Step.EHLO and reply.is_permanent
         if is_greeting and not reply.is_positive and not falls_back:
-            self.refusal = reply
+            self.refusal, self.refused_at = reply, awaited.command
+        if step in (Step.STARTTLS, Step.AUTH):
+            self.answer = reply
         transaction = self._transaction
         if transaction is None:
             return
-        if step is Step.RCPT and recipient is not None:
+        if step is Step.RCPT and awaited.recipient is not None:
             if reply.is_positive:
-                transaction.accepted.append(recipient)
+                transaction.accepted.append(awaited.recipient)
             elif not transaction.gave_up:
-                transaction.verdicts.append(Verdict(recipient, step, reply))
+                transaction.verdicts.append(Verdict(awaited.recipient, step, reply))
         elif step is Step.MAIL and not reply.is_positive:
             transaction.gave_up = True
-            transaction.verdicts += (Verdict(each, step, reply) for each in transaction.recipients)
+            transaction.refuse(step, reply, all_of_them=True)
+        elif step is Step.CONTENT and transaction.has_more and reply.is_positive:
+            pass  # a chunk was taken; the verdict is still to come
         elif step is Step.CONTENT or (step is Step.DATA and not reply.is_positive):
             if not transaction.gave_up:
-                transaction.verdicts += (Verdict(each, step, reply) for each in transaction.accepted)
+                transaction.refuse(step, reply, all_of_them=False)
             transaction.gave_up = True
 
     def _advance(self, step: Step, following: Step, reply: Reply) -> None:
         transaction = self._transaction
         if step is Step.EHLO and following is Step.IDLE:
             self._note_extensions(reply)
-        if step is Step.DATA and following is Step.CONTENT and transaction is not None:
+        if step is Step.STARTTLS and following is Step.EHLO:
+            self.wants_handshake = True
+        elif step is Step.DATA and following is Step.CONTENT and transaction is not None:
             if transaction.gave_up or not transaction.accepted:  # RFC 2920 §3.1: a lone dot gets us out
                 self._out += b".\r\n"
                 transaction.gave_up = True
             else:
                 self._send_content(transaction)
-            self._waiting.append((Step.CONTENT, None))
+            self._waiting.append(_Awaited(Step.CONTENT, "end of data"))
+        elif following is Step.EHLO and not self.extended:
+            following = Step.HELO
+            self._command(following, f"HELO {self.helo_name}")
         elif following in (Step.EHLO, Step.HELO):
             self._command(following, f"{following.name} {self.helo_name}")
         elif following is Step.QUIT:
             self._command(Step.QUIT, "QUIT")
+        elif step is Step.CONTENT and transaction is not None and transaction.is_chunked:
+            following = self._after_chunk(transaction, reply)
         elif transaction is not None and following in (Step.RCPT, Step.DATA, Step.RSET):
             following = self._next_in_transaction(transaction, following)
         elif following is Step.CLOSED:
@@ -236,50 +312,64 @@ class Client:
             self.result = Result(transaction.envelope, tuple(transaction.verdicts))
         self.step = following
 
-    def _next_in_transaction(self, transaction: _Transaction, following: Step) -> Step:
+    def _greet(self) -> None:
+        self.step = Step.EHLO if self.extended else Step.HELO
+        self._command(self.step, f"{self.step.name} {self.helo_name}")
+
+    def _next_in_transaction(self, transaction: Transaction, following: Step) -> Step:
         """The next command of a message, where it was not sent already in a group."""
         if self._waiting:  # a group is under way: its answers come first
-            return self._waiting[0][0]
+            return self._waiting[0].step
         asked = len(transaction.verdicts) + len(transaction.accepted)
         recipients = transaction.recipients
         if following is Step.RSET or transaction.gave_up:
             self._command(Step.RSET, "RSET")
             return Step.RSET
         if asked < len(recipients):
-            self._command(Step.RCPT, f"RCPT TO:<{recipients[asked]}>", recipients[asked])
+            self._rcpt(transaction, recipients[asked])
             return Step.RCPT
         if not transaction.accepted:
             self._command(Step.RSET, "RSET")
             return Step.RSET
+        if self._chunks(transaction):
+            self._send_chunk(transaction)
+            return Step.CONTENT
         self._command(Step.DATA, "DATA")
         return Step.DATA
 
     def _note_extensions(self, reply: Reply) -> None:
         for line in reply.lines[1:]:
             name, _, parameters = line.strip().partition(" ")
-            self.extensions[name.upper()] = parameters
+            if name.upper().startswith("AUTH="):  # some old servers write it so
+                name, parameters = name[:4], f"{name[5:]} {parameters}".strip()
+            self.extensions.setdefault(name.upper(), parameters)
 
     # --- what we say --------------------------------------------------------------------------
 
     @property
-    def _pipelines(self) -> bool:
+    def pipelines(self) -> bool:
         return self.pipelining and "PIPELINING" in self.extensions
 
-    def _mail_parameters(self, content: bytes) -> str:
-        parameters = f" SIZE={len(content)}" if "SIZE" in self.extensions else ""
-        if "8BITMIME" in self.extensions and not content.isascii():
-            parameters += " BODY=8BITMIME"
-        return parameters
+    def _chunks(self, transaction: Transaction) -> bool:
+        return transaction.manner.chunks and "CHUNKING" in self.extensions
 
-    def _command(self, step: Step, text: str, recipient: Mailbox | None = None) -> None:
+    def _rcpt(self, transaction: Transaction, recipient: Mailbox) -> None:
+        self._command(Step.RCPT, transaction.rcpt(recipient, self.extensions), recipient)
+
+    def _command(
+        self, step: Step, text: str, recipient: Mailbox | None = None, *, shown: str | None = None
+    ) -> None:
         if any(c in text for c in "\r\n\0"):
             raise ValueError(f"a line end inside a command: {text!r}")
-        self._waiting.append((step, recipient))
+        shown = text if shown is None else shown
+        named = shown if recipient is None else f"RCPT TO:<{recipient}>"
+        self._waiting.append(_Awaited(step, named, recipient))
+        self.commands[step] = named
         self._out += text.encode("utf-8", "surrogateescape") + b"\r\n"
         if self.on_line is not None:
-            self.on_line(Line("C", text, step.value))
+            self.on_line(Line("C", shown, step.value))
 
-    def _send_content(self, transaction: _Transaction) -> None:
+    def _send_content(self, transaction: Transaction) -> None:
         content = transaction.content
         if content.startswith(b"."):  # RFC 5321 §4.5.2: a line that starts with a dot gets one more
             self._out += b"."
@@ -287,12 +377,47 @@ class Client:
         if content and not content.endswith(b"\r\n"):
             self._out += b"\r\n"
         self._out += b".\r\n"
+        self._tell_content(f"({len(content)} octets of message, then a dot)")
+
+    def _send_chunk(self, transaction: Transaction) -> None:
+        """The next chunk, RFC 3030 §2: nothing in it is doubled, and no dot ends it.
+
+        A large message has its header in a chunk of its own, so that nobody sends megabytes to be refused.
+        """
+        if not transaction.is_chunked and transaction.content and not transaction.content.endswith(b"\r\n"):
+            transaction.content += b"\r\n"
+        content, begin = transaction.content, transaction.sent
+        end = len(content)
+        if begin == 0 and end > SMALL_MESSAGE and self.pipelines:
+            end = content.find(b"\r\n\r\n") + 4 if b"\r\n\r\n" in content else end
+        is_last = end == len(content)
+        transaction.is_chunked, transaction.sent = True, end
+        if begin == 0 and self.pipelines:
+            self.chunks_at_once = "end of data" if is_last else "sending data block"
+        self._command(Step.CONTENT, f"BDAT {end - begin}{' LAST' if is_last else ''}")
+        self._waiting[-1] = _Awaited(Step.CONTENT, "end of data" if is_last else "sending data block")
+        self._out += content[begin:end]
+        self._tell_content(f"({end - begin} octets of message)")
+
+    def _after_chunk(self, transaction: Transaction, reply: Reply) -> Step:
+        """What follows the answer to a chunk: the rest, or the next message; what the server began is forgotten."""
+        is_whole = transaction.sent == len(transaction.content)
+        if is_whole and transaction.accepted:
+            return Step.IDLE
+        if reply.is_positive and transaction.accepted and not transaction.gave_up:
+            self._send_chunk(transaction)
+            return Step.CONTENT
+        self._command(Step.RSET, "RSET")
+        return Step.RSET
+
+    def _tell_content(self, text: str) -> None:
         if self.on_line is not None:
-            text = f"({len(content)} octets of message, then a dot)"
             self.on_line(Line("C", text, Step.CONTENT.value))
 
-    def _break(self, why: str) -> None:
+    def _break(self, why: str, how: Ending, *, reply: Reply | None = None, said: str = "") -> None:
+        awaited = self._waiting[0] if self._waiting else _Awaited(self.step, "")
         self.broken = why
+        self.ended = Ended(how, awaited.step, awaited.command, reply, said, awaited.recipient)
         self.step = Step.CLOSED
         self._waiting.clear()
         if self._transaction is not None:

@@ -8,13 +8,13 @@ READ NEXT  server.py
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 
 from labkit.mail.message import Message
 
 BLOCK = 256 * 1024  # octets whose lines are looked at together: as objects they take a multiple of that
 LONGEST_HELO_NAME = 255  # RFC 5321 §4.5.3.1.2; it goes into the Received field
-_HELO_DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Za-z:.-]+\]")
-_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")
+_LITERAL = re.compile(r"\[(IPv[46]:)?([0-9A-Fa-f:.]+)\]", re.IGNORECASE)
 
 
 def split_command(text: str) -> tuple[str, str]:
@@ -28,20 +28,31 @@ def split_command(text: str) -> tuple[str, str]:
     return word, argument
 
 
-def is_helo_name(text: str) -> bool:
-    """Whether a client may call itself that: a domain or an address literal (RFC 5321 §4.1.1.1)."""
-    return len(text) <= LONGEST_HELO_NAME and ".." not in text and bool(_HELO_DOMAIN.fullmatch(text))
+def is_helo_name(text: str, more: str = "") -> bool:
+    """Whether a client may call itself that: a domain or an address literal (RFC 5321 §4.1.1.1).
+
+    `more` are characters that a name may have besides.
+    """
+    if not text or len(text) > LONGEST_HELO_NAME:
+        return False
+    if text.startswith("["):
+        return _is_literal(text)
+    return all(_is_plain(character) or character in more for character in text)
 
 
-def read_parameters(rest: str, is_esmtp: bool) -> list[tuple[str, str]]:
-    """ESMTP parameters as (NAME, value), RFC 5321 §4.1.2; what cannot be read comes back as a name."""
-    found: list[tuple[str, str]] = []
-    if not is_esmtp and rest.strip():
-        return [(rest.strip(), "")]
-    for word in rest.split():
-        match = _PARAMETER.fullmatch(word)
-        found.append((match[1].upper(), match[2] or "") if match else (word, ""))
-    return found
+def _is_plain(character: str) -> bool:
+    return character.isascii() and (character.isalnum() or character in ".-")
+
+
+def _is_literal(text: str) -> bool:
+    found = _LITERAL.fullmatch(text)
+    if found is None:
+        return False
+    try:
+        address = ip_address(found[2])
+    except ValueError:
+        return False
+    return not found[1] or address.version == int(found[1][-2])
 
 
 def undo_dots(content: bytes) -> bytes:
@@ -55,7 +66,7 @@ def header_exceeds(content: bytes, limit: int) -> bool:
     """Whether the header fields alone are longer than `limit` octets."""
     if len(content) <= limit:
         return False
-    beginning = Message.parse(content[:limit])
+    beginning = Message.cut(content[:limit])
     return not beginning.separator and b"\n" not in beginning.body  # at most a field cut in two is left
 
 
@@ -69,3 +80,9 @@ def longest_line(content: bytes) -> int:
             begun = 0
         begun += len(last)
     return max(longest, begun)
+
+
+def longest_header_line(content: bytes) -> int:
+    """The length of the longest field of the header, folded lines together, in octets."""
+    header = Message.parse(content).header_fields
+    return max((len(field.raw.replace(b"\r\n", b"\n")) for field in header), default=0)

@@ -1,7 +1,8 @@
 """How much a client has done wrong, or without carrying mail, in one session.
 
 WHAT       `Counting`: each method counts one thing and says whether the limit is passed.
-LIKE EXIM  an unknown command counts as an error of syntax, too; the first RSET, HELO and EHLO of each message are free
+LIKE EXIM  an unknown command counts as an error of syntax, too; the first RSET, HELO, EHLO and STARTTLS of each message
+           are free, and the first AUTH of the session; when TLS has begun, one more EHLO and AUTH
 READ NEXT  transaction.py
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 from labkit.smtp.decisions import Limits
 from labkit.smtp.states import Verb
 
-_FREE_ONCE = (Verb.RSET, Verb.HELO, Verb.EHLO)
+_FREE_ONCE = (Verb.RSET, Verb.HELO, Verb.EHLO, Verb.STARTTLS, Verb.AUTH)
 
 
 class Counting:
@@ -20,6 +21,7 @@ class Counting:
         self.limits = limits
         self.commands_read = 0
         self.messages_accepted = 0
+        self.mails = 0  # MAIL commands, taken or not
         self._unknown = self._errors = self._nonmail = 0
         self._free_once: set[Verb] = set()
 
@@ -43,5 +45,9 @@ class Counting:
 
     def end_message(self, *, is_accepted: bool) -> None:
         """A message is over."""
-        self._free_once.clear()
+        self._free_once &= {Verb.AUTH}
         self.messages_accepted += is_accepted
+
+    def secure(self) -> None:
+        """TLS has begun."""
+        self._free_once -= {Verb.EHLO, Verb.AUTH}

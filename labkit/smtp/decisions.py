@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from labkit.mail.address import Mailbox
-from labkit.mail.envelope import Envelope
+from labkit.mail.envelope import NO_WISHES, Envelope, Wishes
 from labkit.mail.reply import Reply
 from labkit.smtp.states import Verb
 
@@ -27,6 +27,21 @@ class Limits:
     unknown_commands: int = 3  # smtp_max_unknown_commands
     errors: int = 3  # smtp_max_synprot_errors
     nonmail_commands: int = 10  # smtp_accept_max_nonmail
+    messages: int = 0  # smtp_accept_max_per_connection; 0: any number
+    header_line: int = 0  # header_line_maxsize; 0: any length
+    rejects_excess: bool = False  # recipients_max_reject: no recipient gets a message with too many of them
+
+
+@dataclass(frozen=True, slots=True)
+class Allowances:
+    """What this client may do that others may not, and the other way round. Exim's options, asked about this host."""
+
+    helo_characters: str = ""  # helo_allow_chars
+    junk_helo: bool = False  # helo_accept_junk_hosts
+    no_helo: bool = False  # not in hosts_require_helo
+    many_nonmail: bool = False  # not in smtp_accept_max_nonmail_hosts
+    unqualified_sender: bool = False  # sender_unqualified_hosts
+    unqualified_recipient: bool = False  # recipient_unqualified_hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,9 @@ class MailFrom:
     reverse_path: Mailbox | None
     size: int | None  # what the client says the message will have, RFC 1870
     body: str  # "7BIT" or "8BITMIME"
+    returns: str = ""  # RET, RFC 3461
+    identifier: str = ""  # ENVID, in xtext
+    auth: str | None = None  # what stands after AUTH=, as it was written; None: nothing does
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +75,7 @@ class RcptTo:
 
     reverse_path: Mailbox | None
     forward_path: Mailbox
+    wishes: Wishes = NO_WISHES
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +93,8 @@ class MessageReceived:
     content: bytes  # dots undone, line ends canonical
     longest_line: int
     helo_name: str
-    protocol: str  # "smtp" or "esmtp"
+    protocol: str  # "smtp", "esmtp", "esmtps", "esmtpa", "esmtpsa": RFC 3848
+    last_chunk: int | None = None  # the size of the last of its pieces, if it came in pieces (BDAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +123,38 @@ class Goodbye:
     """QUIT. It cannot be refused; an answer is other words for 221."""
 
 
+@dataclass(frozen=True, slots=True)
+class Dropping:
+    """The machine ends the session, for a reason in Exim's words; an answer is other words for its reply."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """STARTTLS (RFC 3207). None accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthWanted:
+    """AUTH: may this client try? None accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthBegins:
+    """AUTH with its mechanism. 334 asks the client for more, 235 believes it; there is no default."""
+
+    mechanism: str
+    data: str  # the initial response, "" for none
+
+
+@dataclass(frozen=True, slots=True)
+class AuthAnswered:
+    """The client's answer to 334. The same again."""
+
+    line: str
+
+
 class Answer(NamedTuple):
     """What a machine is told: None is its own positive reply. `closes`: the session ends with this reply."""
 
@@ -120,5 +172,10 @@ Decision: TypeAlias = (
     | Verify
     | Expand
     | TurnQueue
+    | StartTls
+    | AuthWanted
+    | AuthBegins
+    | AuthAnswered
     | Goodbye
+    | Dropping
 )

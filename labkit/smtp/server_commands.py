@@ -14,19 +14,22 @@ from typing import TYPE_CHECKING
 
 from labkit.mail import reply
 from labkit.mail.reply import Reply
-from labkit.smtp import envelope_commands
-from labkit.smtp.commands import is_helo_name
+from labkit.smtp import chunk_commands, envelope_commands, security_commands
+from labkit.smtp.commands import LONGEST_HELO_NAME, is_helo_name
 from labkit.smtp.decisions import DataBegins, Expand, Goodbye, Greeted, TurnQueue, Verify
+from labkit.smtp.incidents import PROTOCOL, Incident, Refused
 from labkit.smtp.states import State, Verb
+from labkit.smtp.transcript import printed
 
 if TYPE_CHECKING:
     from labkit.smtp.server import Server
 
 
 def _helo(server: Server, verb: Verb, argument: str, following: State) -> None:
-    if not is_helo_name(argument):  # at the last one the session ends, without a word about it
-        is_last = server.counting.error()
-        server.say(reply.bad_greeting(verb.value), State.CLOSED if is_last else server.state)
+    allowed = server.allowances
+    is_junk = allowed.junk_helo and len(argument) <= LONGEST_HELO_NAME
+    if not (is_junk or is_helo_name(argument, allowed.helo_characters)):
+        _refuse_greeting(server, verb, argument)
         return
 
     def then(answer: Reply | None) -> None:
@@ -41,6 +44,24 @@ def _helo(server: Server, verb: Verb, argument: str, following: State) -> None:
     server.stop_at(Greeted(verb, argument), then)
 
 
+def _refuse_greeting(server: Server, verb: Verb, argument: str) -> None:
+    """At the last one the session ends, without a word about it."""
+    refusal, shown = reply.bad_greeting(verb.value), printed(argument) or "(no argument given)"
+    why = f"syntactically invalid argument(s): {shown}"
+    server.report(
+        Incident(
+            f"rejected {verb.value} from",
+            f": {why}",
+            named=False,
+            refused=Refused(refusal, why, verb.value),
+        )
+    )
+    is_last = server.counting.error()
+    if is_last:
+        server.report_last_straw()
+    server.say(refusal, State.CLOSED if is_last else server.state)
+
+
 def _hello(server: Server, answer: Reply | None) -> Reply:
     """Our answer to HELO or EHLO: its first line may be somebody else's, the extensions are ours."""
     code, greeting = 250, f"{server.host_name} Hello {server.helo_name} [{server.client_address}]"
@@ -52,11 +73,16 @@ def _hello(server: Server, answer: Reply | None) -> Reply:
 
 
 def _data(server: Server, verb: Verb, argument: str, following: State) -> None:
+    if server.transaction.has_too_many and server.limits.rejects_excess:
+        server.forget_transaction()
+        server.say(reply.MESSAGE_WITH_TOO_MANY_RECIPIENTS, State.READY)
+        return
+
     def then(answer: Reply | None) -> None:
         if answer is not None and not answer.is_positive:
             server.say(answer, server.state)
         elif server.is_out_of_step():  # the message came before we asked for it
-            server.say(reply.SYNCHRONIZATION_ERROR, State.CLOSED)
+            server.refuse_sync()
         else:
             server.say(reply.ENTER_MESSAGE, following)
             server.begin_content()
@@ -74,7 +100,8 @@ def _noop(server: Server, verb: Verb, argument: str, following: State) -> None:
 
 
 def _help(server: Server, verb: Verb, argument: str, following: State) -> None:
-    server.say(reply.commands_supported(server.extensions.commands), following)
+    offered = server.extensions
+    server.say(reply.commands_supported(offered.commands, starttls=offered.starttls), following)
 
 
 def _vrfy(server: Server, verb: Verb, argument: str, following: State) -> None:
@@ -85,6 +112,9 @@ def _vrfy(server: Server, verb: Verb, argument: str, following: State) -> None:
 
 
 def _etrn(server: Server, verb: Verb, argument: str, following: State) -> None:
+    if server.envelope is not None:
+        server.refuse_error(reply.ETRN_IN_TRANSACTION, PROTOCOL)
+        return
     server.stop_at(TurnQueue(argument), lambda answer: server.say(answer or reply.CANNOT_ETRN, following))
 
 
@@ -106,11 +136,14 @@ COMMANDS: dict[Verb, Command] = {
     Verb.MAIL: envelope_commands.mail,
     Verb.RCPT: envelope_commands.rcpt,
     Verb.DATA: _data,
+    Verb.BDAT: chunk_commands.bdat,
     Verb.RSET: _rset,
     Verb.NOOP: _noop,
     Verb.HELP: _help,
     Verb.VRFY: _vrfy,
     Verb.EXPN: _expn,
     Verb.ETRN: _etrn,
+    Verb.STARTTLS: security_commands.starttls,
+    Verb.AUTH: security_commands.auth,
     Verb.QUIT: _quit,
 }

@@ -23,6 +23,10 @@ class State(Enum):
     MAIL = "sender known, no recipient yet"
     RCPT = "sender and at least one recipient known"
     CONTENT = "receiving the message"
+    CHUNKS = "between two pieces of the message"
+    STUCK = "the pieces are out of order, only RSET helps"
+    AUTH = "the client is asked who it is"
+    TLS = "TLS begins: nothing more is read in the clear"
     CLOSED = "over"
 
 
@@ -47,11 +51,23 @@ class Verb(Enum):
 
 
 _S = State
-_TRANSACTION = (_S.GREETED, _S.READY, _S.MAIL, _S.RCPT)  # every state in which commands are read
+_USUAL = (_S.GREETED, _S.READY, _S.MAIL, _S.RCPT)
+BETWEEN_CHUNKS = {
+    _S.CHUNKS: reply.ONLY_BDAT,
+    _S.STUCK: reply.ONLY_RSET,
+}  # what refuses all but a few commands
+IN_TRANSACTION = (_S.MAIL, _S.RCPT, _S.CONTENT, _S.CHUNKS, _S.STUCK)  # a sender is known in these
+
+_Row = dict[State, State | Reply | None]
 
 
-def _always(then: State | Reply | None) -> dict[State, State | Reply | None]:
-    return dict.fromkeys(_TRANSACTION, then)
+def _always(then: State | Reply | None) -> _Row:
+    return _row(dict.fromkeys(_USUAL, then))
+
+
+def _row(row: _Row) -> _Row:
+    """With the states between two pieces of a message, in which most commands are refused (as Exim does)."""
+    return {**BETWEEN_CHUNKS, **row}
 
 
 # For each command and the state it comes in: the state that follows a positive answer, None for "stay",
@@ -59,37 +75,57 @@ def _always(then: State | Reply | None) -> dict[State, State | Reply | None]:
 SERVER_TABLE: dict[Verb, dict[State, State | Reply | None]] = {
     Verb.HELO: _always(_S.READY),  # RFC 5321 §4.1.4: a later HELO or EHLO also resets
     Verb.EHLO: _always(_S.READY),
-    Verb.MAIL: {
-        _S.GREETED: reply.HELO_REQUIRED,
-        _S.READY: _S.MAIL,
-        _S.MAIL: reply.SENDER_ALREADY_GIVEN,
-        _S.RCPT: reply.SENDER_ALREADY_GIVEN,
+    Verb.MAIL: _row(
+        {
+            _S.GREETED: reply.HELO_REQUIRED,
+            _S.READY: _S.MAIL,
+            _S.MAIL: reply.SENDER_ALREADY_GIVEN,
+            _S.RCPT: reply.SENDER_ALREADY_GIVEN,
+        }
+    ),
+    Verb.RCPT: _row(
+        {
+            _S.GREETED: reply.SENDER_NOT_YET_GIVEN,
+            _S.READY: reply.SENDER_NOT_YET_GIVEN,
+            _S.MAIL: _S.RCPT,
+            _S.RCPT: _S.RCPT,
+        }
+    ),
+    Verb.DATA: _row(
+        {
+            _S.GREETED: reply.NO_RECIPIENTS,
+            _S.READY: reply.NO_RECIPIENTS,
+            _S.MAIL: reply.NO_RECIPIENTS,
+            _S.RCPT: _S.CONTENT,
+        }
+    ),
+    Verb.RSET: {
+        _S.GREETED: _S.GREETED,
+        _S.READY: _S.READY,
+        _S.MAIL: _S.READY,
+        _S.RCPT: _S.READY,
+        _S.CHUNKS: _S.READY,
+        _S.STUCK: _S.READY,
     },
-    Verb.RCPT: {
-        _S.GREETED: reply.SENDER_NOT_YET_GIVEN,
-        _S.READY: reply.SENDER_NOT_YET_GIVEN,
-        _S.MAIL: _S.RCPT,
-        _S.RCPT: _S.RCPT,
-    },
-    Verb.DATA: {
-        _S.GREETED: reply.NO_RECIPIENTS,
-        _S.READY: reply.NO_RECIPIENTS,
-        _S.MAIL: reply.NO_RECIPIENTS,
-        _S.RCPT: _S.CONTENT,
-    },
-    Verb.RSET: {_S.GREETED: _S.GREETED, _S.READY: _S.READY, _S.MAIL: _S.READY, _S.RCPT: _S.READY},
-    Verb.NOOP: _always(None),
+    Verb.NOOP: _always(None) | {_S.CHUNKS: None},
     Verb.VRFY: _always(None),
     Verb.EXPN: _always(None),
     Verb.HELP: _always(None),
-    Verb.QUIT: _always(_S.CLOSED),
+    Verb.QUIT: _always(_S.CLOSED) | {_S.CHUNKS: _S.CLOSED, _S.STUCK: _S.CLOSED},
     Verb.ETRN: _always(None),
-    Verb.STARTTLS: _always(reply.STARTTLS_NOT_OFFERED),
-    Verb.AUTH: _always(reply.AUTH_NOT_OFFERED),
-    Verb.BDAT: _always(reply.BDAT_NOT_OFFERED),
+    Verb.STARTTLS: _always(_S.TLS),  # where they were offered: security_commands.py
+    Verb.AUTH: _always(_S.AUTH),
+    Verb.BDAT: {  # where CHUNKING is offered
+        _S.GREETED: reply.NO_RECIPIENTS_FOR_BDAT,
+        _S.READY: reply.NO_RECIPIENTS_FOR_BDAT,
+        _S.MAIL: reply.NO_RECIPIENTS_FOR_BDAT,
+        _S.RCPT: _S.CHUNKS,
+        _S.CHUNKS: _S.CHUNKS,
+        _S.STUCK: reply.ONLY_RSET,
+    },
 }
 
-TAKES_NO_ARGUMENT = frozenset({Verb.DATA, Verb.RSET, Verb.QUIT})
+TAKES_NO_ARGUMENT = frozenset({Verb.DATA, Verb.RSET, Verb.QUIT, Verb.STARTTLS})
 
 # Commands after which the client must wait for the answer, before and after PIPELINING was offered to it
 # (RFC 2920 §3.1). The last command of a group may be any of them, so only what follows one is an error.
@@ -99,7 +135,7 @@ SYNCHRONIZED = frozenset(
 SYNCHRONIZED_WITHOUT_PIPELINING = SYNCHRONIZED | {Verb.MAIL, Verb.RCPT, Verb.RSET}
 
 # Commands that carry mail; of all others a client may send only so many in one session.
-MAIL_COMMANDS = frozenset({Verb.MAIL, Verb.RCPT, Verb.DATA, Verb.BDAT, Verb.AUTH, Verb.QUIT})
+MAIL_COMMANDS = frozenset({Verb.MAIL, Verb.RCPT, Verb.DATA, Verb.BDAT, Verb.QUIT})
 
 
 class Step(Enum):
@@ -108,6 +144,8 @@ class Step(Enum):
     BANNER = "waiting for the banner"
     EHLO = "said EHLO"
     HELO = "said HELO"
+    STARTTLS = "asked to encrypt the connection"
+    AUTH = "proving who we are"
     IDLE = "between two messages"
     MAIL = "named the sender"
     RCPT = "named a recipient"
@@ -132,6 +170,12 @@ CLIENT_TABLE: dict[tuple[Step, Severity], Step] = {
     (Step.HELO, _P): Step.IDLE,
     (Step.HELO, _T): Step.QUIT,
     (Step.HELO, _F): Step.QUIT,
+    (Step.STARTTLS, _P): Step.EHLO,  # RFC 3207 §4.2: once the handshake is done, all begins anew
+    (Step.STARTTLS, _T): Step.IDLE,
+    (Step.STARTTLS, _F): Step.IDLE,
+    (Step.AUTH, _P): Step.IDLE,  # a challenge (334) is looked at by whoever proves who we are
+    (Step.AUTH, _T): Step.IDLE,
+    (Step.AUTH, _F): Step.IDLE,
     (Step.MAIL, _P): Step.RCPT,
     (Step.MAIL, _T): Step.RSET,
     (Step.MAIL, _F): Step.RSET,

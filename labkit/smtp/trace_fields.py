@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from labkit.mail.dates import header_date
+from labkit.mail.encryption import Encryption
 from labkit.mail.envelope import Envelope
 from labkit.mail.message import HeaderField
 
@@ -26,6 +27,7 @@ def received_field(
     queue_id: str,
     at: datetime,
     login: str = "",
+    encryption: Encryption | None = None,
 ) -> HeaderField:
     """The Received field for a message that arrived at `at` from `client_address` (or from the local `login`).
 
@@ -33,15 +35,20 @@ def received_field(
 
     `for` names the recipient only when there is one: it must not tell the others (RFC 5321 §7.6).
     """
-    written_by = f"by {by} with {protocol} ({software})"
+    written_by = [f"by {by} with {protocol} ({software})"]
+    if encryption is not None:
+        written_by = [
+            f"by {by} with {protocol}  ({encryption.version}) tls {encryption.cipher}",
+            f"({software})",
+        ]
     if not client_address:
-        lines = [f"from {login} {written_by}"]
+        lines = [f"from {login} {written_by[0]}"]
     elif client:
-        lines = [f"from {client}", written_by]
+        lines = [f"from {client}", *written_by]
     elif not helo_name or helo_name == f"[{client_address}]":
-        lines = [f"from [{client_address}]", written_by]
+        lines = [f"from [{client_address}]", *written_by]
     else:
-        lines = [f"from [{client_address}] (helo={helo_name})", written_by]
+        lines = [f"from [{client_address}] (helo={helo_name})", *written_by]
     if envelope.sender:
         lines.append(f"(envelope-from <{envelope.sender}>)")
     lines.append(f"id {queue_id}")

@@ -8,7 +8,7 @@ READ NEXT  content.py
 from __future__ import annotations
 
 from labkit.mail.address import Mailbox
-from labkit.mail.envelope import Envelope
+from labkit.mail.envelope import NO_WISHES, Envelope, Wishes
 from labkit.mail.reply import Reply
 
 
@@ -18,13 +18,24 @@ class Transaction:
     def __init__(self) -> None:
         self.reverse_path: Mailbox | None = None
         self.forward_paths: list[Mailbox] = []
+        self.returns = self.identifier = ""
+        self.wishes: list[tuple[Mailbox, Wishes]] = []
+        self.has_too_many = False  # more recipients than may be
         self.rcpt_count = self.rcpt_fail_count = self.rcpt_defer_count = 0
         self._first_refusal: bytes | None = None  # what the first RCPT was answered
         self._refusals_are_alike = True
 
     @property
     def envelope(self) -> Envelope:
-        return Envelope(self.reverse_path, tuple(self.forward_paths))
+        return Envelope(
+            self.reverse_path, tuple(self.forward_paths), self.returns, self.identifier, tuple(self.wishes)
+        )
+
+    def accept(self, recipient: Mailbox, wishes: Wishes) -> None:
+        """One more recipient."""
+        self.forward_paths.append(recipient)
+        if wishes != NO_WISHES:
+            self.wishes.append((recipient, wishes))
 
     def refused(self, octets: bytes, *, is_transient: bool = False) -> None:
         """A recipient was refused, with this answer."""

@@ -7,6 +7,7 @@ READ NEXT  server.py
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,9 +24,20 @@ class Line:
     state: str
 
 
+_ODD = re.compile(r"[^ -~]")
+_NAMED = {"\n": "\\n", "\r": "\\r", "\b": "\\b", "\v": "\\v", "\f": "\\f", "\t": "\\t"}
+
 Listener = Callable[[Line], None]
 
 
 def readable(octets: bytes) -> str:
     """Bytes as text for people: what cannot be printed stands as \\x escapes, nothing is hidden."""
+    text = octets.decode("latin-1")
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(chr(octet) if 32 <= octet < 127 else f"\\x{octet:02x}" for octet in octets)
+
+
+def printed(text: str) -> str:
+    """Octets (latin-1) as Exim's log shows them: nothing but printable ASCII."""
+    return _ODD.sub(lambda found: _NAMED.get(found[0], f"\\{ord(found[0]):03o}"), text)

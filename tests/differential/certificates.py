@@ -67,6 +67,7 @@ class Authority:
         certificate, key = self.certify(name)
         for file, text in (("tls.crt", certificate), ("tls.key", key), ("ca.crt", self.pem)):
             (folder / file).write_text(text, encoding="ascii")
+        (folder / "tls.key").chmod(0o600)
 
     def trusted(self) -> ssl.SSLContext:
         """A client's context that believes this authority only, and checks the name."""

@@ -52,6 +52,7 @@ class Outcome:
     def see(self, world: World) -> None:
         """The facts of every host, what waits there, and the mailboxes."""
         traces = received_fields(world.journal.facts())
+        secured = received_fields(world.journal.facts(), "s")
         for host in world.hosts.values():
             facts = [fact for fact in world.journal.facts() if fact.host == host.name]
             for queue_id in dict.fromkeys(fact.queue_id for fact in facts):
@@ -59,7 +60,7 @@ class Outcome:
                     f"facts of {host.name}" if queue_id is None else f"facts of {host.name} about {queue_id}"
                 )
                 about = [fact for fact in facts if fact.queue_id == queue_id]
-                self.note(name, [told(fact, traces) for fact in about])
+                self.note(name, [told(fact, traces, secured) for fact in about])
             self.note(f"the queue of {host.name} at the end", host.queue_listing().split("\n"))
             for account in host.accounts:
                 self.note(f"the mailbox of {account} at {host.name}", stored(host.mailbox_file(account)))
@@ -83,18 +84,21 @@ def stored(path: Path) -> list[str]:
     ]
 
 
-def told(fact: MailEvent, traces: dict[str, int]) -> str:
-    """A fact as one line. `octets of names` is how much of the size is the MTAs' own names in trace fields."""
+def told(fact: MailEvent, traces: dict[str, int], secured: dict[str, int]) -> str:
+    """A fact as one line, with the number of trace fields in the message, and of those that name a cipher."""
     details = {name: value for name in _DETAILS if (value := getattr(fact, name)) is not None}
     words = [f"{name}={value}" for name, value in details.items()]
+    if fact.size is not None and secured.get(fact.queue_id or ""):
+        words.append(f"secured={secured[fact.queue_id or '']}")
     if fact.size is not None:
         words.append(f"traces={traces.get(fact.queue_id or '', 1)}")
     return " | ".join([fact.kind.value, *words])
 
 
-def received_fields(facts: Sequence[MailEvent]) -> dict[str, int]:
+def received_fields(facts: Sequence[MailEvent], protocol: str = "") -> dict[str, int]:
     """How many Received fields of the lab's MTAs stand in each message when its size is noted, by queue id.
 
+    With `protocol` "s" only those of messages that came by TLS.
     One more than at the host before; in a report one more than in the message that it returns.
     """
     before = {
@@ -114,8 +118,15 @@ def received_fields(facts: Sequence[MailEvent]) -> dict[str, int]:
         if is_report and fact.host in undelivered:
             before[fact.queue_id] = undelivered[fact.host]
 
+    counted = {
+        fact.queue_id
+        for fact in facts
+        if fact.kind is EventKind.RECEIVED
+        and (not protocol or protocol in (fact.protocol or "").removeprefix("local").partition("mtp")[2])
+    }
+
     def count(queue_id: str | None) -> int:
-        return 0 if queue_id is None else 1 + count(before.get(queue_id))
+        return 0 if queue_id is None else (queue_id in counted) + count(before.get(queue_id))
 
     return {
         fact.queue_id: count(fact.queue_id)
@@ -190,8 +201,35 @@ def _software(line: str, engine: str) -> str:
 
 def _extensions(line: str, engine: str) -> str | None:
     return (
-        None if re.fullmatch(r"250-(CHUNKING|PIPECONNECT|PRDR|SMTPUTF8)", line) and engine == "exim" else line
+        None if re.fullmatch(r"250-(PIPECONNECT|PRDR|SMTPUTF8)", line) and engine == "exim" else line
     )
+
+
+_CIPHER = re.compile(r"(\) tls )TLS_(?:ECDHE_RSA_WITH_)?AES_256_GCM_SHA384$")
+
+
+def _ciphers(sections: Sections, engine: str) -> Sections:
+    """Take the cipher's name out of trace fields, and what Exim's has more octets out of each size."""
+    more = len("ECDHE_RSA_WITH_") if engine == "exim" else 0
+    secured: dict[str, int] = {}
+
+    def fact(found: re.Match[str]) -> str:
+        return f"size={int(found[1]) - more * int(found[3])}{found[2]}"
+
+    def listed(found: re.Match[str]) -> str:
+        less = more * secured.get(found[3], 0)
+        return f"{found[1]}{int(found[2]) - less:5d} {found[3]}" if less else found[0]
+
+    for lines in sections.values():
+        for line in lines:
+            if found := re.search(r"queue_id=(\S+) .*secured=(\d+) ", line):
+                secured[found[1]] = int(found[2])
+    changed: Sections = {}
+    for what, lines in sections.items():
+        lines = [_CIPHER.sub(r"\1<cipher>", line) for line in lines]
+        lines = [re.sub(r"\bsize=(\d+)(.*) \| secured=(\d+)", fact, line) for line in lines]
+        changed[what] = [re.sub(r"^( ?\d+[mhd] +)(\d+) (1\S+)(?= <)", listed, line) for line in lines]
+    return changed
 
 
 def _sizes(sections: Sections, engine: str) -> Sections:
@@ -278,6 +316,11 @@ PERMITTED: tuple[Permitted, ...] = (
         "own Message-ID",
         "Exim's line does not name a Message-ID that it has made itself",
         _each_line(_own_message_id),
+    ),
+    Permitted(
+        "names of ciphers",
+        "the Exim here has GnuTLS, which gives the ciphers of TLS 1.3 names of TLS 1.2; labkit has OpenSSL's names",
+        _ciphers,
     ),
     Permitted("sizes", "the name of the software stands in every Received field", _sizes),
 )

@@ -137,6 +137,7 @@ def test_two_ids_are_not_one() -> None:
 BOUNCE = "received | queue_id=1x3VCq-0001NL-0b | sender= | protocol=local | size="
 LOCAL = "received | queue_id=1x3VCq-0001NL-0b | sender=ann@a.test | protocol=local"
 DEFERRED = "deferred | queue_id=1x3VCq-0001NL-0b | recipient=a@b.test"
+AES, SECURED = "AES_256_GCM_SHA384", "\tby mx with esmtps  (TLS1.3) tls TLS_"
 RECEIVED = "received | queue_id=1x3VCq-0001NL-0b"
 EHLO = ["250-SIZE 1", "250 HELP"]
 EXAMPLES: dict[str, list[tuple[list[str], list[str], bool]]] = {
@@ -148,8 +149,8 @@ EXAMPLES: dict[str, list[tuple[list[str], list[str], bool]]] = {
         (["Exim 4.96 says hello"], ["labkit 0.1 says hello"], False),
     ],
     "extensions": [
-        (["250-SIZE 1", "250-CHUNKING", "250-PIPECONNECT", "250-SMTPUTF8", "250 HELP"], EHLO, True),
-        (EHLO, ["250-SIZE 1", "250-CHUNKING", "250 HELP"], False),
+        (["250-SIZE 1", "250-PIPECONNECT", "250-SMTPUTF8", "250 HELP"], EHLO, True),
+        (["250-SIZE 1", "250-CHUNKING", "250 HELP"], EHLO, False),
         (["250-STARTTLS", "250 HELP"], ["250 HELP"], False),
     ],
     "idle runs": [
@@ -180,6 +181,21 @@ EXAMPLES: dict[str, list[tuple[list[str], list[str], bool]]] = {
         ([f"{LOCAL} | size=9"], [f"{LOCAL} | size=9 | message_id=<E1x3VCq-0001NL-0b@mx.test>"], True),
         ([f"{LOCAL} | size=9"], [f"{LOCAL} | size=9 | message_id=<E1x3VCq-0001NL-0c@mx.test>"], False),
         ([f"{LOCAL} | size=9"], [f"{LOCAL} | size=9 | message_id=<x@mx.test>"], False),
+    ],
+    "names of ciphers": [
+        ([f"{SECURED}ECDHE_RSA_WITH_{AES}"], [f"{SECURED}{AES}"], True),
+        ([f"{SECURED}ECDHE_RSA_WITH_{AES}"], [f"{SECURED}CHACHA20_POLY1305_SHA256"], False),
+        ([f"\tby mx with esmtps  (TLS1.2) tls TLS_{AES}"], [f"{SECURED}{AES}"], False),
+        (
+            [f"{RECEIVED} | size=330 | secured=2 | traces=3"],
+            [f"{RECEIVED} | size=303 | secured=2 | traces=3"],
+            True,
+        ),
+        (
+            [f"{RECEIVED} | size=315 | secured=2 | traces=3"],
+            [f"{RECEIVED} | size=303 | secured=2 | traces=3"],
+            False,
+        ),
     ],
     "sizes": [
         ([f"{RECEIVED} | size=300 | traces=3"], [f"{RECEIVED} | size=303 | traces=3"], True),

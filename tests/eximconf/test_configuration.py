@@ -306,7 +306,7 @@ def test_octets() -> None:
 
 
 def test_what_cannot_be_done_yet_is_refused_when_it_should_run() -> None:
-    asked = read("tls_certificate = /x\n", "student.conf").main.unfulfilled()
+    asked = read("tls_ocsp_file = /x\n", "student.conf").main.unfulfilled()
     assert asked is not None and asked.place == Place("student.conf", 1)
     assert read("tls_advertise_hosts =\nqueue_only = no\n").main.unfulfilled() is None, "asks for nothing"
     assert read("never_users = root\n").main.unfulfilled() is None, "nothing to change here"

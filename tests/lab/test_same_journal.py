@@ -143,7 +143,7 @@ def test_an_unknown_user_bounces(memory: list[MailEvent]) -> None:
         f"SMTP error from remote mail server after RCPT TO:<{NOBODY}>: 550 Unrouteable address"
     )
     reports = [e for e in memory if e.kind is EventKind.RECEIVED and e.sender == ""]
-    assert len(reports) == 3  # one of two recipients, this one, and the final one
+    assert len(reports) == 6  # one of two recipients, this one, the final one, and three warnings on the way
     for report in reports:
         (to,) = [e for e in memory if e.kind is EventKind.DELIVERED and e.queue_id == report.queue_id]
         assert (to.recipient, to.host, to.transport) == ("ann@st11.sne21.test", MINE, "into_mailbox")
@@ -171,7 +171,7 @@ def test_a_host_that_is_down_gets_its_mail_later(memory: list[MailEvent]) -> Non
 
 def test_after_days_the_sender_hears_of_it(memory: list[MailEvent]) -> None:
     (failed,) = letter(memory, EventKind.FAILED, IN_VAIN)
-    assert failed.text == "Connection refused: retry timeout exceeded"
+    assert failed.text == "retry timeout exceeded"
     assert 4 * 24 <= hours(failed) - 3 <= 4 * 24 + 8
     assert letter(memory, EventKind.DELIVERED, IN_VAIN) == []
     assert len(letter(memory, EventKind.COMPLETED, IN_VAIN)) == 1

@@ -21,6 +21,7 @@ from labkit.net import smtp_client
 from labkit.net.network import Peer
 
 ANN, BOB = "ann@st11.sne21.test", "bob@st2.sne21.test"
+SECURE = b"250-rude.test\r\n250 STARTTLS\r\n"
 HELLO = b"250-rude.test\r\n250-PIPELINING\r\n250-SIZE 99999999\r\n250 8BITMIME\r\n"
 
 
@@ -37,6 +38,7 @@ class Rude:
     rset: Any = b"250 OK\r\n"
     quit: Any = b"221 bye\r\n"
     helo: Any = b"250 rude.test\r\n"
+    star: Any = b"454 not now\r\n"  # to STARTTLS
 
 
 class RudeServer(asyncio.Protocol):
@@ -56,6 +58,13 @@ class RudeServer(asyncio.Protocol):
         self.octets += data
         while not self.transport.is_closing() and not self.is_absent:
             line, end, rest = self.octets.partition(b"\r\n.\r\n" if self.is_content else b"\r\n")
+            if line.startswith(b"BDAT "):
+                size = int(line.split()[1])
+                if len(rest) < size:
+                    return
+                self.octets = rest[size:]
+                self.answer(self.manners.content)
+                continue
             if not end:
                 return
             self.octets = rest
@@ -97,6 +106,29 @@ def cut(transport: Any) -> None:
     transport.abort()
 
 
+def says_after_220(octets: bytes, pause: float = 0.01) -> Callable[[Any], None]:
+    """Agree to TLS, and then say this instead of a handshake."""
+
+    def say(transport: Any) -> None:
+        transport.write(b"220 go ahead\r\n")
+        asyncio.get_running_loop().call_later(
+            pause, lambda: transport.is_closing() or transport.write(octets)
+        )
+
+    return say
+
+
+def endless_tls(transport: Any) -> None:
+    """A handshake record that never becomes whole, octet by octet."""
+    transport.write(b"220 go ahead\r\n")
+    asyncio.get_running_loop().call_later(0.02, endlessly(b"\x16\x03\x03\x40\x00\x02", 0.05), transport)
+
+
+def cut_after_220(transport: Any) -> None:
+    transport.write(b"220 go ahead\r\n")
+    asyncio.get_running_loop().call_later(0.01, transport.close)
+
+
 deaf.startswith = lambda prefix: True  # type: ignore[attr-defined]
 DEFERRED, FAILED, DELIVERED = EventKind.DEFERRED, EventKind.FAILED, EventKind.DELIVERED
 
@@ -104,33 +136,33 @@ MANNERS = [
     (Rude(), DELIVERED, "", "well-behaved, to begin with"),
     (Rude(banner=b"220 rude.test\n", ehlo=b"250 rude.test\n"), DELIVERED, "", "bare LF: it is understood"),
     (Rude(ehlo=b"500 what?\r\n"), DELIVERED, "", "an old server: HELO"),
-    (Rude(banner=None), DEFERRED, "closed the connection", "hangs up at once"),
+    (Rude(banner=None), DEFERRED, "Remote host closed connection", "hangs up at once"),
     (Rude(banner=cut), DEFERRED, "connection", "the same, abruptly"),
-    (Rude(ehlo=None), DEFERRED, "closed the connection", "hangs up at EHLO"),
-    (Rude(mail=None), DEFERRED, "closed the connection", "at MAIL"),
-    (Rude(rcpt=None), DEFERRED, "closed the connection", "at RCPT"),
-    (Rude(data=None), DEFERRED, "closed the connection", "at DATA"),
+    (Rude(ehlo=None), DEFERRED, "Remote host closed connection", "hangs up at EHLO"),
+    (Rude(mail=None), DEFERRED, "Remote host closed connection", "at MAIL"),
+    (Rude(rcpt=None), DEFERRED, "Remote host closed connection", "at RCPT"),
+    (Rude(data=None), DEFERRED, "Remote host closed connection", "at DATA"),
     (Rude(data=cut), DEFERRED, "connection", "abruptly at DATA"),
-    (Rude(content=None), DEFERRED, "closed the connection", "instead of the verdict: nobody knows, so again"),
+    (Rude(content=None), DEFERRED, "Remote host closed connection", "instead of the verdict: nobody knows, so again"),
     (Rude(quit=None), DELIVERED, "", "at QUIT: the message is taken"),
     (Rude(quit=cut), DELIVERED, "", "abruptly at QUIT"),
     (Rude(quit=b"500 no\r\n"), DELIVERED, "", "will not let us go"),
     (Rude(banner=b"554 go away\r\n"), FAILED, "554 go away", "wants nobody"),
     (Rude(banner=b"421 not now\r\n"), DEFERRED, "421 not now", "wants nobody today"),
-    (Rude(banner=b"HTTP/1.1 400 Bad Request\r\n"), DEFERRED, "does not speak SMTP", "a web server"),
-    (Rude(banner=b"SSH-2.0-OpenSSH_9.6\r\n"), DEFERRED, "does not speak SMTP", "SSH"),
-    (Rude(banner=b"\x15\x03\x01\x00\x02\x02\x46\n"), DEFERRED, "does not speak SMTP", "a TLS alert"),
+    (Rude(banner=b"HTTP/1.1 400 Bad Request\r\n"), DEFERRED, "Malformed SMTP reply", "a web server"),
+    (Rude(banner=b"SSH-2.0-OpenSSH_9.6\r\n"), DEFERRED, "Malformed SMTP reply", "SSH"),
+    (Rude(banner=b"\x15\x03\x01\x00\x02\x02\x46\n"), DEFERRED, "Malformed SMTP reply", "a TLS alert"),
     (Rude(banner=b"\0" * 100_000), DEFERRED, "without end", "NUL, and no line"),
-    (Rude(banner=b"\r\n"), DEFERRED, "does not speak SMTP", "an empty line"),
-    (Rude(banner=b"199 x\r\n"), DEFERRED, "does not speak SMTP", "no such code"),
-    (Rude(banner=b"600 x\r\n"), DEFERRED, "does not speak SMTP", "no such code either"),
-    (Rude(banner=b"22 x\r\n"), DEFERRED, "does not speak SMTP", "too short"),
-    (Rude(banner=b"354 x\r\n"), DEFERRED, "makes no sense", "the wrong kind of code"),
-    (Rude(ehlo=b"354 x\r\n"), DEFERRED, "makes no sense", "the same"),
+    (Rude(banner=b"\r\n"), DEFERRED, "Malformed SMTP reply", "an empty line"),
+    (Rude(banner=b"199 x\r\n"), DEFERRED, "Malformed SMTP reply", "no such code"),
+    (Rude(banner=b"600 x\r\n"), DEFERRED, "Malformed SMTP reply", "no such code either"),
+    (Rude(banner=b"22 x\r\n"), DEFERRED, "Malformed SMTP reply", "too short"),
+    (Rude(banner=b"354 x\r\n"), DEFERRED, "SMTP error from remote mail server", "the wrong kind of code"),
+    (Rude(ehlo=b"354 x\r\n"), DEFERRED, "SMTP error from remote mail server", "the same"),
     (Rude(ehlo=b"500 x\r\n", helo=b"550 nor HELO\r\n"), FAILED, "550 nor HELO", "refuses every name"),
-    (Rude(mail=b"354 go on\r\n"), DEFERRED, "makes no sense", "the same at MAIL"),
-    (Rude(data=b"250 OK\r\n"), DEFERRED, "makes no sense", "accepts before the message came"),
-    (Rude(content=b"354 more\r\n"), DEFERRED, "makes no sense", "wants more"),
+    (Rude(mail=b"354 go on\r\n"), DEFERRED, "SMTP error from remote mail server", "the same at MAIL"),
+    (Rude(data=b"250 OK\r\n"), DEFERRED, "SMTP error from remote mail server", "accepts before the message came"),
+    (Rude(content=b"354 more\r\n"), DEFERRED, "SMTP error from remote mail server", "wants more"),
     (Rude(mail=b"250 OK\r\n" * 50), DEFERRED, "", "answers what nobody has asked"),
     (Rude(banner=b"220 a\r\n220 b\r\n"), DEFERRED, "", "two banners"),
     (Rude(mail=b"451 later\r\n"), DEFERRED, "451 later", "puts off the sender"),
@@ -144,15 +176,28 @@ MANNERS = [
     (Rude(rcpt=endlessly(b"250-x\r\n" * 50)), DEFERRED, "without end", "an endless reply later"),
     (Rude(banner=endlessly(b"220" + b"x" * 1000)), DEFERRED, "without end", "an endless line"),
     (Rude(content=b"250 " + b"x" * 100_000 + b"\r\n"), DEFERRED, "without end", "a huge line"),
-    (Rude(banner=b""), DEFERRED, "in time", "says nothing"),
-    (Rude(rcpt=b""), DEFERRED, "in time", "stops in the middle"),
-    (Rude(content=b""), DEFERRED, "in time", "gives no verdict"),
-    (Rude(data=deaf), DEFERRED, "in time", "takes nothing in"),
+    (Rude(banner=b""), DEFERRED, "SMTP timeout after", "says nothing"),
+    (Rude(rcpt=b""), DEFERRED, "SMTP timeout after", "stops in the middle"),
+    (Rude(content=b""), DEFERRED, "SMTP timeout after", "gives no verdict"),
+    (Rude(data=deaf), DEFERRED, "SMTP timeout after", "takes nothing in"),
     (Rude(quit=b""), DELIVERED, "", "does not say goodbye"),
-    (Rude(banner=endlessly(b"2", 0.05)), DEFERRED, "in time", "an octet now and then"),
-    (Rude(ehlo=endlessly(b"250-x\r\n", 0.05)), DEFERRED, "in time", "a line now and then"),
+    (Rude(banner=endlessly(b"2", 0.05)), DEFERRED, "SMTP timeout after", "an octet now and then"),
+    (Rude(ehlo=endlessly(b"250-x\r\n", 0.05)), DEFERRED, "SMTP timeout after", "a line now and then"),
     (Rude(rcpt=b"550 \xff\xfe\0\x1b[2J\x0b evil\rx\r\n"), FAILED, "evil", "odd octets in the words"),
-    (Rude(rcpt=b"550-one\r\n550-two\r\n550 three\r\n"), FAILED, "one two three", "many lines"),
+    (Rude(ehlo=SECURE), DELIVERED, "", "puts STARTTLS off: in the clear"),
+    (Rude(ehlo=SECURE, star=b"501 never\r\n"), DELIVERED, "", "refuses it: the same"),
+    (Rude(ehlo=SECURE, star=None), DEFERRED, "in response to STARTTLS", "hangs up at STARTTLS"),
+    (Rude(ehlo=SECURE, star=b"220 a\r\n250 b\r\n"), DELIVERED, "", "speaks before the handshake: in the clear"),
+    (Rude(ehlo=SECURE, star=says_after_220(b"250 OK\r\n")), DELIVERED, "", "no handshake, but SMTP"),
+    (Rude(ehlo=SECURE, star=says_after_220(b"\x15\x03\x03\x00\x02\x02\x28")), DELIVERED, "", "an alert"),
+    (Rude(ehlo=SECURE, star=says_after_220(b"\x16\x03\x03\xff\xff" + b"x" * 70_000)), DELIVERED, "", "a huge record"),
+    (Rude(ehlo=SECURE, star=says_after_220(b"\0" * 100_000)), DELIVERED, "", "NUL"),
+    (Rude(ehlo=SECURE, star=says_after_220(b"", 60)), DELIVERED, "", "220, then nothing"),
+    (Rude(ehlo=SECURE, star=endless_tls), DELIVERED, "", "a handshake without end"),
+    (Rude(ehlo=SECURE, star=cut_after_220), DELIVERED, "", "220, and gone"),
+    (Rude(ehlo=b"250-rude.test\r\n250 AUTH PLAIN LOGIN\r\n"), DELIVERED, "", "wants AUTH, and we have none"),
+    (Rude(ehlo=b"250-rude.test\r\n250 CHUNKING\r\n"), DELIVERED, "", "takes chunks"),
+    (Rude(rcpt=b"550-one\r\n550-two\r\n550 three\r\n"), FAILED, r"550-one\n550-two\n550 three", "many lines"),
 ]  # fmt: skip
 
 
@@ -184,7 +229,7 @@ async def trial(
         await world.mine.run_queue()  # the report
 
     outcome = [e for e in world.journal if e.kind in (DEFERRED, FAILED, DELIVERED) and e.recipient == BOB]
-    assert [(event.queue_id, event.kind) for event in outcome] == [(sent.queue_id, kind)], outcome
+    assert [(event.queue_id, event.kind) for event in outcome] == [(sent.queue_id, kind)], world.mine.log()
     assert words in (outcome[0].text or ""), outcome[0].text
     subjects = [letter.first("Subject") for letter in world.mine.mailbox("ann")]
     assert "to ann" in subjects

@@ -140,7 +140,7 @@ def test_ehlo_offers_what_there_is_an_acl_for() -> None:
     async def story(world: World) -> None:
         _, offers = await typed(world, "EHLO c.test")
         words = [line[4:] for line in offers.split("|")][1:]
-        assert words == ["SIZE 2000", "8BITMIME", "ETRN", "VRFY", "PIPELINING", "HELP"]
+        assert words == ["SIZE 2000", "8BITMIME", "ETRN", "VRFY", "PIPELINING", "CHUNKING", "HELP"]
 
     main = "acl_smtp_vrfy = accept\nacl_smtp_etrn = accept\nmessage_size_limit = 2000\n"
     run(exim_conf(main), story)
@@ -298,7 +298,7 @@ def test_a_mistake_of_ours_is_a_temporary_problem(monkeypatch: pytest.MonkeyPatc
         raise KeyError("a fault")
 
     async def story(world: World) -> None:
-        monkeypatch.setattr(Session, "_answer_of", broken)
+        monkeypatch.setattr(Session, "answer_of", broken)
         said = await typed(world, "EHLO c.test", "NOOP")
         assert said[1:] == ["451 Temporary local problem - please try later", "250 OK"]
         assert "a fault" in (facts(world, EventKind.PROBLEM)[0].text or "")
@@ -335,3 +335,21 @@ def test_a_name_that_an_acl_looked_up_stands_in_received(line: str) -> None:
         assert name.endswith(".test") and "helo=c.test)" in trace, trace
 
     run(exim_conf("acl_smtp_mail = m\n", f"m:\n  accept {line}\n{ACCEPT_ALL}"), story)
+
+
+@pytest.mark.parametrize(
+    "text, begins, because",
+    [
+        ("Received: by $primary_hostname\\n\\tfor $received_for", "by mx2.st11.sne21.test\tfor ann@st11", "words of its own"),
+        ("Received: $received_protocol", "esmtp;\t", "the date follows"),
+        ("", "from [", "where nothing is said, the usual ones"),
+    ],
+)  # fmt: skip
+def test_received_in_words_of_its_own(text: str, begins: str, because: str) -> None:
+    async def story(world: World) -> None:
+        assert (await letter(world, ANN)).startswith("250 OK id=")
+        (mail,) = world.mine.mailbox("ann")
+        assert next(mail.all("Received")).value.startswith(begins), because
+        assert next(mail.all("Received")).value.endswith("+0000")
+
+    run(exim_conf(f"received_header_text = {text}\n" if text else ""), story)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +22,7 @@ import pytest
 
 from labkit.mail.address import Mailbox
 from labkit.mail.envelope import Envelope
-from labkit.net import spool as spool_module
+from labkit.net import spool_journal as journal_module
 from labkit.net.spool import LARGEST_BATCH, Spool, SpoolBusy
 from labkit.net.spool_format import decode
 from labkit.queue.item import Origin, QueueItem
@@ -54,6 +56,24 @@ def store(spool: Spool, *items: QueueItem) -> None:
     for each in items:
         spool.accept(each, answers.append)
     assert answers == [None] * len(items)
+    spool.checkpoint()
+
+
+def take(spool: Spool, *items: QueueItem) -> None:
+    """The same, and it stays in the journal."""
+    for each in items:
+        spool.accept(each, lambda problem: pytest.fail(str(problem)) if problem else None)
+
+
+def after_a_crash(spool: Spool) -> list[QueueItem]:
+    """What another process would find, were this one killed now. It has nothing to report."""
+    copy = Path(tempfile.mkdtemp(dir=spool.folder.parent)) / "copy"
+    shutil.copytree(spool.folder, copy)
+    with Spool(copy, threaded=False) as other:
+        found = other.recover(pytest.fail)
+        assert other.recover(pytest.fail) == found
+    assert os.listdir(copy / "corrupt") == []
+    return found
 
 
 def names(spool: Spool, folder: str = "input") -> list[str]:
@@ -69,7 +89,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, function: str, at_call: int, half: boo
         calls += 1
         if calls == at_call:
             if half:
-                return real(arguments[0], arguments[1][: len(arguments[1]) // 2])
+                return real(arguments[0], arguments[1][: len(arguments[1]) // 2], *arguments[2:])
             raise OSError(FULL.errno, FULL.strerror)
         if half and calls == at_call + 1:
             raise OSError(FULL.errno, FULL.strerror)
@@ -91,9 +111,11 @@ def test_inline_accept_is_durable_on_return(spool: Spool) -> None:
     assert stat.S_IMODE((spool.folder / "input").stat().st_mode) == 0o750
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="descriptors get their names back from /proc")
-def test_order(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a power cut may interrupt: files are complete on disk before -H has its name, that before on_durable."""
+@pytest.fixture
+def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is asked of the disk, in order."""
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("descriptors get their names back from /proc")
     order: list[str] = []
 
     def watch(function: str) -> None:
@@ -107,59 +129,165 @@ def test_order(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr(os, function, call)
 
-    for function in ("write", "fsync", "rename", "unlink"):
+    for function in ("write", "pwrite", "fsync", "fdatasync", "rename", "unlink"):
         watch(function)
-    spool.accept(ITEM, lambda problem: order.append("durable"))
-    assert sorted(order[:2]) == [f"write {ID}-D", f"write hdr.{ID}"]
-    assert sorted(order[2:4]) == [f"fsync {ID}-D", f"fsync hdr.{ID}"]
-    assert order[4:] == [f"rename hdr.{ID}", "fsync input", "durable"]
+    return order
+
+
+def test_order_in_the_journal(spool: Spool, order: list[str]) -> None:
+    """What a power cut may interrupt: the head of a segment is on disk before it has a number, a record before 250."""
+    spool.accept(item(1), lambda problem: order.append("durable"))
+    assert order[0] == "unlink draft" and set(order[1:17]) == {"pwrite draft"}
+    assert order[17:] == [
+        "fsync draft",
+        "pwrite draft",
+        "fdatasync draft",
+        "rename draft",
+        "fsync journal",
+        "pwrite 00000001",
+        "fdatasync 00000001",
+        "durable",
+    ]
+    for promise in (
+        lambda: spool.accept(ITEM, lambda problem: None),
+        lambda: spool.finished(ID, [BOB]),
+        lambda: spool.remove(ID),
+    ):
+        order.clear()
+        promise()
+        assert order == ["pwrite 00000001", "fdatasync 00000001"]
+
+
+def test_order_in_the_files(spool: Spool, order: list[str]) -> None:
+    """-D is complete before -H has its name; a segment goes only when all is synced."""
+    spool.accept(ITEM, lambda problem: None)
     order.clear()
-    spool.finished(ID, [BOB])
-    assert order == [f"write {ID}-J", f"fsync {ID}-J", "fsync input"]
-    order.clear()
-    spool.update(ITEM)
+    spool.show(ID)
     assert [step for step in order if "unlink" not in step] == [
+        f"write {ID}-D",
         f"write hdr.{ID}",
-        f"fsync hdr.{ID}",
         f"rename hdr.{ID}",
-        "fsync input",
     ]
     order.clear()
+    spool.finished(ID, [BOB])
+    assert order == ["pwrite 00000001", "fdatasync 00000001", f"write {ID}-J"]
+    order.clear()
+    spool.update(ITEM)
+    assert [step for step in order if "unlink hdr" not in step] == [
+        "pwrite 00000001",
+        "fdatasync 00000001",
+        f"write hdr.{ID}",
+        f"rename hdr.{ID}",
+        f"unlink {ID}-J",
+    ]
+    order.clear()
+    spool.checkpoint()
+    assert order == [f"fsync {ID}-D", f"fsync {ID}-H", "fsync input", "rename 00000001", "fsync journal"]
+    order.clear()
     spool.remove(ID)
-    assert order == [f"unlink {ID}-H", "fsync input", f"unlink {ID}-J", f"unlink {ID}-D"]
+    assert order == [
+        "rename spare-0",
+        "pwrite draft",
+        "fdatasync draft",
+        "rename draft",
+        "fsync journal",
+        "pwrite 00000002",
+        "fdatasync 00000002",
+        f"unlink {ID}-H",
+        f"unlink {ID}-J",
+        f"unlink {ID}-D",
+    ]
 
 
 @pytest.mark.parametrize(
     "function, at_call, half, because",
     [
-        ("open", 1, False, "-D cannot be made"),
-        ("open", 2, False, "-H cannot be made"),
-        ("open", 3, False, "the folder cannot be opened"),
-        ("write", 1, False, "nothing of -D"),
-        ("write", 1, True, "half of -D"),
-        ("write", 2, True, "half of -H"),
-        ("fchmod", 2, False, "permissions"),
-        ("fsync", 1, False, "a file cannot be synced"),
-        ("fsync", 2, False, "the other"),
-        ("fsync", 3, False, "the folder cannot be synced: -H has its name already"),
-        ("rename", 1, False, "-H cannot get its name"),
+        ("open", 1, False, "no segment can be made"),
+        ("fchmod", 1, False, "permissions"),
+        ("pwrite", 1, False, "nothing of it"),
+        ("pwrite", 7, True, "half of it"),
+        ("fsync", 1, False, "its zeros cannot be synced"),
+        ("open", 2, False, "it cannot be opened again"),
+        ("pwrite", 17, False, "no head"),
+        ("pwrite", 17, True, "half a head"),
+        ("fdatasync", 1, False, "the head cannot be synced"),
+        ("rename", 1, False, "it cannot get its number"),
+        ("fsync", 2, False, "the folder cannot be synced"),
+        ("pwrite", 18, False, "nothing of the record"),
+        ("pwrite", 18, True, "half of the record"),
+        ("fdatasync", 2, False, "the record cannot be synced"),
     ],
 )
 def test_full_disk(
     spool: Spool, monkeypatch: pytest.MonkeyPatch, function: str, at_call: int, half: bool, because: str
 ) -> None:
-    store(spool, item(1))
     descriptors = os.listdir("/proc/self/fd") if sys.platform == "linux" else []
     answers: list[OSError | None] = []
     with monkeypatch.context() as patch:
         fail(patch, function, at_call, half)
         spool.accept(ITEM, answers.append)
     assert answers[0] is not None and answers[0].errno == errno.ENOSPC, because
-    assert names(spool) == [f"{item(1).queue_id}-D", f"{item(1).queue_id}-H"], because
+    assert names(spool) == [], because
     if descriptors:
-        assert len(os.listdir("/proc/self/fd")) == len(descriptors), because
+        more = 1 if spool._journal._file is not None else 0
+        assert len(os.listdir("/proc/self/fd")) == len(descriptors) + more, because
+    assert after_a_crash(spool) == [], because
+    store(spool, item(1))
+    assert after_a_crash(spool) == [item(1)]
     store(spool, ITEM)
     assert spool.recover() == [ITEM, item(1)]
+
+
+@pytest.mark.parametrize("half", [True, False])
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_full_disk_in_a_segment(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, half: bool, calls: int
+) -> None:
+    """The disk fails once, or when the record is to be wiped out, too, or when that is synced."""
+    take(spool, item(1))
+    answers: list[OSError | None] = []
+    real, count = os.pwrite, 0
+
+    def perhaps(descriptor: int, text: bytes, position: int) -> int:
+        nonlocal count
+        count += 1
+        if half and count == 1:
+            return real(descriptor, text[: len(text) // 2], position)
+        if count <= calls + half:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(descriptor, text, position)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", perhaps)
+        spool.accept(ITEM, answers.append)
+        assert answers[0] is not None and answers[0].errno == errno.EIO
+        count = 99
+    take(spool, item(2))
+    assert after_a_crash(spool) == [item(1), item(2)]
+    assert spool.recover() == [item(1), item(2)]
+
+
+def test_refused_and_not_to_be_wiped_out(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that reached the disk although the disk said no: the next segment takes it back."""
+    take(spool, *map(item, range(1, 6)))
+    answers: list[OSError | None] = []
+    real, wrote = os.pwrite, False
+
+    def once(descriptor: int, text: bytes, position: int) -> int:
+        nonlocal wrote
+        if wrote:
+            raise OSError(errno.EIO, "Input/output error")
+        wrote = True
+        return real(descriptor, text, position)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", once)
+        fail(patch, "fdatasync", 1)
+        spool.accept(ITEM, answers.append)
+    assert answers[0] is not None
+    take(spool, item(6))
+    assert spool._journal.live == [1, 2]
+    assert after_a_crash(spool) == [*map(item, range(1, 7))]
 
 
 def test_same_id_twice(spool: Spool) -> None:
@@ -189,15 +317,16 @@ async def accept_all(spool: Spool, items: list[QueueItem]) -> list[OSError | Non
 
 
 def test_group_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes while the disk is busy is one batch: one sync of the folder, one wake-up of the loop."""
+    """What comes while the disk is busy is one batch: one sync of the journal, one wake-up of the loop."""
     items = [item(number) for number in range(30)]
     syncs, wake_ups = [], []
     first_is_in, go_on = threading.Event(), threading.Event()
 
-    def sync(folder: Path | int) -> None:
-        syncs.append(folder)
-        first_is_in.set()
-        assert go_on.wait(10)
+    def sync(descriptor: int) -> None:
+        syncs.append(descriptor)
+        if len(syncs) == 2:  # the first is that of the segment's head
+            first_is_in.set()
+        assert len(syncs) < 2 or go_on.wait(10)
 
     async def scene() -> list[OSError | None]:
         loop = asyncio.get_running_loop()
@@ -217,9 +346,10 @@ def test_group_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             go_on.set()
             return await first + await rest
 
-    monkeypatch.setattr(spool_module, "sync_folder", sync)
+    monkeypatch.setattr(journal_module, "sync_data", sync)
     assert asyncio.run(scene(), debug=True) == [None] * 30
-    assert len(syncs) == len(wake_ups) == 2
+    assert len(syncs) == 3
+    assert len(wake_ups) == 2
     with Spool(tmp_path, threaded=True) as spool:
         assert spool.recover() == items
 
@@ -238,16 +368,16 @@ def test_more_than_a_batch(tmp_path: Path) -> None:
 
 def test_one_of_a_batch_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk error is that message's alone, and the writer lives on."""
-    real = os.write
+    real = os.pwrite
 
-    def write(descriptor: int, text: bytes) -> int:
+    def write(descriptor: int, text: bytes, position: int) -> int:
         if b"poison" in bytes(text):
             raise OSError(errno.EIO, "Input/output error")
         if b"mistake" in bytes(text):
             raise TypeError("a mistake of ours")
-        return real(descriptor, text)
+        return real(descriptor, text, position)
 
-    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "pwrite", write)
     items = [item(1), item(2, b"poison"), item(3), item(4, b"mistake"), item(5)]
 
     async def scene() -> None:
@@ -355,21 +485,44 @@ def test_remove(spool: Spool) -> None:
     assert spool.recover() == [item(1)]
 
 
-@pytest.mark.parametrize("function, at_call", [("write", 1), ("fsync", 1), ("rename", 1), ("open", 1)])
+@pytest.mark.parametrize("function, half", [("pwrite", True), ("pwrite", False), ("fdatasync", False)])
 def test_update_on_a_full_disk(
-    spool: Spool, monkeypatch: pytest.MonkeyPatch, function: str, at_call: int
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, function: str, half: bool
 ) -> None:
     store(spool, ITEM)
     spool.finished(ID, [BOB])
     with monkeypatch.context() as patch:
-        fail(patch, function, at_call)
+        fail(patch, function, 1, half)
         with pytest.raises(OSError, match="No space"):
             spool.update(ITEM.with_finished(BOB, EVE))
     assert names(spool) == [f"{ID}-D", f"{ID}-H", f"{ID}-J"]
     assert spool.recover() == [ITEM.with_finished(BOB)]
 
 
-@pytest.mark.parametrize("function, half", [("write", True), ("write", False), ("fsync", False)])
+@pytest.mark.parametrize("function, at_call", [("write", 1), ("rename", 1), ("open", 1)])
+def test_files_on_a_full_disk(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, function: str, at_call: int
+) -> None:
+    """What the journal has is durable without them; they are written as soon as they can be."""
+    store(spool, ITEM)
+    spool.finished(ID, [BOB])
+    changed = replace(ITEM.with_finished(BOB, EVE), frozen=True)
+    with monkeypatch.context() as patch:
+        fail(patch, function, at_call)
+        spool.update(changed)
+    take(spool, item(1))
+    with monkeypatch.context() as patch:
+        fail(patch, function, at_call)
+        with pytest.raises(OSError, match="No space"):
+            spool.show(item(1).queue_id)
+    assert names(spool) == [f"{ID}-D", f"{ID}-H", f"{ID}-J"]
+    assert after_a_crash(spool) == [changed, item(1)]
+    files = spool.files(ID)
+    assert files is not None and decode(*(file.read_bytes() for file in files)) == changed
+    assert spool.recover() == [changed, item(1)]
+
+
+@pytest.mark.parametrize("function, half", [("pwrite", True), ("pwrite", False), ("fdatasync", False)])
 def test_finished_on_a_full_disk(
     spool: Spool, monkeypatch: pytest.MonkeyPatch, function: str, half: bool
 ) -> None:
@@ -458,7 +611,7 @@ def spoil(spool: Spool, how: str) -> None:
 def test_unreadable_pairs_are_set_aside(spool: Spool, how: str, word: str) -> None:
     for again in ("", ".2"):
         store(spool, ITEM)
-        spool.finished(ID, [BOB])
+        (spool.folder / "input" / f"{ID}-J").write_text("bob@st1.sne21.test\n")
         if not again:
             store(spool, item(1))
         moved = {name for name in names(spool) if name.startswith(ID)} - (
@@ -530,7 +683,7 @@ def test_hints(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     assert spool.read_hints() == ""
     spool.write_hints("T:mx.a.test é\r\n\n")
     assert spool.read_hints() == "T:mx.a.test é\r\n\n"
-    for call in ("write", "fsync", "rename"):
+    for call in ("write", "rename"):
         with monkeypatch.context() as patch:
             fail(patch, call, 1)
             with pytest.raises(OSError, match="No space"):

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.mail.address import Mailbox
-from labkit.mail.envelope import Envelope
-from labkit.smtp.client import LONGEST_REPLY_LINE, MOST_REPLY_LINES, Client, Result
+from labkit.mail.envelope import Envelope, Wishes
+from labkit.smtp.client import LONGEST_REPLY_LINE, MOST_REPLY_LINES, Client, Ending, Manner, Result
 from labkit.smtp.states import CLIENT_TABLE, Step
 from labkit.smtp.transcript import Line
 
@@ -626,3 +626,137 @@ def test_every_line_is_told_with_the_step_it_led_to() -> None:
     ]
     assert {line.state for line in talk.lines} <= {step.value for step in Step}
     assert {step for step, _ in CLIENT_TABLE} == set(Step) - {Step.IDLE, Step.CLOSED}
+
+
+# --- TLS, AUTH, chunks ------------------------------------------------------------------------
+
+SECURE = b"250-mx.b.test\r\n250-STARTTLS\r\n250-AUTH=LOGIN\r\n250 SIZE 99\r\n"
+CHUNKS = b"250-mx.b.test\r\n250-CHUNKING\r\n250 PIPELINING\r\n"
+
+
+def test_starttls_forgets_what_was_offered_before() -> None:
+    talk = Talk(SECURE)
+    talk.machine.start_tls()
+    assert talk.heard() == [b"STARTTLS"]
+    assert talk.says(b"220 go ahead\r\n") == []
+    assert talk.machine.wants_handshake
+    assert not talk.machine.is_idle
+    talk.machine.secured()
+    assert talk.heard() == [b"EHLO mx.a.test"]
+    talk.says(b"250-mx.b.test\r\n250 AUTH PLAIN LOGIN\r\n")
+    assert talk.machine.is_idle
+    assert talk.machine.extensions == {"AUTH": "PLAIN LOGIN"}
+
+
+@pytest.mark.parametrize("refusal", [b"454 TLS not available", b"501 no", b"554 never"])
+def test_starttls_refused(refusal: bytes) -> None:
+    talk = Talk(SECURE)
+    talk.machine.start_tls()
+    talk.says(refusal + b"\r\n")
+    assert talk.machine.is_idle
+    assert not talk.machine.wants_handshake
+    assert talk.machine.answer is not None
+    assert talk.machine.answer.code == int(refusal[:3])
+    assert talk.send()[0].startswith(b"MAIL FROM:<ann@a.test>"), "in the clear, if the owner wants that"
+
+
+@pytest.mark.parametrize(
+    "octets, because",
+    [
+        (b"220 go\r\n250 injected\r\n", "in one piece with the answer"),
+        (b"220 go\r\nx", "the beginning of a line"),
+    ],
+)
+def test_what_comes_before_the_handshake(octets: bytes, because: str) -> None:
+    """RFC 3207 §6; CVE-2011-0411."""
+    talk = Talk(SECURE)
+    talk.machine.start_tls()
+    talk.says(octets)
+    assert talk.machine.is_closed, because
+    assert talk.machine.ended is not None
+    assert talk.machine.ended.how is Ending.TLS
+
+
+def test_what_comes_later_but_still_before_the_handshake() -> None:
+    talk = Talk(SECURE)
+    talk.machine.start_tls()
+    talk.says(b"220 go\r\n")
+    talk.says(b"250 injected\r\n")
+    assert talk.machine.is_closed
+
+
+def test_auth_hides_what_is_said() -> None:
+    talk = Talk(SECURE)
+    assert talk.machine.extensions["AUTH"] == "LOGIN", "AUTH=LOGIN, as old servers write it"
+    talk.machine.say("AUTH LOGIN", shown="AUTH LOGIN")
+    assert talk.heard() == [b"AUTH LOGIN"]
+    talk.says(b"334 VXNlcm5hbWU6\r\n")
+    assert talk.machine.is_idle
+    assert talk.machine.answer is not None
+    assert talk.machine.answer.code == 334
+    talk.machine.say("c2VjcmV0", shown="********")
+    assert talk.heard() == [b"c2VjcmV0"]
+    talk.says(b"535 no\r\n")
+    assert talk.machine.is_idle
+    assert not any("c2VjcmV0" in line.text for line in talk.lines)
+
+
+def test_a_small_message_in_one_chunk() -> None:
+    talk = Talk(CHUNKS)
+    talk.machine.send(ONE, b".dot\r\n.\r\n", Manner(chunks=True))
+    assert talk.heard() == [b"MAIL FROM:<ann@a.test>", b"RCPT TO:<bob@b.test>", b"BDAT 9 LAST", b".dot", b"."]
+    talk.says(b"250 OK\r\n250 OK\r\n250 OK id=1\r\n")
+    assert talk.verdicts == [("bob", Step.CONTENT, 250)]
+    assert talk.machine.is_idle
+
+
+@pytest.mark.parametrize(
+    "replies, verdicts, is_sent, because",
+    [
+        (b"250 a\r\n250 b\r\n250 c\r\n", [], True, "the rest follows"),
+        (b"250 a\r\n550 b\r\n503 c\r\n", [("bob", Step.RCPT, 550)], False, "nobody wants it"),
+        (b"550 a\r\n503 b\r\n503 c\r\n", [("bob", Step.MAIL, 550)], False, "not from him"),
+        (b"250 a\r\n250 b\r\n552 c\r\n", [("bob", Step.CONTENT, 552)], False, "not such a header"),
+    ],
+)
+def test_a_large_message_in_two_chunks(
+    replies: bytes, verdicts: list[tuple[str, Step, int]], is_sent: bool, because: str
+) -> None:
+    """Nobody sends megabytes before somebody has agreed to have them."""
+    talk = Talk(CHUNKS)
+    body = b"x" * 70 + b"\r\n"
+    talk.machine.send(ONE, b"Subject: x\r\n\r\n" + body * 200, Manner(chunks=True))
+    assert talk.heard()[-3:] == [b"BDAT 14", b"Subject: x", b""]
+    said = talk.says(replies)
+    if is_sent:
+        assert said[0] == b"BDAT 14400 LAST"
+        talk.says(b"250 OK id=1\r\n")
+        assert talk.verdicts == [("bob", Step.CONTENT, 250)]
+    else:
+        assert said == [b"RSET"], because
+        talk.says(b"250 OK\r\n")
+        assert talk.verdicts == verdicts, because
+    assert talk.machine.is_idle
+
+
+def test_delivery_reports_are_asked_for_where_they_are_offered() -> None:
+    """RFC 3461: the next host takes over what the sender wants to hear."""
+    wishes = Wishes(frozenset({"FAILURE", "SUCCESS"}), "rfc822;bob@b.test")
+    envelope = Envelope(
+        ONE.reverse_path, ONE.forward_paths, "HDRS", "id+2D1", ((ONE.forward_paths[0], wishes),)
+    )
+    talk = Talk(b"250-x\r\n250 DSN\r\n")
+    assert talk.send(envelope) == [b"MAIL FROM:<ann@a.test> RET=HDRS ENVID=id+2D1"]
+    assert talk.says(b"250 OK\r\n") == [
+        b"RCPT TO:<bob@b.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;bob@b.test"
+    ]
+    assert Talk(PLAIN).send(envelope) == [b"MAIL FROM:<ann@a.test>"], "nothing that was not offered"
+
+
+def test_manner_of_mail() -> None:
+    talk = Talk(b"250-x\r\n250 SIZE\r\n")
+    talk.machine.send(ONE, MESSAGE, Manner(1024, "ann+40a.test"))
+    assert talk.heard() == [b"MAIL FROM:<ann@a.test> SIZE=1042 AUTH=ann+40a.test"]
+    talk = Talk(b"250-x\r\n250 SIZE\r\n")
+    talk.machine.send(ONE, MESSAGE, Manner(None))
+    assert talk.heard() == [b"MAIL FROM:<ann@a.test>"]

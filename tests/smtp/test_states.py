@@ -18,7 +18,8 @@ from labkit.smtp.states import (
     Verb,
 )
 
-READS_COMMANDS = {State.GREETED, State.READY, State.MAIL, State.RCPT}
+USUAL = {State.GREETED, State.READY, State.MAIL, State.RCPT}
+READS_COMMANDS = USUAL | {State.CHUNKS, State.STUCK}
 
 
 def test_every_verb_has_an_answer_in_every_state() -> None:
@@ -36,7 +37,7 @@ def test_every_verb_that_is_not_always_refused_is_carried_out() -> None:
 
 def test_every_state_can_be_reached_and_left() -> None:
     reached = {state for row in SERVER_TABLE.values() for state in row.values() if isinstance(state, State)}
-    assert reached | {State.CONNECTED} == set(State)
+    assert reached | {State.CONNECTED, State.STUCK} == set(State), "what is out of order leads to STUCK"
     for state in READS_COMMANDS:
         assert SERVER_TABLE[Verb.QUIT][state] is State.CLOSED
         assert SERVER_TABLE[Verb.RSET][state] in (State.GREETED, State.READY), "RSET forgets the transaction"
@@ -48,9 +49,12 @@ def test_every_state_can_be_reached_and_left() -> None:
         (Verb.MAIL, {State.READY}),
         (Verb.RCPT, {State.MAIL, State.RCPT}),
         (Verb.DATA, {State.RCPT}),
-        (Verb.NOOP, READS_COMMANDS),
-        (Verb.EHLO, READS_COMMANDS),
-        (Verb.STARTTLS, set()),
+        (Verb.NOOP, USUAL | {State.CHUNKS}),
+        (Verb.EHLO, USUAL),
+        (Verb.BDAT, {State.RCPT, State.CHUNKS}),
+        (Verb.QUIT, READS_COMMANDS),
+        (Verb.RSET, READS_COMMANDS),
+        (Verb.STARTTLS, USUAL),
     ],
 )
 def test_order(verb: Verb, allowed: set[State]) -> None:

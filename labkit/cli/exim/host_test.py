@@ -24,13 +24,15 @@ from labkit.cli.exim.machine import Machine, now
 from labkit.mail.asking import Question
 from labkit.mail.event import EventKind, MailEvent
 from labkit.mail.questions import CallOut, CalloutAnswer, Pause, Standing
-from labkit.mail.reply import Reply
+from labkit.mail.reply import Reply, lost_input
 from labkit.mta.intake import Intake
 from labkit.mta.session import Session
+from labkit.mta.session_end import ended
 from labkit.mta.state import MtaState
 from labkit.net.network import Peer
 from labkit.queue.item import QueueItem
 from labkit.smtp.decisions import Decision
+from labkit.smtp.states import State
 
 OPENING = """
 **** SMTP testing session as if from host {address}
@@ -54,16 +56,23 @@ async def test_host(machine: Machine, command: Command) -> int:
     while not session.machine.is_closed:
         say.write(session.machine.bytes_to_send() + state.aside())
         say.flush()
-        line = sys.stdin.buffer.readline()  # nothing else goes on meanwhile
+        wanted = session.machine.octets_wanted
+        # nothing else goes on meanwhile
+        line = sys.stdin.buffer.read(wanted) if wanted else sys.stdin.buffer.readline()
         if not line:
-            session.machine.end(Reply(421, (f"{machine.primary_hostname} lost input connection",)))
+            session.machine.end(lost_input(session.machine.host_name), reason="connection-lost")
             break
-        if line.endswith(b"\n") and not line.endswith(b"\r\n"):
+        if not wanted and line.endswith(b"\n") and not line.endswith(b"\r\n"):
             line = line[:-1] + b"\r\n"
         session.machine.receive(line)
         await conversation.go_on()
+        if session.machine.state is State.TLS:
+            say.write(session.machine.bytes_to_send())
+            session.securing.not_secured("what is typed is no TLS")
+            session.machine.end()
     say.write(session.machine.bytes_to_send() + state.aside())
     say.flush()
+    ended(session)
     return 0
 
 
@@ -102,6 +111,7 @@ class _State:
         self._calls_out = command.callouts
         self._answer = machine.answers.answer
         self.folder = Path(machine.configuration.main.text("spool_directory") or "/nowhere")  # of our spool
+        self.files = machine.answers.files
         state = MtaState(
             machine.primary_hostname,
             machine.addresses,
@@ -119,6 +129,7 @@ class _State:
     def session(self, peer: Peer) -> Session:
         session = _AnybodysSession(self.intake, peer, NO_PORT)
         session.env.variables |= {"received_ip_address": "", "interface_address": ""}
+        session.securing.can_encrypt = True
         session.machine.enforce_sync = False  # whoever types does not wait, nor does a file
         return session
 

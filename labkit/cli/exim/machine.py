@@ -121,7 +121,7 @@ class Machine:
         """The configuration, ready for -bt, -bv and -bh. Raises CannotStart."""
         try:
             return compile_configuration(
-                self.configuration, self.primary_hostname, self.addresses, runs=False
+                self.configuration, self.primary_hostname, self.addresses, runs=False, signs_itself=True
             )
         except ConfigurationError as error:
             raise CannotStart(shown_error(error)) from None

@@ -79,7 +79,7 @@ def of_message(machine: Machine, env: Env, octets: bytes) -> None:
         text = text.partition(b"\n")[2]
     message = Message.parse(text.replace(b"\n", b"\r\n"))
     added = queue_id(now(), os.getpid())
-    fields = header_of(message)
+    fields = list(header_of(message))
     names = {name.lower() for name, _ in fields}
     for name, body in (
         ("Message-Id", f" <E{added}@{machine.primary_hostname}>\n"),

@@ -75,6 +75,7 @@ def build_mta(view: View, surroundings: RealTime, spool: Path) -> Mta:
         queue_interval=None,
         spool=spool,
     )
+    mta.state.has_real_clock = True
     mta.state.takes_localhost = True  # as with an Exim; a lab's own hosts have addresses of their own
     return mta
 

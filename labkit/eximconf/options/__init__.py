@@ -3,7 +3,7 @@
 READ NEXT  row.py, kinds.py, table.py
 """
 
-from labkit.eximconf.options.kinds import read_time
+from labkit.eximconf.options.kinds import read_time, shown_time
 from labkit.eximconf.options.row import Option, Standing
 from labkit.eximconf.options.table import DRIVERS, TABLE, defaults, find, read_setting, rows
 
@@ -17,4 +17,5 @@ __all__ = [
     "read_setting",
     "read_time",
     "rows",
+    "shown_time",
 ]

@@ -25,6 +25,10 @@ _AMOUNT = re.compile(r"([0-9]+)([wdhms])")
 _INTEGER = re.compile(r"(-?)(0x[0-9a-f]{1,15}|[0-9]{1,18})([KMG]?)", re.IGNORECASE)
 _DECIMAL = re.compile(r"([0-9]{1,15})([KMG]?)", re.IGNORECASE)
 _OCTAL = re.compile("[0-7]+")
+_NUMBER = r"([0-9]{1,6}(?:\.[0-9]{1,6})?)"
+_FIXED_POINT = re.compile(r"([0-9]{1,6})(?:\.([0-9]{0,3}))?")
+_PACE = re.compile(rf"\s*([0-9]{{1,9}}),\s*{_NUMBER}([smhdw]),\s*{_NUMBER},\s*{_NUMBER}([smhdw])\s*")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _MODE = re.compile("[0-7]{1,6}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _VARIABLE = re.compile(r"(r_[A-Za-z0-9_]+)\s*=\s*(.*)", re.DOTALL)
@@ -198,6 +202,31 @@ def _list_of(kind: ListKind) -> ReadValue:
     return lambda text, place, named: compile_list(kind, text, place, named)
 
 
+def _size_expanded(text: str, place: Place, named: NamedLists) -> int | Compiled:
+    """A size that may depend on the client."""
+    return compile_text(text, place) if "$" in text else _size(text, place, named)
+
+
+def _pace(text: str, place: Place, named: NamedLists) -> tuple[int, float, float, float]:
+    """How many commands are free, how long the next one waits, by what that grows, and to what."""
+    found = _PACE.fullmatch(text)
+    if found is None:
+        remedy = "write number, time, factor, time: 2, 0.5s, 1.05, 4m"
+        raise ConfigurationError(place, f"malformed ratelimit data: {readable(text)}", remedy)
+    first, most = (float(found[n]) * _SECONDS[found[n + 1]] for n in (2, 5))
+    return int(found[1]), first, float(found[4]), most
+
+
+def _fixed_point(text: str, place: Place, named: NamedLists) -> int:
+    """Thousandths."""
+    found = _FIXED_POINT.fullmatch(text)
+    if found is None:
+        raise ConfigurationError(
+            place, f"fixed-point number expected, not {readable(text)!r}", "write it like 2.5"
+        )
+    return int(found[1]) * 1000 + int((found[2] or "").ljust(3, "0"))
+
+
 def _time(text: str, place: Place, named: NamedLists) -> timedelta:
     return read_time(text, place)
 
@@ -243,12 +272,16 @@ SETTING = Kind("r_name = string, expanded", _set)
 INTEGER = Kind("integer", _integer, shown_integer)
 LIMIT = Kind("integer above 0", _limit, shown_integer)
 SIZE = Kind("integer above 0", _size)
+SIZE_EXPANDED = Kind("integer above 0, expanded", _size_expanded)
+FIXED_POINT = Kind("fixed-point", _fixed_point, lambda value: f"{value / 1000:.1f}")
+PACE = Kind("number, time, factor, time", _pace)
 MODE = Kind("octal integer", _octal, lambda value: f"{value:04o}")
 TIME = Kind("time", _time, shown_time)
 SPAN = Kind("time above 0", _span, shown_time)
 WARNINGS = Kind("times that rise", _warnings, _shown_warnings)
 PORT = Kind("port", _port)
 PORTS = Kind("ports", _ports)
+SOME_PORTS = Kind("ports", lambda text, place, named: _ports(text, place, named) if text else ())
 DOMAINS = Kind("domain list", _list_of(ListKind.DOMAIN))
 HOSTS = Kind("host list", _list_of(ListKind.HOST))
 LOCAL_PARTS = Kind("local part list", _list_of(ListKind.LOCAL_PART))

@@ -1,7 +1,7 @@
 """The options of the main section.
 
 STANDARDS  Exim specification, chapter "Main configuration"
-READ NEXT  routers.py
+READ NEXT  sessions.py
 """
 
 from __future__ import annotations
@@ -26,10 +26,21 @@ def _tested(name: str, kind: Kind, default: str | bool | None, effect: str) -> O
 
 
 _NEVER_ROOT = "labkit runs as one ordinary user and becomes no other"
+_OPENSSL = "labkit's TLS is OpenSSL's"
 _NO_PROGRAMS = "labkit starts no programs"
 _NO_IDENT = "labkit never asks an ident server"
 _NO_DNSSEC = "labkit's resolver gives no DNSSEC data"
 _NO_DISK_CHECK = "labkit writes 452 when the disk is full, and does not look before"
+
+_RECEIVED = (
+    "Received: ${if def:sender_rcvhost {from $sender_rcvhost\\n\\t}"
+    "{${if def:sender_ident {from ${quote_local_part:$sender_ident} }}"
+    "${if def:sender_helo_name {(helo=$sender_helo_name)\\n\\t}}}}"
+    "by $primary_hostname ${if def:received_protocol {with $received_protocol }}"
+    "${if def:tls_in_ver        { ($tls_in_ver)}}${if def:tls_in_cipher_std { tls $tls_in_cipher_std\\n\\t}}"
+    "(Exim $version_number)\\n\\t${if def:sender_address {(envelope-from <$sender_address>)\\n\\t}}"
+    "id $message_exim_id${if def:received_for {\\n\\tfor $received_for}}"
+)
 
 ROWS: tuple[Option, ...] = (
     # --- access control
@@ -37,12 +48,12 @@ ROWS: tuple[Option, ...] = (
     _works("acl_smtp_auth", kinds.EXPANSION, None, "the ACL for AUTH, where AUTH is offered"),
     _works("acl_smtp_connect", kinds.EXPANSION, None, "the ACL for a new connection"),
     _works("acl_smtp_data", kinds.EXPANSION, None, "the ACL for a message that has been received"),
-    _moot("acl_smtp_data_prdr", kinds.EXPANSION, "accept", "labkit does not offer PRDR"),
     _tested("acl_smtp_dkim", kinds.EXPANSION, None, "the ACL for each DKIM signature"),
     _works("acl_smtp_etrn", kinds.EXPANSION, None, "the ACL for ETRN; unset: refused"),
     _works("acl_smtp_expn", kinds.EXPANSION, None, "the ACL for EXPN; unset: refused"),
     _works("acl_smtp_helo", kinds.EXPANSION, None, "the ACL for HELO and EHLO"),
     _works("acl_smtp_mail", kinds.EXPANSION, None, "the ACL for MAIL"),
+    _works("acl_smtp_notquit", kinds.EXPANSION, None, "the ACL for sessions that end without QUIT"),
     _works("acl_smtp_predata", kinds.EXPANSION, None, "the ACL for DATA, before the message comes"),
     _works("acl_smtp_quit", kinds.EXPANSION, None, "the ACL for QUIT; it cannot refuse"),
     _works("acl_smtp_rcpt", kinds.EXPANSION, None, "the ACL for RCPT; unset: all are refused"),
@@ -56,31 +67,47 @@ ROWS: tuple[Option, ...] = (
         "local_interfaces", kinds.STRINGS, None, "the addresses we listen at; only the host's own are there"
     ),
     _works("daemon_smtp_ports", kinds.PORTS, "smtp", "the ports the daemon listens on"),
-    _works("smtp_banner", kinds.EXPANSION, None, "the words after 220"),
     _works(
         "spool_directory",
         kinds.STRING,
         None,
         "$spool_directory; in the lab the spool is var/spool/exim of the host",
     ),
-    _works("host_lookup", kinds.HOSTS, None, "clients whose names are looked up when they connect"),
     _works("local_sender_retain", kinds.BOOLEAN, False, "keep a Sender: field that a local user wrote"),
     # --- limits
-    _works("message_size_limit", kinds.SIZE, "50M", "octets; a larger message is refused with 552"),
+    _works("received_header_text", kinds.EXPANSION, _RECEIVED, "the words of our Received field"),
     _works("received_headers_max", kinds.INTEGER, "30", "more Received fields than this: a mail loop"),
-    _works("recipients_max", kinds.LIMIT, "1000", "recipients beyond it get 452"),
-    _works("smtp_accept_max", kinds.LIMIT, "1000", "sessions at once; beyond it: 421"),
+    # --- TLS and AUTH
     _works(
-        "smtp_accept_queue_per_connection",
-        kinds.INTEGER,
-        "10",
-        "messages of one session; those beyond it wait for a queue run (0: none do)",
+        "acl_smtp_mailauth", kinds.EXPANSION, None, "the ACL for AUTH= on MAIL; unset: who has authenticated"
     ),
-    _works("smtp_accept_max_nonmail", kinds.INTEGER, "10", "commands that carry no mail, per session"),
-    _works("smtp_enforce_sync", kinds.BOOLEAN, True, "refuse clients that do not wait for answers"),
-    _works("smtp_max_synprot_errors", kinds.INTEGER, "3", "errors before the session is closed"),
-    _works("smtp_max_unknown_commands", kinds.INTEGER, "3", "unknown commands before it is closed"),
-    _works("smtp_receive_timeout", kinds.SPAN, "5m", "real time a foreign client may stay silent"),
+    _works("auth_advertise_hosts", kinds.HOSTS, "*", "clients that are offered AUTH"),
+    _works(
+        "tls_advertise_hosts",
+        kinds.HOSTS,
+        "*",
+        "clients that are offered STARTTLS; a lab host whose file says nothing about TLS offers none",
+    ),
+    _works("tls_certificate", kinds.EXPANSION, None, "the file of our certificate; unset: a self-signed one"),
+    _works("tls_on_connect_ports", kinds.SOME_PORTS, None, "ports where TLS begins at once"),
+    _works(
+        "tls_privatekey", kinds.EXPANSION, None, "the file of our private key; unset: that of the certificate"
+    ),
+    _works("tls_remember_esmtp", kinds.BOOLEAN, False, "a client need not say EHLO again when TLS has begun"),
+    _works(
+        "tls_require_ciphers",
+        kinds.EXPANSION,
+        None,
+        "the ciphers of TLS 1.2 that are allowed, as OpenSSL reads them; of GnuTLS priorities the versions count",
+    ),
+    _works(
+        "tls_try_verify_hosts",
+        kinds.HOSTS,
+        None,
+        "clients that are asked for a certificate; who shows a bad one is refused, who has none is not",
+    ),
+    _works("tls_verify_certificates", kinds.EXPANSION, "system", "who may vouch for clients"),
+    _works("tls_verify_hosts", kinds.HOSTS, None, "clients that must show a good certificate"),
     # --- look-ups
     _works(
         "callout_domain_negative_expire", kinds.TIME, "3h", "how long a domain's bad callout is remembered"
@@ -99,7 +126,6 @@ ROWS: tuple[Option, ...] = (
     _moot("check_log_space", kinds.INTEGER, "10M", _NO_DISK_CHECK),
     _moot("check_spool_inodes", kinds.INTEGER, "100", _NO_DISK_CHECK),
     _moot("check_spool_space", kinds.INTEGER, "10M", _NO_DISK_CHECK),
-    _moot("chunking_advertise_hosts", kinds.HOSTS, None, "labkit does not offer CHUNKING yet"),
     _works(
         "daemon_startup_retries", kinds.INTEGER, "9", "labkit-exim -bd: tries, 30 seconds apart, for a port"
     ),
@@ -114,7 +140,6 @@ ROWS: tuple[Option, ...] = (
     _works("exim_user", kinds.STRING, None, "labkit-exim: who may administer it; it becomes no other user"),
     _moot("gecos_name", kinds.STRING, None, "accounts of the lab have no full names"),
     _moot("gecos_pattern", kinds.STRING, None, "accounts of the lab have no full names"),
-    _moot("hosts_connection_nolog", kinds.HOSTS, None, "labkit's log has no lines about connections"),
     _works(
         "local_from_check",
         kinds.BOOLEAN,
@@ -122,22 +147,25 @@ ROWS: tuple[Option, ...] = (
         "labkit-exim: a From: that is not the caller's gets a Sender:",
     ),
     _works("log_file_path", kinds.STRINGS, None, "the logs of labkit-exim; a lab host's is the journal"),
+    _moot("gnutls_allow_auto_pkcs11", kinds.BOOLEAN, False, _OPENSSL),
+    _moot("gnutls_compat_mode", kinds.BOOLEAN, False, _OPENSSL),
+    _moot(
+        "openssl_options", kinds.STRING, None, "TLS is 1.2 or 1.3, and nothing that is known to be weak is on"
+    ),
     _moot("log_selector", kinds.STRING, None, "the log of a lab host is the journal, which has all of it"),
     _works(
         "message_logs", kinds.BOOLEAN, True, "labkit-exim keeps a log for each message; a lab has the journal"
     ),
     _moot("never_users", kinds.STRINGS, None, _NEVER_ROOT),
     _works("pid_file_path", kinds.STRING, None, "of labkit-exim -bd; a lab host has no process of its own"),
-    _moot("pipelining_connect_advertise_hosts", kinds.HOSTS, "*", "labkit does not offer PIPECONNECT"),
-    _moot("prdr_enable", kinds.BOOLEAN, False, "labkit does not offer PRDR"),
     _moot("rfc1413_hosts", kinds.HOSTS, None, _NO_IDENT),
     _moot("rfc1413_query_timeout", kinds.TIME, "0s", _NO_IDENT),
-    _moot("smtp_accept_keepalive", kinds.BOOLEAN, True, "no client is further away than this machine"),
-    _moot("smtputf8_advertise_hosts", kinds.HOSTS, None, "labkit does not offer SMTPUTF8"),
     _moot("split_spool_directory", kinds.BOOLEAN, False, "the spool of a lab host is small"),
     _moot("syslog_timestamp", kinds.BOOLEAN, True, "labkit writes no system log"),
     _moot("tcp_nodelay", kinds.BOOLEAN, True, "labkit always sends at once"),
     _moot("timezone", kinds.STRING, None, "lab time is UTC"),
+    _moot("tls_dh_max_bits", kinds.INTEGER, "2236", "the TLS of today has no such parameters"),
+    _moot("tls_eccurve", kinds.EXPANSION, "auto", "OpenSSL chooses the curve"),
     _moot("tls_dhparam", kinds.STRING, None, "the TLS of today has no such parameters"),
     _moot("tls_resumption_hosts", kinds.EXPANSION, None, "labkit resumes no TLS sessions"),
     _works("admin_groups", kinds.STRINGS, None, "labkit-exim: groups whose members may administer it"),
@@ -230,27 +258,16 @@ ROWS: tuple[Option, ...] = (
     _moot("queue_only_load_latch", kinds.BOOLEAN, True, "a lab host has no load of its own"),
     _moot("queue_run_in_order", kinds.BOOLEAN, False, "labkit always begins with the oldest message"),
     _moot("queue_run_max", kinds.EXPANSION, "5", "labkit has one queue run at a time"),
-    _moot(
+    _works(
         "remote_max_parallel",
         kinds.INTEGER,
         "4",
-        "labkit carries out one delivery of a message after the other",
+        "in how many parts max_rcpt may divide the recipients of a message; they are sent one after the other",
     ),
     _moot("remote_sort_domains", kinds.DOMAINS, None, "labkit sends in the order of routing"),
     # --- delivery, reports, TLS, AUTH: read and checked; a host that runs must do without
-    _tested("auth_advertise_hosts", kinds.HOSTS, "*", "clients that are offered AUTH"),
-    _tested("dsn_advertise_hosts", kinds.HOSTS, None, "clients that are offered DSN"),
-    _tested("helo_allow_chars", kinds.STRING, None, "more characters that a HELO name may have"),
-    _tested("smtp_accept_max_nonmail_hosts", kinds.HOSTS, "*", "clients whose other commands are counted"),
-    _tested("smtp_accept_max_per_host", kinds.EXPANSION, None, "sessions of one client at once"),
     _tested("spamd_address", kinds.STRING, "127.0.0.1 783", "where SpamAssassin listens"),
-    _tested("tls_advertise_hosts", kinds.HOSTS, "*", "clients that are offered STARTTLS"),
-    _tested("tls_certificate", kinds.EXPANSION, None, "the file of our certificate"),
-    _tested("tls_on_connect_ports", kinds.STRINGS, None, "ports where TLS begins at once"),
-    _tested("tls_privatekey", kinds.EXPANSION, None, "the file of our private key"),
-    _tested("tls_require_ciphers", kinds.EXPANSION, None, "the ciphers that are allowed"),
-    _tested("tls_try_verify_hosts", kinds.HOSTS, None, "clients whose certificates are looked at"),
-    _tested("tls_verify_certificates", kinds.EXPANSION, "system", "who may vouch for certificates"),
-    _tested("tls_verify_hosts", kinds.HOSTS, None, "clients that must have a good certificate"),
+    _tested("tls_crl", kinds.EXPANSION, None, "certificates that are no longer good"),
+    _tested("tls_ocsp_file", kinds.EXPANSION, None, "a proof that our certificate is still good"),
     _tested("unknown_login", kinds.EXPANSION, None, "the name of a caller without an account"),
 )

@@ -104,7 +104,7 @@ ROWS: tuple[Option, ...] = (
     ),
     _generic("user", kinds.EXPANSION, None, _NEVER_ROOT, Standing.MOOT),
     # --- delivery
-    _generic("fallback_hosts", kinds.STRINGS, None, "hosts to try when all others fail", Standing.TESTED),
+    _generic("fallback_hosts", kinds.STRINGS, None, "hosts to try when all others have put it off"),
     _generic(
         "retry_use_local_part", kinds.BOOLEAN, None, "whether retries look at the user", Standing.TESTED
     ),

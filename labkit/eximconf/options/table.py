@@ -6,7 +6,7 @@ RULES      three ways to stand in the table, and none of them is silence:
            MOOT    there is nothing in labkit that it could change, and `effect` says why;
            TESTED  it is read and checked, and what decides (exim -be, -bt, -bv, -bh) is complete without it; a host
                    that is to run refuses it by name, because its effect is missing there.
-READ NEXT  main.py, routers.py, transports.py, authenticators.py
+READ NEXT  main.py, sessions.py, routers.py, transports.py, authenticators.py
 """
 
 from __future__ import annotations
@@ -17,13 +17,19 @@ from typing import Any
 
 from labkit.eximconf import exim_names
 from labkit.eximconf.lists import NamedLists
-from labkit.eximconf.options import authenticators, main, routers, transports
+from labkit.eximconf.options import authenticators, main, routers, sessions, transports
 from labkit.eximconf.options.kinds import Kind, read_boolean
 from labkit.eximconf.options.row import Option, Standing
 from labkit.eximconf.place import ConfigurationError, Place
 from labkit.eximconf.reader import Setting
 
-TABLE: tuple[Option, ...] = (*main.ROWS, *routers.ROWS, *transports.ROWS, *authenticators.ROWS)
+TABLE: tuple[Option, ...] = (
+    *main.ROWS,
+    *sessions.ROWS,
+    *routers.ROWS,
+    *transports.ROWS,
+    *authenticators.ROWS,
+)
 DRIVERS: Mapping[str, tuple[str, ...]] = {
     "router": routers.DRIVERS,
     "transport": transports.DRIVERS,

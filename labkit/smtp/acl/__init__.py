@@ -22,7 +22,9 @@ from labkit.smtp.acl.scene import (
     Submission,
 )
 from labkit.smtp.acl.verdicts import AclStep, AclVerdict, Look, Result
+from labkit.smtp.acl.verify_address import Wish
 from labkit.smtp.acl.verify_client import client_name
+from labkit.smtp.acl.verify_client import helo as verify_helo
 
 __all__ = [
     "AclStep",
@@ -39,9 +41,11 @@ __all__ = [
     "Scene",
     "SessionEffects",
     "Submission",
+    "Wish",
     "age_afterwards",
     "client_name",
     "compile_acls",
     "counted",
     "rejected",
+    "verify_helo",
 ]

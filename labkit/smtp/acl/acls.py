@@ -23,7 +23,7 @@ from labkit.mail.asking import Asking, ask
 from labkit.mail.lookups import FileText
 from labkit.mail.reply import UNEXPECTED_FAILURE
 from labkit.smtp.acl.compiling import Phased, compile_statements
-from labkit.smtp.acl.phases import OF_A_MESSAGE, Phase
+from labkit.smtp.acl.phases import ENDINGS, OF_A_MESSAGE, Phase
 from labkit.smtp.acl.reading import statements_of
 from labkit.smtp.acl.replies import acceptance, refusal
 from labkit.smtp.acl.scene import LogLine, Scene
@@ -197,9 +197,11 @@ def _verdict(found: Found, scene: Scene) -> AclVerdict:
     if found is Found.BROKEN:
         return AclVerdict(Result.DROP, UNEXPECTED_FAILURE, "", None, steps)
     words = scene.words
-    if scene.phase is Phase.QUIT:  # it has words, but no say
+    if scene.phase in ENDINGS:
         if found is Found.WRONG:
-            scene.logged.append(LogLine(f"ACL for QUIT returned ERROR: {scene.log}", ("main", "panic")))
+            scene.logged.append(
+                LogLine(f"ACL for {scene.phase.called} returned ERROR: {scene.log}", ("main", "panic"))
+            )
         reply = None if words is None else acceptance(scene.phase, words, scene)
         return AclVerdict(_RESULTS[found], reply, scene.log or "", words, steps)
     reply, log = refusal(found, scene)

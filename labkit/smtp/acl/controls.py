@@ -141,7 +141,6 @@ _ROWS: dict[str, _Row] = {
     "allow_auth_unadvertised": _Row(
         frozenset((Phase.CONNECT, Phase.HELO)),
         _session("auth_unadvertised", True),
-        remark="no effect yet: there is no AUTH",
     ),
     "caseful_local_part": _Row(frozenset((Phase.RCPT,)), _caseful),
     "caselower_local_part": _Row(frozenset((Phase.RCPT,)), _caselower),

@@ -2,7 +2,7 @@
 
 WHAT       Phase: one for each acl_smtp_… option, and acl_not_smtp. Exim's name of it stands in its error texts.
 STANDARDS  Exim specification, section "Specifying when ACLs are used"
-NOT YET    MIME, PRDR, MAILAUTH, NOTQUIT and the start of a message that does not come by SMTP
+NOT YET    MIME, PRDR and the start of a message that does not come by SMTP
 READ NEXT  vocabulary.py
 """
 
@@ -30,7 +30,9 @@ class Phase(Enum):
     AUTH = "auth", "AUTH", 503, None
     ETRN = "etrn", "ETRN", 458, None
     EXPN = "expn", "EXPN", 550, None
+    MAILAUTH = "mailauth", "MAILAUTH", 550, None
     QUIT = "quit", "QUIT", 550, 221
+    NOTQUIT = "notquit", "not-QUIT", 550, 421
     STARTTLS = "starttls", "STARTTLS", 550, None
     VRFY = "vrfy", "VRFY", 252, None
 
@@ -47,8 +49,11 @@ class Phase(Enum):
 
 
 ALL = frozenset(Phase)
+ENDINGS = frozenset((Phase.QUIT, Phase.NOTQUIT))  # these have words, but no say
 OF_A_MESSAGE = frozenset(phase for phase in Phase if phase.is_of_a_message)
-WITH_CONTENT = frozenset((Phase.DATA, Phase.DKIM, Phase.NOT_SMTP, Phase.QUIT))  # Exim: "have data"
+WITH_CONTENT = frozenset(
+    (Phase.DATA, Phase.DKIM, Phase.NOT_SMTP, Phase.QUIT, Phase.NOTQUIT)
+)  # Exim: "have data"
 
 
 def but(*phases: Phase) -> frozenset[Phase]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 
 from labkit.mail.reply import LOCAL_PROBLEM, Reply, code_of, folded, shaped
-from labkit.smtp.acl.phases import Phase
+from labkit.smtp.acl.phases import ENDINGS, Phase
 from labkit.smtp.acl.scene import Checked, LogLine, Scene
 from labkit.smtp.acl.texts import host_and_ident, printed
 from labkit.smtp.acl.verdicts import AclVerdict, Found, Result
@@ -41,7 +41,7 @@ def acceptance(phase: Phase, words: str, scene: Scene, *, folds: bool = True) ->
     if phase.acceptance is None:
         return None
     words = folded(words) if folds else words
-    if phase is Phase.QUIT:  # always 221; a code is a word like others
+    if phase in ENDINGS:  # always 221, or what the end is; a code is a word like others
         return shaped(phase.acceptance, "", words, multiline=scene.session.multiline)
     code, enhanced, text = _code(phase.acceptance, words, scene, checks=True)
     if phase is Phase.HELO:

@@ -1,23 +1,16 @@
 """Small texts that logs are made of.
 
-WHAT       `printed` makes octets printable, `host_and_ident` says who the client is.
+WHAT       `printed` (of transcript.py) makes octets printable, `host_and_ident` says who the client is.
 READ NEXT  replies.py
 """
 
 from __future__ import annotations
 
-import re
-
 from labkit.eximconf.client_name import client_in_words
 from labkit.eximconf.expansion import Env
+from labkit.smtp.transcript import printed
 
-_ODD = re.compile(r"[^ -~]")
-_NAMED = {"\n": "\\n", "\r": "\\r", "\b": "\\b", "\v": "\\v", "\f": "\\f", "\t": "\\t"}
-
-
-def printed(text: str) -> str:
-    """Nothing but printable ASCII."""
-    return _ODD.sub(lambda found: _NAMED.get(found[0], f"\\{ord(found[0]):03o}"), text)
+__all__ = ["host_and_ident", "printed"]
 
 
 def host_and_ident(env: Env) -> str:

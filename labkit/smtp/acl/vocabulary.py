@@ -13,12 +13,21 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from labkit.eximconf.place import ConfigurationError, Place
-from labkit.smtp.acl.phases import ALL, Phase, but
+from labkit.smtp.acl.phases import ALL, ENDINGS, Phase, but
 
 VERBS = ("accept", "defer", "deny", "discard", "drop", "require", "warn")
 _OF_RCPT = frozenset((Phase.RCPT, Phase.VRFY))
-_BEFORE_MAIL = (Phase.CONNECT, Phase.HELO, Phase.AUTH, Phase.ETRN, Phase.EXPN, Phase.STARTTLS, Phase.VRFY)
-_WITH_SENDER = but(*_BEFORE_MAIL, Phase.QUIT)
+_BEFORE_MAIL = (
+    Phase.CONNECT,
+    Phase.HELO,
+    Phase.AUTH,
+    Phase.ETRN,
+    Phase.EXPN,
+    Phase.MAILAUTH,
+    Phase.STARTTLS,
+    Phase.VRFY,
+)
+_WITH_SENDER = but(*_BEFORE_MAIL, *ENDINGS)
 _WITH_HEADERS = frozenset((Phase.MAIL, Phase.RCPT, Phase.PREDATA, Phase.DATA, Phase.DKIM, Phase.NOT_SMTP))
 
 

@@ -14,7 +14,7 @@ from labkit.eximconf.expansion import Compiled, ForcedFailure, Value
 from labkit.mail.asking import Asking
 from labkit.smtp.acl.compiling import Part, Phased, Statement
 from labkit.smtp.acl.fields import add_fields
-from labkit.smtp.acl.phases import Phase
+from labkit.smtp.acl.phases import ENDINGS
 from labkit.smtp.acl.scene import LogLine, Scene
 from labkit.smtp.acl.texts import host_and_ident, printed
 from labkit.smtp.acl.verdicts import AclStep, Found, Look
@@ -70,7 +70,7 @@ def walk(acl: Phased, scene: Scene) -> Asking[Found]:
                 scene.log = scene.words
         decided = _decided(verb, found, last, scene)
         if decided is not None:
-            if scene.level == 0 and acl.phase is Phase.QUIT and verb not in ("accept", "warn"):
+            if scene.level == 0 and acl.phase in ENDINGS and verb not in ("accept", "warn"):
                 scene.log = f"QUIT or not-QUIT toplevel ACL may not fail ('{verb}' verb used incorrectly)"
                 return WRONG
             return decided

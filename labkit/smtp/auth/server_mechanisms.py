@@ -29,7 +29,8 @@ from labkit.smtp.auth.server import (
 )
 
 CANCEL = "*"
-_RESPONSE = re.compile(r"([^ \t\n\v\f\r]*)[ \t\n\v\f\r](.{32})", re.DOTALL)
+_BLANK = re.compile(r"[ \t\n\v\f\r\0]")
+_RESPONSE = re.compile(r"[^ \t\n\v\f\r\0]*[ \t\n\v\f\r](.{32})", re.DOTALL)
 
 
 class Plaintext(Exchange):
@@ -87,19 +88,19 @@ class CramMd5(Exchange):
         if line == CANCEL:
             return Verdict(Finding.CANCELLED)
         try:
-            found = _RESPONSE.fullmatch(decode(line))
+            clear = decode(line)
         except NotBase64:
             return Verdict(Finding.NOT_BASE64)
-        if found is None:
+        self.know(_BLANK.split(clear, maxsplit=1)[0])
+        if (found := _RESPONSE.fullmatch(clear)) is None:
             return Verdict(Finding.REFUSED)
-        self.know(found[1])
         secret = self.authenticator.driver.options.expansion("server_secret")
         assert secret is not None, "without it there is no server authenticator"
         outcome = yield from secret.asking(self.env)
         if not isinstance(outcome, Value):
             return without_value(outcome)
         wanted = digest(outcome.text, self._challenge)
-        if not hmac.compare_digest(wanted.encode("latin-1"), found[2].encode("latin-1", "replace")):
+        if not hmac.compare_digest(wanted.encode("latin-1"), found[1].encode("latin-1", "replace")):
             return Verdict(Finding.REFUSED)
         return (yield from self.authorised())
 
