@@ -1,6 +1,7 @@
 """The queue as its files show it: -bp…, -bpc, and the texts of one message: -Mvh, -Mvb, -Mvl, -Mvc.
 
-RULES      reads only, and asks nobody: what a daemon has accepted is in these files.
+RULES      reads only. What an owner of the spool has accepted may be in its journal alone (net/spool_journal.py); then
+           he is asked to write files first, and after a crash there is a new one who does.
 LIKE EXIM  the layout, the order, the words when a file is not there, and the exit status
 STANDARDS  Exim specification, chapter "The Exim command line"
 READ NEXT  client.py
@@ -24,6 +25,18 @@ from labkit.net.spool_head import Head, read_head
 
 _FOLDERS = {"vh": ("input", "-H"), "vb": ("input", "-D"), "vl": ("msglog", "")}
 _PIECE = 64 * 1024
+
+
+def bring_up_to_date(command: Command, settings: Settings) -> None:
+    """Let the files of the spool say all of it. Raises CannotStart."""
+    try:
+        has_more = any(len(name) == 8 and name.isdecimal() for name in os.listdir(settings.spool / "journal"))
+    except OSError:
+        return
+    if has_more and settings.runs_here:
+        from labkit.cli.exim.client import ask
+
+        ask(Command(Mode.LIST, files=command.files, macros=command.macros), settings)
 
 
 def remove_pid_file(command: Command, settings: Settings) -> int:
@@ -52,6 +65,7 @@ def list_queue(command: Command, settings: Settings) -> int:
     if not settings.is_admin and settings.is_on("queue_list_requires_admin", True):
         print("exim: permission denied", file=sys.stderr)
         return 1
+    bring_up_to_date(command, settings)
     folder = settings.spool / "input"
     if command.mode is Mode.COUNT:
         print(sum(1 for _ in _ids(folder)))
@@ -115,6 +129,7 @@ def show(command: Command, settings: Settings) -> int:
         print("*** Only one message can be listed at once")
         return 1
     queue_id = command.ids[0]
+    bring_up_to_date(command, settings)
     if command.action == "vc":
         return _copy(settings.spool, queue_id)
     name, suffix = _FOLDERS[command.action]

@@ -5,6 +5,8 @@ READ NEXT  submission.py, local_session.py, actions.py
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from labkit.cli.exim.command import Mode
 from labkit.cli.exim.views import Work
 
@@ -24,5 +26,10 @@ async def perform(work: Work) -> None:
         from labkit.cli.exim.actions import act
 
         await act(work)
+    elif mode is Mode.LIST:  # whoever asks reads the files then
+        for queue_id in tuple(work.mta.state.queue):
+            with suppress(OSError):
+                work.mta.state.spool.show(queue_id)
+        work.console.end(0)
     else:
         raise ValueError(f"a command of the kind {mode.value} is not for the owner of a spool")
