@@ -26,7 +26,7 @@ from labkit.eximconf.configuration import read
 from labkit.eximconf.expansion import Env
 from labkit.eximconf.here import Here
 from labkit.eximconf.options import read_setting
-from labkit.eximconf.reader import ConfigurationError, LogicalLine, Place, Setting, sections, setting
+from labkit.eximconf.reader import ConfigurationError, Place, Setting, sections, setting
 from labkit.mail.address import Mailbox
 from labkit.mail.asking import answer_by, answer_from
 from labkit.mail.envelope import Envelope

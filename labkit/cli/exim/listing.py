@@ -100,10 +100,10 @@ def block(folder: Path, queue_id: str, which: str, now: datetime, *, is_named: b
     except FileNotFoundError:
         if not is_named:
             return ""
-        return f"{'0':>5} {queue_id}\n    *** spool read error: No such file or directory ***\n\n"
+        return f"{'':>5} {queue_id}\n    *** spool read error: No such file or directory ***\n\n"
     except ValueError:
         size = (folder / f"{queue_id}-H").stat().st_size
-        return f"{'0':>5} {queue_id}\n    *** spool format error: size={size} ***\n\n"
+        return f"{'':>5} {queue_id}\n    *** spool format error: size={size} ***\n\n"
     lines = [f"{age_shown(now - head.received_at)} {size_shown(head.size):>5} {queue_id} {_sender(head)}"]
     for recipient in head.recipients:
         is_finished = recipient in head.finished

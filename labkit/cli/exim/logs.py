@@ -69,8 +69,8 @@ class Logs:
             with suppress(OSError):
                 path.unlink()
             return
-        if event.kind is EventKind.REJECTED:
-            return
+        if event.kind is not EventKind.RECEIVED and not path.exists():
+            return  # no message of ours
         for line in lines:
             date, text = line[:20], line[20:].removeprefix(f"{queue_id} ")
             if event.kind is EventKind.RECEIVED:

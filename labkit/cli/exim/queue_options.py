@@ -25,11 +25,11 @@ DELIVERS = ("", "c", "g")
 LONGEST_TEXT = 320  # characters of -R and -S
 
 
-def seconds_of(text: str) -> int:
-    """A time as Exim writes it, 1h30m. Raises Refused."""
+def seconds_of(text: str, word: str = "") -> int:
+    """A time as Exim writes it, 1h30m, in the `word` of the command line. Raises Refused."""
     found = re.fullmatch(r"(?:[0-9]+[wdhms])*(?:[0-9]+s?)?", text)
     if not text or found is None or len(text) > 30:
-        raise Refused(f"exim: bad time value {text}: abandoned")
+        raise Refused(f"exim: bad time value {word or text}: abandoned")
     return sum(int(number) * _UNITS[unit or "s"] for number, unit in re.findall(r"([0-9]+)([wdhms]?)", text))
 
 
@@ -46,7 +46,7 @@ def queue_option(word: str, left: Iterator[str], command: Command) -> None:
     selection.local_only = bool(found["l"])
     following = getattr(left, "following", None)
     if found["time"]:
-        command.interval = _interval(found["time"])
+        command.interval = _interval(found["time"], word)
     elif following is None or following.startswith("-") or MESSAGE_ID.fullmatch(following):
         command.interval = 0
         for name in ("first_id", "last_id"):
@@ -57,10 +57,10 @@ def queue_option(word: str, left: Iterator[str], command: Command) -> None:
         command.interval = _interval(next(left))
 
 
-def _interval(text: str) -> int:
-    seconds = seconds_of(text)
+def _interval(text: str, word: str = "") -> int:
+    seconds = seconds_of(text, word)
     if seconds == 0:
-        raise Refused(f"exim: bad time value {text}: abandoned")
+        raise Refused(f"exim: bad time value {word or text}: abandoned")
     return seconds
 
 

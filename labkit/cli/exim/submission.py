@@ -17,11 +17,13 @@ import re
 from dataclasses import dataclass, field, replace
 
 from labkit.cli.exim.command import Told
+from labkit.cli.exim.logs import MAIN, PANIC
 from labkit.cli.exim.views import Work
 from labkit.eximconf.field_addresses import Readable, addresses_of
 from labkit.eximconf.lists import Match
 from labkit.eximconf.mailbox_text import NoMailbox, read_mailbox
 from labkit.mail.address import AddressSyntaxError, Mailbox
+from labkit.mail.dates import log_date
 from labkit.mail.envelope import Envelope
 from labkit.mail.message import CRLF, HeaderField, Message, with_crlf
 from labkit.mta.fixups import completed, without
@@ -33,7 +35,11 @@ _RECIPIENTS = ("to", "cc", "bcc")
 
 
 class NotSubmitted(ValueError):
-    """A message that is not taken; the text is what the caller is told, and `is_empty` means: nobody to send to."""
+    """A message that is not taken; the text is what the caller is told, `log` what the logs are, if anything."""
+
+    def __init__(self, words: str, log: str = "") -> None:
+        super().__init__(words)
+        self.log = log
 
 
 @dataclass(slots=True)
@@ -47,12 +53,15 @@ class Submission:
 
 
 async def submit(work: Work) -> None:
+    queue_id = ""
     try:
         recipients = _arguments(work) if not work.command.reads_recipients else []
         text = await _read(work)
         queue_id = work.mta.state.new_queue_id()
         await _take(work, await _submission(work, text, recipients), queue_id)
     except (NotSubmitted, NotTaken) as problem:
+        if isinstance(problem, NotSubmitted) and problem.log:
+            _log(work, queue_id, problem.log)
         work.console.complain(f"exim: {problem}")
         work.console.end(0 if work.command.errors == "e" else 1)
         return
@@ -63,6 +72,14 @@ async def submit(work: Work) -> None:
     if work.command.delivery == "i":
         await work.idle()
     work.console.end(0)
+
+
+def _log(work: Work, queue_id: str, words: str) -> None:
+    """In the main log and the panic log; and what the panic log is told, the caller sees."""
+    line = f"{log_date(work.time.now())} {queue_id} {queue_id} {words}"
+    for name in (MAIN, PANIC):
+        work.time.logs.write(name, line)
+    work.console.complain(line)
 
 
 async def _read(work: Work) -> bytes:
@@ -164,16 +181,17 @@ def _taken_out(work: Work, message: Message) -> tuple[Message, list[Mailbox]]:
     for each in message.header_fields:
         if each.name.lower() not in names:
             continue
-        for piece in addresses_of(each.value):
+        body = each.raw.decode("latin-1").partition(":")[2].replace("\r\n", "\n").rstrip("\n")
+        for piece in addresses_of(body, skips_blanks=False):
             if isinstance(piece, Readable):
                 address = _mailbox(work, piece.address, piece.text)
                 found.setdefault(address.key, address)
             elif piece.problem != "empty address":
                 problems.append(f"invalid address: {piece.text}: {piece.problem}")
     if problems:
-        raise NotSubmitted("\n".join(problems))
+        raise NotSubmitted("\n".join(problems), "bad addresses found in headers")
     if not found:
-        raise NotSubmitted("no recipients in message")
+        raise NotSubmitted("no recipients in message", "no recipients found in headers")
     recipients = [address for key, address in found.items() if key not in left_out]
     return without(message, [names[2]]), recipients
 
