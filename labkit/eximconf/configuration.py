@@ -112,6 +112,10 @@ class Options:
         assert isinstance(value, tuple), name
         return value
 
+    def place_of(self, name: str) -> Place:
+        """Where the file sets it; line 0 if it does not."""
+        return next((setting.place for row, setting in self.written if row.name == name), Place("", 0))
+
     def unfulfilled(self) -> ConfigurationError | None:
         """The first setting that asks for something that labkit can only test, not do."""
         for row, written in self.written:

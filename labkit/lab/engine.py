@@ -139,5 +139,9 @@ class Engine(ABC):
         """The main log."""
 
     @abstractmethod
+    def reject_log(self) -> str:
+        """The log of what was refused."""
+
+    @abstractmethod
     async def command(self, arguments: Sequence[str], stdin: bytes, login: str) -> Output:
         """`exim ARGUMENTS…`."""

@@ -464,6 +464,10 @@ class EximEngine(Engine):
     def log(self) -> str:
         return self._log_from(0).rstrip("\n")
 
+    def reject_log(self) -> str:
+        path = self._log.with_name(self._log.name.replace("main", "reject"))
+        return path.read_bytes().decode("utf-8", "replace").rstrip("\n") if path.is_file() else ""
+
     def _log_size(self) -> int:
         return self._log.stat().st_size if self._log.is_file() else 0
 

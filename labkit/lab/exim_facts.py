@@ -51,7 +51,8 @@ _ORIGINAL = re.compile(
     rf" (?=<(?P<address>{_ADDRESS})>(?P<end>)[ :])"
 )  # looks ahead: one can be within another
 _DEFERRAL = re.compile(
-    rf"{_WAY}(?: [a-z_]+)*? defer \(-?[0-9]+\)(?P<where>(?:{_NEXT_HOP}|{_FIELD})*)(?:: (?P<reason>.*))?"
+    rf"{_WAY}(?: [a-z_]+)*? defer \((?P<number>-?[0-9]{{1,9}})\)"
+    rf"(?P<where>(?:{_NEXT_HOP}|{_FIELD})*)(?:: (?P<reason>.*))?"
 )
 _FAILURE = re.compile(rf"{_WAY}: (?P<reason>.*)")
 _REJECTION = re.compile(
@@ -145,6 +146,9 @@ def _received(rest: str) -> Fact | None:
         "size": int(size) if re.fullmatch("[0-9]{1,18}", size) else None,
         "message_id": f"<{fields['id']}>" if "id" in fields else None,
     }
+    details |= _connection(fields)
+    if "U" in fields:
+        details["login"] = fields["U"]
     if found["about"] is not None:
         details["about"] = found["about"]
     if found["mark"] == "(":
@@ -159,7 +163,11 @@ def _delivered(rest: str) -> Fact | None:
         return None
     details = _way(recipient, shown, way["fields"])
     # of several lines the last: it has the id
-    confirmation = _fields(way["fields"]).get("C", "").split(r"\n")[-1]
+    fields = _fields(way["fields"])
+    details |= _connection(fields)
+    if not rest.startswith("=>"):
+        details["mark"] = rest[:2]
+    confirmation = fields.get("C", "").split(r"\n")[-1]
     if reply := re.match(r"([2-5][0-9][0-9])[ -](.*)", confirmation):
         details |= {"code": int(reply[1]), "text": reply[2]}
     return Fact(EventKind.DELIVERED, details)
@@ -171,7 +179,8 @@ def _deferred(rest: str) -> Fact | None:
     if found is None:
         return None
     way = _way(recipient, shown, found["fields"] + found["where"])
-    return Fact(EventKind.DEFERRED, way | _reason(found["reason"] or ""))
+    number = {"errno": int(found["number"])}
+    return Fact(EventKind.DEFERRED, way | number | _reason(found["reason"] or ""))
 
 
 def _failed(rest: str) -> Fact | None:
@@ -179,7 +188,8 @@ def _failed(rest: str) -> Fact | None:
     found = _FAILURE.fullmatch(more)
     if found is None:
         return None
-    return Fact(EventKind.FAILED, _way(recipient, shown, found["fields"]) | _reason(found["reason"]))
+    way = _way(recipient, shown, found["fields"])
+    return Fact(EventKind.FAILED, way | _connection(_fields(found["fields"])) | _reason(found["reason"]))
 
 
 def _reason(text: str) -> dict[str, Any]:
@@ -285,15 +295,37 @@ def _recipient(rest: str) -> tuple[str, str, str]:
 def _way(recipient: str, shown: str, fields: str) -> dict[str, Any]:
     """Recipient and what became of it, router, transport and host of a delivery."""
     known = _fields(fields)
+    shown, between = _without_parents(shown)
     details: dict[str, Any] = {
         "recipient": recipient,
         "became": shown or None,
         "router": known.get("R"),
         "transport": known.get("T"),
     }
+    if between:
+        details["parents"] = between
     hosts = (re.fullmatch(_HOST, part) for part in _parts(fields))
     host = next(filter(None, hosts), None)
     return details | ({"remote_host": host["name"], "remote_address": host["address"]} if host else {})
+
+
+def _without_parents(shown: str) -> tuple[str, str]:
+    """`ann (root@a.test, all@a.test)`: what an address became, and the addresses between (+all_parents)."""
+    found = re.fullmatch(r"([^ ]+) \(([^()]*@[^()]*)\)", shown)
+    return (found[1], found[2]) if found else (shown, "")
+
+
+def _connection(fields: Mapping[str, str]) -> dict[str, Any]:
+    """How it was protected: X=, CV=, DN=, SNI=, A=, and K for a message that went in chunks."""
+    details: dict[str, Any] = {
+        "cipher": fields.get("X"),
+        "is_verified": {"yes": True, "dane": True, "no": False}.get(fields.get("CV", "")),
+        "peer_name": fields.get("DN"),
+        "server_name": fields.get("SNI"),
+        "authenticator": fields.get("A"),
+        "is_chunked": True if "K" in fields else None,
+    }
+    return {name: value for name, value in details.items() if value is not None}
 
 
 def _client(found: re.Match[str]) -> dict[str, Any]:
@@ -327,6 +359,8 @@ _READERS: tuple[tuple[str, Callable[[str], Fact | None]], ...] = (
     ("(= ", _received),
     ("=> ", _delivered),
     ("-> ", _delivered),
+    (">> ", _delivered),
+    ("*> ", _delivered),
     ("== ", _deferred),
     ("** ", _failed),
     ("Frozen", _frozen),

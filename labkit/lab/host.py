@@ -310,6 +310,10 @@ class Host:
         """The main log: /var/log/exim/mainlog."""
         return self.engine.log()
 
+    def reject_log(self) -> str:
+        """The log of what was refused, with headers: /var/log/exim/rejectlog."""
+        return self.engine.reject_log()
+
     def conversations(self) -> list[Conversation]:
         """The SMTP sessions this host had, oldest first. On the real Exim they are what was on the wire."""
         if isinstance(self.engine, LabkitEngine):

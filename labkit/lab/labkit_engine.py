@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import ChainMap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,12 @@ from warnings import warn_explicit
 
 from labkit.eximconf.configuration import reading
 from labkit.lab.engine import DoubtfulConfiguration, Engine, NoSuchMessage, NotThisEngine, Output, QueueRun
-from labkit.lab.exim_log import main_log
+from labkit.lab.exim_log import Style, main_log, reject_log
 from labkit.lab.exim_queue import queue_listing, queue_summary
 from labkit.mail.address import AddressSyntaxError, Mailbox
 from labkit.mail.asking import Question, answer_by
 from labkit.mail.envelope import Envelope
+from labkit.mail.event import MailEvent
 from labkit.mail.lookups import FileText, Unopened
 from labkit.mail.questions import Account
 from labkit.mta.administration import Said
@@ -132,8 +133,20 @@ class LabkitEngine(Engine):
         return await self.mta.route(Mailbox.parse(address if "@" in address else f"{address}@{domain}"))
 
     def log(self) -> str:
+        return "\n".join(main_log(self._events(), self._log_style()))
+
+    def reject_log(self) -> str:
+        if not self.mta.state.compiled.configuration.main.flag("write_rejectlog"):
+            return ""
+        return "\n".join(reject_log(self._events(), self._log_style()))
+
+    def _events(self) -> Iterator[MailEvent]:
         host = self._host
-        return "\n".join(main_log(event for event in host.world.journal if event.host == host.name))
+        return (event for event in host.world.journal if event.host == host.name)
+
+    def _log_style(self) -> Style:
+        compiled = self.mta.state.compiled
+        return Style(compiled.log_selector, compiled.configuration.main.flag("log_timezone"))
 
     # --- the command line ---------------------------------------------------------------------
 

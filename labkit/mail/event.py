@@ -88,6 +88,24 @@ class MailEvent:
     is_verified: bool | None = None  # of one that is encrypted: whether the other end's certificate is good
     is_continued: bool | None = None  # of a delivery: another message had gone over that connection before
     authenticator: str | None = None  # with the name that it found: plain:ann
+    peer_name: str | None = None  # of one that is encrypted: whose certificate it was (DN= in the log)
+    server_name: str | None = None  # of one that is encrypted: which name the client asked for (SNI=)
+    login: str | None = None  # of a message that did not come over a network: the account that handed it in
+    own_address: str | None = None  # of a connection: our end of it
+    own_port: int | None = None
+    is_chunked: bool | None = None  # the message went by BDAT
+    body_type: int | None = None  # of a message that came: 7 or 8 if MAIL said so, else 0
+    subject: str | None = None
+    raw_sender: str | None = None  # of a message that came: as MAIL gave it, before rewriting
+    raw_recipients: str | None = None  # the same of RCPT, with blanks between
+    header: str | None = (
+        None  # of a message that was refused: its envelope and header, as the reject log shows them
+    )
+    origin: str | None = None  # of a delivery or a failure: the sender of the message
+    return_path: str | None = None  # of a delivery: the reverse-path under which it was sent
+    parents: str | None = None  # the addresses between recipient and `became`, with commas
+    mark: str | None = None  # of a delivery: "->" along with the one before, "*>" suppressed; None: "=>"
+    took: float | None = None  # of a delivery: seconds
     session: int | None = None  # which conversation a dialogue line belongs to
     speaker: str | None = None  # "C" or "S"
     selector: str | None = (

@@ -136,7 +136,8 @@ class Verification:
     `words` are what the client may hear ("Unrouteable address"), `reason` what the log says; an UNDECIDED one has
     words only if the client shall hear them (`:defer:` of a redirect router, a callout). `failure` is what
     $recipient_verify_failure or $sender_verify_failure become: qualify, route, mail, recipient or postmaster.
-    `address_data` is what the router that took it has set. `steps` tell how the verdict was found.
+    `address_data` is what the router that took it has set. `steps` tell how the verdict was found. `rewritten` is the
+    address that rewriting rules have made of it, if they have.
     """
 
     standing: Standing
@@ -145,6 +146,7 @@ class Verification:
     failure: str = ""
     address_data: str = ""
     steps: tuple[str, ...] = field(default=())
+    rewritten: str | None = None
 
     @property
     def is_good(self) -> bool:

@@ -135,6 +135,7 @@ NO_CONFIGURATION = Reply(421, ("Local configuration error; please try again late
 
 def commands_supported(offers: Iterable[str] = (), *, starttls: bool = False) -> Reply:
     """The answer to HELP; `offers` are commands that not everybody has."""
+    offers = sorted(offers)  # Exim has them in this order here, and in another one in the answer to EHLO
     words = " ".join(
         ["AUTH", *["STARTTLS"] * starttls, "HELO EHLO MAIL RCPT DATA BDAT NOOP QUIT RSET HELP", *offers]
     )

@@ -269,7 +269,10 @@ class Caller:
         if isinstance(own, Trouble):
             return HostTrouble(EXPANSION, own.words, names_host=False, stops=True)
         is_said = "authenticator" in called.details or options.flag("authenticated_sender_force")
-        called.manner = Manner(self.plan.size_addition, xtext(own) if is_said else "", called.host.chunks)
+        addition = self.plan.size_addition
+        if addition is not None:
+            addition -= 1  # Exim's count of lines leaves out the one between header and body
+        called.manner = Manner(addition, xtext(own) if is_said else "", called.host.chunks)
         return None
 
     def _tls(self, plan: TlsPlan) -> ClientTls:

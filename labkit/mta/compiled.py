@@ -15,7 +15,10 @@ from pathlib import Path
 from labkit.delivery.transports import check_transport
 from labkit.eximconf.configuration import Configuration, Driver, Options
 from labkit.eximconf.here import Here
+from labkit.eximconf.log_selector import read_log_selector
 from labkit.eximconf.reader import ConfigurationError
+from labkit.eximconf.rewriting import Rules, Where
+from labkit.eximconf.rewriting import read_rules as read_rewrite_rules
 from labkit.mta.tls_configuration import tls_problems
 from labkit.net.disk import Disk
 from labkit.queue.due import Ages, warning_ages
@@ -46,6 +49,8 @@ class Compiled:
     acls: Acls
     routers: Routers
     retry_rules: tuple[RetryRule, ...]
+    rewriting: Rules
+    log_selector: frozenset[str]
     ages: Ages  # at which something happens to a message that waits
     routers_by_user: Mapping[str, bool]  # whether retries of what a router puts off look at the user
     offers: tuple[str, ...] = ()
@@ -70,6 +75,7 @@ def compile_configuration(
     main = configuration.main
     primary_hostname = main.text("primary_hostname") or name
     qualify_domain = main.text("qualify_domain") or primary_hostname
+    qualify_recipient = main.text("qualify_recipient") or qualify_domain
     for transport in configuration.transports.values():
         check_transport(transport)
     rules = read_rules(configuration.retry, configuration.lists)
@@ -83,7 +89,7 @@ def compile_configuration(
         configuration,
         Here(primary_hostname, addresses),
         qualify_domain,
-        main.text("qualify_recipient") or qualify_domain,
+        qualify_recipient,
         Limits(
             message_size=_size(main.values["message_size_limit"]),
             header_size=main.number("header_maxsize"),
@@ -97,6 +103,12 @@ def compile_configuration(
         compile_acls(configuration),
         compile_routers(configuration),
         rules,
+        Rules(
+            read_rewrite_rules(configuration.rewrite, configuration.lists),
+            configuration.lists,
+            qualify_recipient,
+        ),
+        read_log_selector(main.text("log_selector"), main.place_of("log_selector")),
         _ages(main, rules),
         {router.name: _looks_at_user(router) for router in configuration.routers},
         tuple(word for word in OFFERED if main.has(f"acl_smtp_{word.lower()}")),
@@ -150,9 +162,13 @@ def _unfulfilled(configuration: Configuration) -> Iterable[ConfigurationError]:
     for transport in configuration.transports.values():
         if transport.name in named and (problem := transport.options.unfulfilled()):
             yield problem
-    for line in configuration.rewrite:
-        problem_text = f'the rewrite rule "{line.text}" is "real Exim only"'
-        yield ConfigurationError(line.place, problem_text, "leave it out, or run the host on a real Exim")
+    rules = read_rewrite_rules(configuration.rewrite, configuration.lists)
+    for line, rule in zip(configuration.rewrite, rules):
+        if Where.SMTP_SENDER in rule.places and rule.can_ask:
+            problem_text = (
+                f'the rewrite rule "{line.text}" is "real Exim only": with S, labkit looks nothing up'
+            )
+            yield ConfigurationError(line.place, problem_text, "leave out the flag S, or the look-up")
 
 
 def _named_transports(configuration: Configuration) -> Sequence[str]:

@@ -132,7 +132,9 @@ def _message_size(session: Session) -> Asking[Answer | None]:
     outcome = yield from value.asking(session.env)
     found = _SIZE.fullmatch(outcome.text) if isinstance(outcome, Value) else None
     if found is None:
-        shown = outcome.text if isinstance(outcome, Value) else outcome.message
+        shown = (
+            f'integer expected but "{outcome.text}" found' if isinstance(outcome, Value) else outcome.message
+        )
         what = (
             "invalid message_size_limit"
             if isinstance(outcome, Value)

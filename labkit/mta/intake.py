@@ -8,8 +8,9 @@ READ NEXT  session.py
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Any
 from weakref import WeakSet
 
 from labkit.eximconf.client_name import name_client
@@ -19,7 +20,7 @@ from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
 from labkit.mail.reply import Reply
-from labkit.mta import variables
+from labkit.mta import log_details, variables
 from labkit.mta.fixups import message_id
 from labkit.mta.local_message import judged
 from labkit.mta.server_tls import is_tls_port
@@ -96,11 +97,14 @@ class Intake:
         in_secret: bool = False,
         in_pieces: bool = False,
         about: str | None = None,
+        told: Mapping[str, Any] = {},
     ) -> None:
         """The message is on disk: it is ours now.
 
         `in_secret`: its client was told that it is not. `in_pieces`: it came by BDAT. `about`: what it reports on.
+        `told`: more for the log.
         """
+        message = Message.parse(item.content)
         origin = item.origin
         known = {"sender_host_address": origin.client_address, "sender_helo_name": origin.helo_name}
         name_client(known := known | {"sender_host_name": origin.client_name})
@@ -115,13 +119,14 @@ class Intake:
             remote_address=origin.client_address or None,
             remote_port=origin.client_port or None,
             protocol=origin.protocol,
-            marks="K" if in_pieces else None,
+            is_chunked=in_pieces or None,
             size=item.size,
             about=about,
-            message_id=message_id(Message.parse(item.content)),
+            message_id=message_id(message),
             cipher=origin.encryption.shown if origin.encryption is not None else None,
             is_verified=origin.encryption.is_verified if origin.encryption is not None else None,
             authenticator=":".join(filter(None, (origin.authenticator, origin.authenticated_id))) or None,
+            **{**log_details.of_message(item, message), **told},
             text=IN_SECRET if in_secret else None,
         )
         if item.frozen:

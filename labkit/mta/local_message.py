@@ -17,6 +17,7 @@ from labkit.mail.plainly import SaidPlainly
 from labkit.mta import variables
 from labkit.mta.fixups import as_acls_want
 from labkit.mta.own_trace import traced
+from labkit.mta.rewriting import qualifying, rewritten
 from labkit.mta.state import SOFTWARE, MtaState
 from labkit.queue.item import Origin, QueueItem
 from labkit.smtp.acl import AclVerdict, Phase, Result, Scene
@@ -46,6 +47,10 @@ def judged(
     """Ask the ACL and make the item. `origin`: where it comes from, if not from `login` here. Raises NotTaken."""
     now = state.surroundings.now()
     origin = origin or Origin(protocol="local", login=login)
+    env = state.env()
+    envelope, message = yield from rewritten(
+        state.compiled, envelope, message, env, state.tell, qualifying(state.compiled)
+    )
     trace = received_field(
         client_address=origin.client_address,
         client=_client(origin),
@@ -58,7 +63,6 @@ def judged(
         at=now,
         login=login,
     )
-    env = state.env()
     scene = Scene(Phase.NOT_SMTP, env, recipients=envelope.forward_paths, watched=True)
     env.acl = state.compiled.acls.hook(scene)
     values = env.variables

@@ -22,6 +22,7 @@ from labkit.mail.event import EventKind
 from labkit.mail.reply import Reply
 from labkit.mta.intake import Intake
 from labkit.mta.legs import Leg, Progress, became
+from labkit.mta.log_details import of_leg
 from labkit.mta.state import MtaState
 from labkit.queue import errors
 from labkit.queue.hints import address_key, domain_key, host_key, mailbox_key, message_key
@@ -395,7 +396,6 @@ class Outcomes:
         route = leg.route
         self.state.note(
             kind,
-            **details,
             queue_id=self.item.queue_id,
             recipient=str(leg.address if route.outcome is RouteOutcome.DISCARDED else leg.recipient),
             became=became(leg, is_local=hop is None and kind is EventKind.DELIVERED),
@@ -406,4 +406,5 @@ class Outcomes:
             code=reply.code if reply else None,
             errno=errno,
             text=words,
+            **{**of_leg(self.item, leg, hop, self.state.addresses[0]), **details},
         )

@@ -9,7 +9,7 @@ READ NEXT  delivery_run.py
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -27,13 +27,14 @@ from labkit.mail.event import EventKind
 from labkit.mail.message import HeaderField, Message
 from labkit.mail.questions import Standing, VerifyRecipient
 from labkit.mail.reply import Reply, shaped, worded
-from labkit.mta import variables
+from labkit.mta import log_details, variables
 from labkit.mta.connecting import connecting, lines_about
 from labkit.mta.fixups import as_acls_want, completed
 from labkit.mta.greeting import greeted
 from labkit.mta.local_message import tell_steps
 from labkit.mta.own_trace import traced
 from labkit.mta.pacing import Paces
+from labkit.mta.rewriting import at_smtp_time, qualifying, rewritten
 from labkit.mta.securing import Securing
 from labkit.mta.session_end import not_quit
 from labkit.mta.session_log import BOTH, SessionLog
@@ -109,6 +110,8 @@ class Session:
         self.must_verify_helo = self.tries_helo = False
         self.scene.gives_details = self.main.flag("smtp_return_error_details")
         self.paces = Paces(self.main)
+        self.body = ""  # BODY= of MAIL
+        self.told: Mapping[str, Any] = {}  # for the log, of the message that is being kept
         self.machine = Server(
             self.state.primary_hostname,
             peer.address,
@@ -122,6 +125,7 @@ class Session:
         self.machine.tells_ending = self.main.has("acl_smtp_notquit")
         self.machine.qualify_sender = compiled.qualify_domain
         self.securing: Securing = Securing(self, can_encrypt=can_encrypt)
+        self.machine.change_path = at_smtp_time(compiled.rewriting, self.env, self.state.tell)
 
     @property
     def main(self) -> Options:
@@ -229,6 +233,7 @@ class Session:
     def _mail(self, decision: MailFrom) -> Asking[Answer]:
         yield from self.paces.mail(self)
         self.forget_message()
+        self.body = decision.body if "BODY=" in self.machine.command_argument.upper() else ""
         if decision.auth is not None:
             refusal = yield from self.securing.auth.sender(decision.auth)
             if refusal is not None:
@@ -339,6 +344,11 @@ class Session:
         if who is not None and envelope.reverse_path is not None:
             envelope = replace(envelope, reverse_path=who)
             variables.named_sender(env.variables, who)
+        values = env.variables
+        self.told = log_details.of_session(
+            envelope, values["received_ip_address"], values["received_port"], self.body
+        )
+        envelope, message = yield from self._rewritten(envelope, message)
         usual = self._trace(received, envelope, queue_id, now)
         message = yield from traced(message, usual, self.main, env, envelope.forward_paths, now)
         message = as_acls_want(message, self.scene)
@@ -392,6 +402,28 @@ class Session:
         known = self.env.variables.get("authenticated_id", "") if self.securing.auth.by is not None else ""
         return submitter_of(self.scene.effects.submission, known, self.compiled.qualify_domain)
 
+    def _rewritten(self, envelope: Envelope, message: Message) -> Asking[tuple[Envelope, Message]]:
+        """What rewriting rules make of it; header addresses without domain get one if the client may send such."""
+        values, scene = self.env.variables, self.scene
+        if scene.memory.has_rewritten_sender:
+            address = values["sender_address"]
+            envelope = replace(envelope, reverse_path=Mailbox.parse(address) if address else None)
+        senders, recipients = scene.takes_unqualified
+        may_qualify = qualifying(self.compiled, senders=senders, recipients=recipients)
+        envelope, message = yield from rewritten(
+            self.compiled,
+            envelope,
+            message,
+            self.env,
+            self.state.tell,
+            may_qualify,
+            keeps_sender=scene.memory.has_rewritten_sender,
+        )
+        if self.compiled.rewriting:
+            self.taken = list(envelope.forward_paths)
+            variables.of_envelope(values, envelope)
+        return envelope, message
+
     def _trace(
         self, received: MessageReceived, envelope: Envelope, queue_id: str, now: datetime
     ) -> HeaderField:
@@ -417,7 +449,13 @@ class Session:
                 state.note(EventKind.PROBLEM, queue_id=queue_id, text=f"cannot write the spool: {problem}")
                 decide(reply.LOCAL_PROBLEM)
                 return
-            self.intake.taken(keep.item, waits=keep.waits, in_secret=keep.in_secret, in_pieces=keep.in_pieces)
+            self.intake.taken(
+                keep.item,
+                waits=keep.waits,
+                in_secret=keep.in_secret,
+                in_pieces=keep.in_pieces,
+                told=self.told,
+            )
             for line in lines_about(self):
                 self.log.tell(line, selector="delay_delivery")
             decide(keep.says)

@@ -161,6 +161,10 @@ class SessionLog:
         recipient: str | None = None,
     ) -> None:
         session = self._session
+        if "main" not in logs:  # an ACL's log_reject_target: no fact for whoever reads the main log
+            if logs:
+                self.tell(line, logs, selector)
+            return
         client, name = variables.shown_client(session.env.variables)
         encryption = session.securing.encryption
         session.state.note(

@@ -17,13 +17,14 @@ from typing import Any
 
 from labkit.eximconf.expansion import Env, Value, compile_text
 from labkit.eximconf.place import Place, readable
+from labkit.eximconf.rewriting import Note
 from labkit.mail.address import AddressSyntaxError, Mailbox
 from labkit.mail.asking import Asked, Asking, Question, answer_later
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
 from labkit.mail.questions import Account, VerifyRecipient, VerifySender
 from labkit.mail.reply import Reply, shaped
-from labkit.mta import variables
+from labkit.mta import rewriting, variables
 from labkit.mta.answers import Answers, AnswersDns
 from labkit.mta.callouts import expiry_of
 from labkit.mta.compiled import Compiled
@@ -97,7 +98,12 @@ class MtaState:
             here=compiled.here,
             named=compiled.configuration.lists,
             now=self.surroundings.now(),
+            rewrite=rewriting.hook(compiled.rewriting, self.tell),
         )
+
+    def tell(self, note: Note) -> None:
+        """A line for the log that a rewriting rule asks for."""
+        self.note(EventKind.LOGGED, text=note.text, selector=note.selector or None)
 
     def env_of(self, item: QueueItem, message: Message) -> Env:
         """What is known while a message is delivered."""

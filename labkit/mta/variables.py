@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from labkit.eximconf.client_name import name_client
+from labkit.eximconf.client_name import INTERFACE_IS_SHOWN, PORT_IS_SHOWN, name_client
 from labkit.mail.address import Mailbox
 from labkit.mail.encryption import Encryption
+from labkit.mail.envelope import Envelope
 from labkit.mail.message import Message
 from labkit.mta.compiled import Compiled
 from labkit.net.network import Peer
@@ -23,7 +24,7 @@ from labkit.queue.item import QueueItem
 from labkit.smtp.server import Server
 
 MESSAGE_BODY_VISIBLE = 500  # octets; Exim's message_body_visible
-_FULL_HOST = re.compile(r"(?:(?P<name>[^ (\[][^ ]*) )?(?:\((?P<helo>.*)\) )?\[[^\]]*\]")
+_FULL_HOST = re.compile(r"(?:(?P<name>[^ (\[][^ ]*) )?(?:\((?P<helo>.*)\) )?\[[^\]]*\](?::[0-9]+)?")
 _OF_A_MESSAGE = (
     "authenticated_sender",
     "sender_address",
@@ -65,7 +66,8 @@ _OF_A_RECIPIENT = (
 def of_host(compiled: Compiled) -> dict[str, str]:
     """What is true of the host whatever it does."""
     main = compiled.configuration.main
-    return {
+    shown = {name: "" for name in (PORT_IS_SHOWN, INTERFACE_IS_SHOWN) if name[1:] in compiled.log_selector}
+    return shown | {
         "primary_hostname": compiled.here.primary_hostname,
         "smtp_active_hostname": compiled.here.primary_hostname,
         "qualify_domain": compiled.qualify_domain,
@@ -133,6 +135,13 @@ def named_sender(variables: dict[str, str], sender: Mailbox | None) -> None:
     variables["sender_address"] = "" if sender is None else str(sender)
     variables["sender_address_local_part"] = "" if sender is None else sender.local_part
     variables["sender_address_domain"] = "" if sender is None else sender.domain
+
+
+def of_envelope(variables: dict[str, str], envelope: Envelope) -> None:
+    """The sender and the recipients, as rewriting has made them."""
+    size = variables.get("message_size")
+    from_sender(variables, envelope.reverse_path, int(size) if size else None)
+    variables["recipients"] = ", ".join(map(str, envelope.forward_paths))
 
 
 def to_recipient(variables: dict[str, str], recipient: Mailbox) -> None:

@@ -2,8 +2,8 @@
 
 WHAT       retry rules as the configuration writes them: `* * F,2h,15m; G,16h,1h,1.5; F,4d,6h`.
 DECIDES    whom a rule is for, the next instant of trying a host or an address, or that its time is over.
-RULES      a pattern is one item of an address list; a host, or a domain, is looked for as *@domain. A rule without a step: every
-           failure is final. When the last step is over, its interval goes on for whoever still tries.
+RULES      a pattern is one item of an address list; a host, or a domain, is looked for as *@domain. A rule without
+           a step: every failure is final. When the last step is over, its interval goes on for whoever still tries.
 STANDARDS  Exim specification, chapter "Retry configuration"; RFC 5321 §4.5.4.1 (at least 30 minutes between
            tries and 4-5 days in all are what the standard asks for; Exim's usual rule is quicker)
 READ NEXT  hints.py

@@ -79,6 +79,13 @@ class AddressTester:
         address = mailbox.text
         if not mailbox.has_domain:
             address = qualify(address, self.env, is_recipient=is_recipient)
+        if self.env.rewrite is not None:
+            new = yield from self.env.rewrite(self.env, address, is_recipient)
+            if new != address and self.mode is not Mode.EXPN:
+                self.lines.append(f"Address rewritten as: {new}")
+            address = new
+        if not address:
+            return
         if self.mode is Mode.EXPN and not self.is_full:
             said = yield from self._one_level(address)
         else:

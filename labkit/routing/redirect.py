@@ -53,6 +53,7 @@ class _Redirect:
         self.qualify_domain = options.expansion("qualify_domain")
         self.preserves_domain = options.flag("qualify_preserve_domain")
         self.one_time = options.flag("one_time")
+        self.rewrites = options.flag("rewrite")
         self.forbids_pipe = self.one_time or options.flag("forbid_pipe")
         self.forbids_file = self.one_time or options.flag("forbid_file")
         self.checks_ancestors = options.flag("check_ancestor")
@@ -235,7 +236,10 @@ class _Redirect:
                 variables=address.carried.variables,
             )
             inherited.give_to(given)
-            child = Address(item.text, address, given)
+            text = item.text
+            if self.rewrites and not item.is_target and walk.env.rewrite is not None:
+                text = yield from walk.env.rewrite(walk.env, text, True)
+            child = Address(text, address, given)
             child.start = self.router.redirects_to
             if self.one_time:
                 child.onetime_parent = address.eldest.text

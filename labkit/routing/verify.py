@@ -123,7 +123,7 @@ class Verifier:
         who = "sender" if is_sender else "recipient"
         dull = f"Could not complete {who} verify callout"
         address.message = dull if len(hosts) > 1 or not answer.words else f"{dull}: {answer.words}"
-        address.user_message = dull
+        address.user_message, address.may_tell = dull, True  # and no more than that
         return Said.DEFER, answer.failure
 
 
@@ -163,12 +163,19 @@ def verify(
         elif callout.uses_postmaster:
             domain = env.variables.get("qualify_domain", "") or env.here.primary_hostname
             callout = replace(callout, mail_from=f"postmaster@{domain}")
+    rewritten: str | None = None
+    if env.rewrite is not None:
+        new = yield from env.rewrite(env, text, not is_sender)
+        if new != text:
+            rewritten = text = new
+        if not text:  # only a sender can become the null one
+            return Verification(Standing.GOOD, rewritten="")
     found = yield from verifier.verify_address(text, env, mode, callout=callout, trace=trace)
     address = found.address
     steps = () if trace is None else tuple(f"{s.router}: {s.because}" for s in trace.steps_of(address))
     data = address.carried.address_data or ""
     if found.said is Said.OK:
-        return Verification(Standing.GOOD, address_data=data, steps=steps)
+        return Verification(Standing.GOOD, address_data=data, steps=steps, rewritten=rewritten)
     words, reason = address.user_message or "", address.message or ""
     if found.said is Said.DEFER:
         words = (words or reason) if address.may_tell else ""
@@ -177,7 +184,7 @@ def verify(
         standing = Standing.BAD
         words = words or ("" if is_sender else reason)
     failure = found.callout_failure or "route"
-    return Verification(standing, words, reason, failure, data, steps)
+    return Verification(standing, words, reason, failure, data, steps, rewritten)
 
 
 def _port(transport: Driver) -> int:

@@ -39,7 +39,7 @@ def mail(server: Server, verb: Verb, argument: str, following: State) -> None:
                 refused=Refused(reply.TOO_MANY_MESSAGES, "too many messages in one connection", "MAIL"),
             )
         )
-        server.say(reply.TOO_MANY_MESSAGES, State.CLOSED)
+        server.say(reply.TOO_MANY_MESSAGES, server.state, stays=True)  # Exim waits for the client to go
         return
     said = MailParameters()
     text = said.read(argument, server.extensions) if server.is_esmtp else argument
@@ -129,7 +129,8 @@ def _path(
 ) -> Mailbox | Reply | None:
     """The path; a Reply if it was refused with that. None is the null path."""
     try:
-        mailbox, rest = read_path(text)
+        path = server.rewritten(text, is_sender=may_be_null)
+        mailbox, rest = read_path(path)
         if mailbox is None and not may_be_null:
             raise AddressSyntaxError("missing or malformed local part")
         if rest.strip(" \t"):

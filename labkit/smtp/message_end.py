@@ -66,7 +66,9 @@ def _refuse_message(
     """Refuse by ourselves, asking nobody, but telling; `line` if the log has it in another form."""
     envelope = server.transaction.envelope
     before, after = line or (f"rejected from <{envelope.sender}>", f": {why}")
-    fact = Refused(refusal, why, None, envelope.sender, of_message=True)
+    fact = Refused(
+        refusal, why, None, envelope.sender, of_message=refusal == reply.MESSAGE_TOO_BIG
+    )  # Exim's ids begin when the header is read
     server.report(
         Incident(before, after, named=line is None, selector=selector, rejects=line is None, refused=fact)
     )

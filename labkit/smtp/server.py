@@ -16,6 +16,7 @@ READ NEXT  client.py
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from labkit.mail import reply
@@ -43,6 +44,8 @@ from labkit.smtp.states import (
 )
 from labkit.smtp.transaction import Transaction
 from labkit.smtp.transcript import Line, Listener, printed, readable
+
+_PATH = re.compile(r'<(?:"(?:[^"\\]|\\.)*"|[^">])*>|[^ \t<]+')
 
 
 class Server:
@@ -91,6 +94,9 @@ class Server:
         self.command_line = ""  # the one that is looked at, as it was given
         self.command_argument = ""
         self.mail_refused = False  # and nothing but RCPT since then
+        self.change_path: Callable[[str, bool], str] | None = (
+            None  # paths of MAIL (True) and RCPT, before they are read
+        )
         self._then: Callable[[Reply | None], None] = self._connected
         self._in = bytearray()
         self._out = bytearray()
@@ -101,6 +107,13 @@ class Server:
         self._to_swallow = 0  # octets of a piece that was refused
         self.last_verb: Verb | None = None
         self._answer_to: Callable[[str], None] | None = None  # who gets the next line: AUTH has asked for it
+
+    def rewritten(self, argument: str, *, is_sender: bool) -> str:
+        """The argument of MAIL or RCPT, its path rewritten if there are rules for that."""
+        found = _PATH.match(argument)
+        if self.change_path is None or found is None:
+            return argument
+        return self.change_path(found[0], is_sender) + argument[found.end() :]
 
     # --- bytes in, bytes out ------------------------------------------------------------------
 
@@ -204,10 +217,10 @@ class Server:
 
     # --- for the commands ---------------------------------------------------------------------
 
-    def say(self, answer: Reply, following: State) -> None:
-        """Answer the client, and be in the state that follows."""
+    def say(self, answer: Reply, following: State, *, stays: bool = False) -> None:
+        """Answer the client, and be in the state that follows. 421 ends the session, unless it `stays`."""
         self._out += bytes(answer)
-        self._enter(State.CLOSED if answer.code == 421 else following)
+        self._enter(State.CLOSED if answer.code == 421 and not stays else following)
         if self.on_line is not None:
             for line in bytes(answer).decode("utf-8", "replace").splitlines():
                 self.on_line(Line("S", line, self.state.value))

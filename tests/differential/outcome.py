@@ -200,9 +200,7 @@ def _software(line: str, engine: str) -> str:
 
 
 def _extensions(line: str, engine: str) -> str | None:
-    return (
-        None if re.fullmatch(r"250-(PIPECONNECT|PRDR|SMTPUTF8)", line) and engine == "exim" else line
-    )
+    return None if re.fullmatch(r"250-(PIPECONNECT|PRDR|SMTPUTF8)", line) and engine == "exim" else line
 
 
 _CIPHER = re.compile(r"(\) tls )TLS_(?:ECDHE_RSA_WITH_)?AES_256_GCM_SHA384$")

@@ -159,6 +159,8 @@ class Lab:
                     self.authority.equip((folder / path).parent, path.partition("/")[0])
                 else:
                     (folder / path).write_text(text, encoding="utf-8")
+                    if path.endswith(".key"):
+                        (folder / path).chmod(0o600)
             world = World(
                 scenario,
                 folder=folder,

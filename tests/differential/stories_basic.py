@@ -191,11 +191,7 @@ into_mailbox:
         assert len(list(world.mine.mailbox_file("ann").glob("new/*"))) == 2
 
 
-@story(
-    differs="labkit's fact about a message that is too large has other words and no queue id, and it notes one "
-    "for SIZE= too, where Exim notes none",
-    differs_in=(f"facts of {MINE}",),
-)
+@story()
 async def size_limit(lab: Lab) -> None:
     """Too large is refused where it is said (SIZE=, RFC 1870), and where it is noticed: after the dot."""
     large = message(text="x" * 70 + "\n" + ("y" * 70 + "\n") * 30)

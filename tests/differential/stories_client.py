@@ -72,8 +72,8 @@ async def tls_with_a_wrong_name(lab: Lab) -> None:
             ("avoided", "  hosts_avoid_tls = *\n"),
         ):
             await change(world.mine, exim_conf(MINE, transports=BY_SMTP + lines + INTO_MAILBOX))
+            await world.mine.run_queue(forced=True)  # one message at a time: Exim's runs are in any order
             await lab.submit(world.mine, BOB, message(subject))
-            await world.mine.run_queue(forced=True)
         protocols = {
             letter.first("Subject"): next(letter.all("Received")).value.split(" with ")[1].split()[0]
             for letter in world.partner.mailbox("bob")
@@ -230,19 +230,22 @@ check_data:
          message = later maybe
   accept
 """
+    mine = exim_conf(MINE)
+    # SIZE has the octets of the software's name: so MAIL is looked at without it
+    by_helo = exim_conf(MINE, transports=BY_SMTP + "  hosts_avoid_esmtp = *\n" + INTO_MAILBOX)
     # with BDAT the words would be others: all is said before any answer is read
     main = "acl_smtp_mail = check_mail\nacl_smtp_data = check_data\nchunking_advertise_hosts =\n"
     theirs = exim_conf(PARTNER, main, acl=acl)
-    async with lab.world(host(MINE, exim_conf(MINE), "ann", "carl"), host(PARTNER, theirs, "bob")) as world:
+    async with lab.world(host(MINE, mine, "ann", "carl"), host(PARTNER, theirs, "bob")) as world:
         await lab.submit(world.mine, BOB, message("bad"))
         await lab.submit(world.mine, BOB, message("slow"))
+        await change(world.mine, by_helo)
         await lab.submit(world.mine, BOB, message("hello", sender=ANN), sender="carl@st11.sne21.test")
         await lab.submit(world.mine, BOB, message("hello two"), sender="later@st11.sne21.test")
         commands = ["EHLO client.test", f"MAIL FROM:<{ANN}>", f"RCPT TO:<{BOB}>"]
         commands += ["RCPT TO:<nobody@st2.sne21.test>", "RCPT TO:<later@st2.sne21.test>"]
         await lab.call(world.mine, *commands, "DATA", message("three"), source=LAPTOP)
         await world.settle()
-        lab.listing(world.mine)
         errors = [fact.errno for fact in world.journal.where(EventKind.DEFERRED)]
         if lab.engine == "labkit":
             assert errors == [-46, -45, -44]

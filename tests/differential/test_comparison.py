@@ -150,6 +150,7 @@ EXAMPLES: dict[str, list[tuple[list[str], list[str], bool]]] = {
     ],
     "extensions": [
         (["250-SIZE 1", "250-PIPECONNECT", "250-SMTPUTF8", "250 HELP"], EHLO, True),
+        (EHLO, ["250-SIZE 1", "250-CHUNKING", "250 HELP"], False),
         (["250-SIZE 1", "250-CHUNKING", "250 HELP"], EHLO, False),
         (["250-STARTTLS", "250 HELP"], ["250 HELP"], False),
     ],

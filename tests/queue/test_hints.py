@@ -100,9 +100,19 @@ def test_what_was_not_touched_for_a_week(pause: timedelta, first_failed: datetim
         (host_key("MX.B.test", "192.0.2.1"), KEY, True, "host names have no case"),
         (host_key("mx.b.test", "192.0.2.2"), KEY, False, "each address for itself"),
         (address_key(Mailbox("bob", "B.test")), "R:bob@b.test", True, "nor have domains"),
-        (address_key(Mailbox("Bob", "b.test")), "R:bob@b.test", True, "nor have local parts here, as Exim has it"),
+        (
+            address_key(Mailbox("Bob", "b.test")),
+            "R:bob@b.test",
+            True,
+            "nor have local parts here, as Exim has it",
+        ),
         (address_key(Mailbox("a b", "b.test")), "R:a b@b.test", True, "without quotes"),
-        (address_key(Mailbox("bob", "b.test"), "ann@a.test"), "R:bob@b.test:<ann@a.test>", True, "with the sender"),
+        (
+            address_key(Mailbox("bob", "b.test"), "ann@a.test"),
+            "R:bob@b.test:<ann@a.test>",
+            True,
+            "with the sender",
+        ),
         (host_key("mx.b.test", "192.0.2.1", 587), f"{KEY}:587", True, "a port, if it is not the usual one"),
         (host_key("mx.b.test", "", 25), "T:mx.b.test", True, "retry_include_ip_address = false"),
         (mailbox_key(Mailbox("bob", "b.test")), "T:bob@b.test", True, "a mailbox here"),
@@ -114,7 +124,13 @@ def test_keys(one: str, other: str, same: bool, because: str) -> None:
 
 
 instants = st.datetimes(datetime(1970, 1, 2), datetime(9000, 1, 1), timezones=st.just(timezone.utc))
-rows = st.builds(Hint, st.builds(Attempt, instants, instants, instants, st.booleans()), st.text(), st.integers(-60, 200), st.integers(0, 70000))
+rows = st.builds(
+    Hint,
+    st.builds(Attempt, instants, instants, instants, st.booleans()),
+    st.text(),
+    st.integers(-60, 200),
+    st.integers(0, 70000),
+)
 
 
 @settings(deadline=None)
@@ -136,7 +152,10 @@ def test_they_come_back(table: dict[str, Hint]) -> None:
         ('{"T:x": ["a", "b", "c"]}', "a short row"),
         ('{"T:x": ["a", "b", "c", "d"]}', "no instants"),
         ('{"T:x": [1, 2, 3, "d"]}', "no instants"),
-        ('{"T:x": ["2026-09-07T09:00:00", "2026-09-07T09:00:00", "2026-09-07T09:00:00", false, 0, 0, "d"]}', "instants without a zone"),
+        (
+            '{"T:x": ["2026-09-07T09:00:00", "2026-09-07T09:00:00", "2026-09-07T09:00:00", false, 0, 0, "d"]}',
+            "instants without a zone",
+        ),
         ("[" * 100_000, "deeper than anybody would write"),
     ],
 )

@@ -139,7 +139,9 @@ def test_another_rule_may_revive_it() -> None:
 def test_the_age_of_a_message_counts_where_no_host_is_at_fault() -> None:
     """Others may have got through in the meantime, and wiped what was known."""
     schedule = rule("* * F,1h,10m; F,3h,30m")
-    assert after_failure(schedule, None, START, age=timedelta(hours=2)).next_try == START + timedelta(minutes=30)
+    assert after_failure(schedule, None, START, age=timedelta(hours=2)).next_try == START + timedelta(
+        minutes=30
+    )
     assert after_failure(schedule, None, START, age=timedelta(hours=4)).has_expired
 
 
@@ -180,9 +182,7 @@ def test_the_first_rule_that_applies() -> None:
     rules = read_rules([LogicalLine(text, PLACE) for text in ("b.test * F,1h,1m", "* * F,2h,2m")])
     assert rule_for("a@b.test", rules) is rules[0]
     assert rule_for("a@c.test", rules) is rules[1]
-    assert rule_for("a@c.test", rules[:1]) is None, (
-        "trap 17 of the lab: every failure is final"
-    )
+    assert rule_for("a@c.test", rules[:1]) is None, "trap 17 of the lab: every failure is final"
 
 
 def test_read() -> None:

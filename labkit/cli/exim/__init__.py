@@ -129,6 +129,10 @@ async def _run_on(machine: Machine, command: Command) -> int:
         from labkit.cli.exim.printing import print_options
 
         return print_options(machine, command)
+    if command.mode is Mode.REWRITE:
+        from labkit.cli.exim.rewriting import test_rewriting
+
+        return await test_rewriting(machine, command)
     if command.mode is Mode.EXPAND:
         from labkit.cli.exim.expanding import expand
 

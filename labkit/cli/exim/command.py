@@ -22,6 +22,7 @@ class Mode(Enum):
     """What a command does."""
 
     NOTHING = ""
+    REWRITE = "-brw"
     PRINT = "-bP"
     EXPAND = "-be"
     TEST = "-bt"

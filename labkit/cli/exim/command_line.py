@@ -28,6 +28,7 @@ from labkit.eximconf.blanks import BLANKS
 __all__ = ["USAGE", "Command", "Mode", "Refused", "Usage", "read_command_line", "split_host"]
 
 _MODES = {
+    "-brw": Mode.REWRITE,
     "-bP": Mode.PRINT,
     "-be": Mode.EXPAND,
     "-bt": Mode.TEST,

@@ -29,7 +29,6 @@ from labkit.cli.exim.actions import run_queue
 from labkit.cli.exim.client import PATIENCE, let_go_of_the_terminal
 from labkit.cli.exim.command import Command, Selection
 from labkit.cli.exim.files import CannotStart
-from labkit.cli.exim.logs import MAIN, PANIC
 from labkit.cli.exim.main_settings import Settings, read_settings
 from labkit.cli.exim.owner import Owner
 from labkit.cli.exim.places import Place, listening_places, shown_places
@@ -37,6 +36,7 @@ from labkit.cli.exim.real_time import RealTime
 from labkit.cli.exim.version import LANGUAGE
 from labkit.cli.exim.views import View
 from labkit.eximconf.options.kinds import shown_time
+from labkit.lab.exim_log import MAIN, PANIC
 from labkit.net.spool import SpoolBusy
 
 LAST_WORK = 10.0  # seconds for deliveries under way, at the end

@@ -17,12 +17,10 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from labkit.lab.exim_log import main_log, printable
-from labkit.mail.dates import log_date
+from labkit.lab.exim_log import MAIN, PANIC, REJECT, Style, log_lines, printable
 from labkit.mail.event import EventKind, MailEvent
 
 FILE_MODE, FOLDER_MODE = 0o640, 0o750  # as Exim's
-MAIN, REJECT, PANIC = "main", "reject", "panic"
 
 
 def log_paths(written: Iterable[str], spool: Path) -> dict[str, Path]:
@@ -35,8 +33,11 @@ def log_paths(written: Iterable[str], spool: Path) -> dict[str, Path]:
 class Logs:
     """The logs of one Exim. `message_logs`: whether each message has one of its own (exim -Mvl)."""
 
-    def __init__(self, paths: dict[str, Path], spool: Path, *, message_logs: bool, reject_log: bool) -> None:
+    def __init__(
+        self, paths: dict[str, Path], spool: Path, style: Style, *, message_logs: bool, reject_log: bool
+    ) -> None:
         self.paths = paths
+        self.style = style
         self.folder = spool / "msglog"
         self.message_logs = message_logs
         self.reject_log = reject_log
@@ -44,26 +45,27 @@ class Logs:
 
     def note(self, event: MailEvent) -> list[str]:
         """Write what the logs say of an event. Returns the lines of the main log, without date."""
-        lines = list(main_log([event]))
-        for line in lines:
-            self.write(MAIN, line)
-            if event.kind is EventKind.REJECTED and self.reject_log:
-                self.write(REJECT, line)
-            if event.kind is EventKind.PROBLEM:
-                self.write(PANIC, line)
+        shown = []
+        stamp = f"{self.style.stamp(event.at)} "
+        for each in log_lines(event, self.style):
+            for name in each.logs:
+                if name != REJECT or self.reject_log:
+                    self.write(name, each.text + (f"\n{each.below}".rstrip("\n") if name == REJECT else ""))
+            if MAIN in each.logs:
+                shown.append(each.text.removeprefix(stamp))
         if event.queue_id and self.message_logs:
-            self._about_message(event, event.queue_id, lines)
-        return [line[20:] for line in lines]
+            self._about_message(event, event.queue_id, stamp, shown)
+        return shown
 
     def line(self, at: datetime, words: str, *names: str) -> None:
         """A line about no message, in the main log and in others that are named."""
         for name in (MAIN, *names):
-            self.write(name, f"{log_date(at)} {printable(words)}")
+            self.write(name, f"{self.style.stamp(at)} {printable(words)}")
 
     def write(self, name: str, line: str) -> None:
         self._append(self.paths[name], line)
 
-    def _about_message(self, event: MailEvent, queue_id: str, lines: list[str]) -> None:
+    def _about_message(self, event: MailEvent, queue_id: str, stamp: str, lines: list[str]) -> None:
         path = self.folder / queue_id
         if event.kind is EventKind.COMPLETED:
             with suppress(OSError):
@@ -72,10 +74,10 @@ class Logs:
         if event.kind is not EventKind.RECEIVED and not path.exists():
             return  # no message of ours
         for line in lines:
-            date, text = line[:20], line[20:].removeprefix(f"{queue_id} ")
+            text = line.removeprefix(f"{queue_id} ")
             if event.kind is EventKind.RECEIVED:
                 text = f"Received from {text.partition(' ')[2]}"
-            self._append(path, date + text)
+            self._append(path, stamp + text)
 
     def _append(self, path: Path, line: str) -> None:
         octets = f"{line}\n".encode("utf-8", "surrogateescape")

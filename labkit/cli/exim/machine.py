@@ -35,6 +35,7 @@ from labkit.mail.questions import Account, VerifyRecipient, VerifySender
 from labkit.mta.answers import Answers
 from labkit.mta.callouts import expiry_of
 from labkit.mta.compiled import Compiled, compile_configuration
+from labkit.mta.rewriting import hook
 from labkit.net.file_text import file_text
 from labkit.net.programs.lab_time import LabTime
 from labkit.net.programs.labnet_facts import Facts, read_facts
@@ -161,7 +162,13 @@ class Machine:
             named=self.configuration.lists,
         )
         env.acl = partial(self._call_acl, env)
+        env.rewrite = self._rewrite
         return env
+
+    def _rewrite(self, env: Env, address: str, is_recipient: bool) -> Asking[str]:
+        """An address of an envelope: the rules are compiled when an address is tested."""
+        rewrite = hook(self.compiled.rewriting, lambda note: None)
+        return address if rewrite is None else (yield from rewrite(env, address, is_recipient))
 
     def _call_acl(self, env: Env, name: str, arguments: Sequence[str]) -> Asking[AclVerdict]:
         """${acl{name}…}: the ACLs are compiled when a text calls one."""

@@ -17,15 +17,15 @@ import re
 from dataclasses import dataclass, field, replace
 
 from labkit.cli.exim.command import Told
-from labkit.cli.exim.logs import MAIN, PANIC
 from labkit.cli.exim.views import Work
 from labkit.eximconf.field_addresses import Readable, addresses_of
 from labkit.eximconf.lists import Match
 from labkit.eximconf.mailbox_text import NoMailbox, read_mailbox
+from labkit.lab.exim_log import MAIN, PANIC
 from labkit.mail.address import AddressSyntaxError, Mailbox
 from labkit.mail.dates import log_date
 from labkit.mail.envelope import Envelope
-from labkit.mail.message import CRLF, HeaderField, Message, with_crlf
+from labkit.mail.message import HeaderField, Message, with_crlf
 from labkit.mta.fixups import completed, without
 from labkit.mta.local_message import NotTaken
 from labkit.queue.item import Origin
@@ -205,7 +205,6 @@ async def _take(work: Work, made: Submission, queue_id: str) -> None:
     keeps = work.caller.is_trusted or main.flag("local_sender_retain")
     message = made.message
     if told.address is None:  # as another host's, it stays as it is
-        message = _with_domains(message, state.compiled.qualify_domain, state.compiled.qualify_recipient)
         message = completed(
             message,
             queue_id=queue_id,
@@ -252,31 +251,6 @@ def _full_name(work: Work, made: Submission) -> str:
     except KeyError:
         return ""
     return name.replace("&", work.caller.login.capitalize())
-
-
-def _with_domains(message: Message, of_senders: str, of_recipients: str) -> Message:
-    """Addresses in the header that have no domain get one."""
-    domains = dict.fromkeys(("from", "sender", "reply-to"), of_senders)
-    domains |= dict.fromkeys(("to", "cc", "bcc"), of_recipients)
-    fields = []
-    for each in message.header_fields:
-        domain = domains.get(each.name.lower().removeprefix("resent-"))
-        fields.append(each if domain is None else _qualified(each, domain))
-    return replace(message, header_fields=tuple(fields))
-
-
-def _qualified(each: HeaderField, domain: str) -> HeaderField:
-    name, colon, body = each.raw.decode("latin-1").partition(":")
-    changed, at = "", 0
-    for piece in addresses_of(body.replace("\r\n", "\n").rstrip("\n")):
-        if isinstance(piece, Readable) and not piece.has_domain:
-            end = piece.at + piece.mailbox.end
-            changed += body.replace("\r\n", "\n")[at:end] + f"@{domain}"
-            at = end
-    if not at:
-        return each
-    text = name + colon + changed + body.replace("\r\n", "\n")[at:]
-    return HeaderField(text.rstrip("\n").replace("\n", "\r\n").encode("latin-1") + CRLF)
 
 
 def _with_sender(message: Message, sender: str) -> Message:

@@ -17,6 +17,7 @@ from labkit.cli.exim.console import Console
 from labkit.cli.exim.logs import Logs, log_paths
 from labkit.cli.exim.machine import Machine
 from labkit.cli.exim.real_time import RealTime
+from labkit.lab.exim_log import Style
 from labkit.mta.mta import Mta
 
 MOST_KEPT = 8  # configurations in mind
@@ -55,6 +56,7 @@ def logs_of(machine: Machine, spool: Path) -> Logs:
     return Logs(
         log_paths(main.texts("log_file_path"), spool),
         spool,
+        Style(machine.running.log_selector, main.flag("log_timezone"), pid=os.getpid()),
         message_logs=main.flag("message_logs"),
         reject_log=main.flag("write_rejectlog"),
     )

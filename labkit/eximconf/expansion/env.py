@@ -30,6 +30,7 @@ class AclVerdict:
 
 AclHook = Callable[[str, Sequence[str]], Asking["AclVerdict"]]  # name, arguments
 AuthHook = Callable[[str], Asking[str]]
+RewriteHook = Callable[["Env", str, bool], Asking[str]]  # an address; is it a recipient's?
 
 
 @dataclass(slots=True)
@@ -47,6 +48,7 @@ class Env:
     true: frozenset[str] = frozenset()  # conditions without argument: first_delivery, queue_running
     acl: AclHook | None = None
     authresults: AuthHook | None = None
+    rewrite: RewriteHook | None = None  # None: there are no rules for addresses of envelopes
     value: str = ""
     item: str = ""
     numbers: tuple[str, ...] = ()

@@ -78,9 +78,10 @@ def _whole(pattern: Pattern) -> Pattern:
         assert pattern.asking is not None, "a look-up asks"
         subject.partial = False
         try:
-            return (yield from pattern.asking(subject))
+            hit = yield from pattern.asking(subject)
         finally:
             subject.partial = True
+        return hit._replace(numbers=()) if hit is not None else None
 
     return Pattern(asking=asking)
 
@@ -97,16 +98,20 @@ def _parts(written: str, local: str | None, item: Item, context: Context) -> Pat
         told = wanted if subject.caseful else lowered
         return text.endswith(told) if wants_end else text == told
 
-    def told(text: str, data: str | None, inside: str = "") -> Hit:
-        kept = "" if local is None else written[: len(text)]
-        return Hit(context.own(f"{kept}@{data or ''}") if kept or data is not None else None, inside=inside)
+    def told(subject: Subject, text: str, hit: Hit, inside: str = "") -> Hit:
+        kept, data = "" if local is None else written[: len(text)], hit.data
+        shown = context.own(f"{kept}@{data or ''}") if kept or data is not None else None
+        if not subject.numbered:
+            return Hit(shown, inside=inside)
+        star = (subject.zero(text[: len(text) - len(wanted)]),) if wants_end else ()
+        return Hit(shown, (subject.zero(subject.text), *star, *hit.numbers[1:]), inside)
 
     def asking(subject: Subject) -> Asking[Hit | None]:
         text, at, domain = subject.folded.rpartition("@")
         if not at or not fits(subject, text):
             return None
-        verdict = yield from walk((item,), subject.part(domain))
-        return told(text, verdict.hit.data, verdict.why) if verdict.found else None
+        verdict = yield from walk((item,), subject.part(domain, numbered=subject.numbered))
+        return told(subject, text, verdict.hit, verdict.why) if verdict.found else None
 
     of_domain = item.pattern.plain
     if of_domain is None:
@@ -116,10 +121,10 @@ def _parts(written: str, local: str | None, item: Item, context: Context) -> Pat
         text, at, domain = subject.folded.rpartition("@")
         if not at or not fits(subject, text):
             return None
-        hit = of_domain(subject.part(domain))
+        hit = of_domain(subject.part(domain, numbered=subject.numbered))
         if (hit is None) is not item.negated:
             return None
-        return told(text, None if hit is None else hit.data)
+        return told(subject, text, hit or EMPTY)
 
     return Pattern(plain)
 

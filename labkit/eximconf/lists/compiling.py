@@ -20,12 +20,14 @@ def compile_list(
     *,
     expands: bool = True,
     forces_cache: bool = False,
+    is_one: bool = False,
 ) -> PatternList:
     """Compile a list. Raises ConfigurationError for what Exim can do and labkit cannot.
 
-    `expands`: False for a text that must not be expanded. `forces_cache`: it was defined with _cache.
+    `expands`: False for a text that must not be expanded. `forces_cache`: it was defined with _cache. `is_one`: the
+    text is one item, whatever stands in it.
     """
-    return PatternList(kind, text, place, named, expands=expands, forces_cache=forces_cache)
+    return PatternList(kind, text, place, named, expands=expands, forces_cache=forces_cache, is_one=is_one)
 
 
 def check_names(patterns: PatternList, named: NamedLists) -> Iterator[str]:

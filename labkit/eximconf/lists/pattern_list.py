@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from labkit.eximconf.blanks import BLANKS
 from labkit.eximconf.expansion.engine import Compiled, compile_text
 from labkit.eximconf.expansion.env import Env
 from labkit.eximconf.expansion.outcomes import (
@@ -54,6 +55,7 @@ class PatternList:
         "_kept",
         "_made",
         "forces_cache",
+        "is_one",
         "kind",
         "named",
         "place",
@@ -69,12 +71,14 @@ class PatternList:
         *,
         expands: bool = True,
         forces_cache: bool = False,
+        is_one: bool = False,
     ) -> None:
         self.kind = kind
         self.text = text
         self.place = place
         self.named = named
         self.forces_cache = forces_cache
+        self.is_one = is_one
         self._code: Compiled | None = None
         self._items: tuple[Item, ...] = ()
         self._made: dict[tuple[bool, str], tuple[Item, ...]] = {}
@@ -158,22 +162,33 @@ class PatternList:
         name: str | None = None,
         caseful: bool = False,
         remembers: bool = True,
+        is_numbered: bool = False,
     ) -> Asking[Match | Failure | Defer]:
         """Is it in the list?
 
         `name`: a host's name if it is known, "" if names do not count. `caseful`: local parts as they were sent.
         `remembers`: the text came from outside, and answers of named lists are kept in env.memo.
+        `is_numbered`: what stars of an address match is wanted, too.
         """
         is_usual = remembers and not caseful and not self.can_ask
         if is_usual and env.here is self._here and (found := self._kept.get(subject)) is not None:
             return found
-        match = yield from self._asking(subject, env, name, caseful=caseful, remembers=remembers)
+        match = yield from self._asking(
+            subject, env, name, caseful=caseful, remembers=remembers, is_numbered=is_numbered
+        )
         return self._keep(subject, env, match) if is_usual and isinstance(match, Match) else match
 
     def _asking(
-        self, subject: str, env: Env, name: str | None, *, caseful: bool, remembers: bool
+        self,
+        subject: str,
+        env: Env,
+        name: str | None,
+        *,
+        caseful: bool,
+        remembers: bool,
+        is_numbered: bool = False,
     ) -> Asking[Match | Failure | Defer]:
-        numbered = self.kind in _NUMBERED
+        numbered = is_numbered or self.kind in _NUMBERED
         wanted = Subject(subject, env, caseful=caseful, numbered=numbered, name=name, remembers=remembers)
         try:
             found = yield from self._walk(wanted)
@@ -214,6 +229,7 @@ class PatternList:
             subject.text,
             subject.name,
             subject.caseful,
+            subject.numbered,
             self._whose(subject.env),
         )
         verdict: Verdict | None = memo.get(place)
@@ -279,7 +295,11 @@ class PatternList:
         return self._made[key]
 
     def _read(self, text: str, *, tainted: bool = False) -> tuple[Item, ...]:
-        return read_items(text, Context(self.kind, self.place, self.named, read_item, tainted))
+        context = Context(self.kind, self.place, self.named, read_item, tainted)
+        if self.is_one:
+            item = text.strip(BLANKS)
+            return (read_item(item, context),) if item else ()
+        return read_items(text, context)
 
 
 def _nobody(question: Question[Any]) -> Any:

@@ -152,7 +152,8 @@ ROWS: tuple[Option, ...] = (
     _moot(
         "openssl_options", kinds.STRING, None, "TLS is 1.2 or 1.3, and nothing that is known to be weak is on"
     ),
-    _moot("log_selector", kinds.STRING, None, "the log of a lab host is the journal, which has all of it"),
+    _works("log_selector", kinds.STRING, None, "which lines the log has, and what they show"),
+    _works("log_timezone", kinds.BOOLEAN, False, "lines of the log have the time zone"),
     _works(
         "message_logs", kinds.BOOLEAN, True, "labkit-exim keeps a log for each message; a lab has the journal"
     ),
@@ -243,7 +244,6 @@ ROWS: tuple[Option, ...] = (
     _works("timeout_frozen_after", kinds.TIME, "0s", "when a frozen message is given up; 0s: never"),
     _works("warn_message_file", kinds.EXPANSION, None, "a file with the words of a delay warning"),
     _moot("bounce_return_message", kinds.BOOLEAN, True, "Exim 4.96 returns the message whatever it says"),
-    _moot("deliver_queue_load_max", kinds.STRING, None, "a lab host has no load of its own"),
     _moot(
         "keep_malformed",
         kinds.TIME,
@@ -254,8 +254,6 @@ ROWS: tuple[Option, ...] = (
     _moot("print_topbitchars", kinds.BOOLEAN, False, "the journal is UTF-8"),
     _moot("queue_fast_ramp", kinds.BOOLEAN, False, "a queue run of labkit is one process"),
     _works("queue_list_requires_admin", kinds.BOOLEAN, True, "labkit-exim -bp is for its administrators"),
-    _moot("queue_only_load", kinds.STRING, None, "a lab host has no load of its own"),
-    _moot("queue_only_load_latch", kinds.BOOLEAN, True, "a lab host has no load of its own"),
     _moot("queue_run_in_order", kinds.BOOLEAN, False, "labkit always begins with the oldest message"),
     _moot("queue_run_max", kinds.EXPANSION, "5", "labkit has one queue run at a time"),
     _works(

@@ -190,7 +190,9 @@ ROWS: tuple[Option, ...] = (
     _redirect("qualify_preserve_domain", kinds.BOOLEAN, False, "new addresses get the old one's domain"),
     _redirect("repeat_use", kinds.BOOLEAN, True, "no_repeat_use: not for what it made itself"),
     _redirect("reply_transport", kinds.EXPANSION, None, "for filter files", Standing.MOOT),
-    _redirect("rewrite", kinds.BOOLEAN, True, "labkit rewrites no addresses yet", Standing.MOOT),
+    _redirect(
+        "rewrite", kinds.BOOLEAN, True, "new addresses are rewritten by the rules of the configuration"
+    ),
     _redirect("skip_syntax_errors", kinds.BOOLEAN, False, "leave out what is no address"),
     _redirect("syntax_errors_text", kinds.EXPANSION, None, "words about it", Standing.TESTED),
     _redirect("syntax_errors_to", kinds.STRING, None, "who is told of it", Standing.TESTED),

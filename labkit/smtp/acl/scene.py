@@ -134,6 +134,7 @@ class Memory:
     helo: tuple[str, bool] | None = None  # the name that was verified, and what came of it
     # for the message
     senders: dict[str, Checked] = field(default_factory=dict)
+    has_rewritten_sender: bool = False  # verifying it did; $sender_address is the new one
     rates_of_message: dict[str, float] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)
     # for the command
@@ -176,6 +177,7 @@ class Scene:
         self.effects = MessageEffects()
         memory = self.memory
         memory.senders, memory.rates_of_message, memory.warned = {}, {}, set()
+        memory.has_rewritten_sender = False
         kept = {key: value for key, value in self.env.memo.items() if _is_of_client(key)}
         self.env.memo.clear()
         self.env.memo.update(kept)

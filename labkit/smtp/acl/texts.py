@@ -6,7 +6,7 @@ READ NEXT  replies.py
 
 from __future__ import annotations
 
-from labkit.eximconf.client_name import client_in_words
+from labkit.eximconf.client_name import client_in_words, interface_in_words
 from labkit.eximconf.expansion import Env
 from labkit.smtp.transcript import printed
 
@@ -17,4 +17,5 @@ def host_and_ident(env: Env) -> str:
     """H=name (helo) [address] U=ident, as in Exim's log."""
     full = env.variables.get("sender_fullhost", "") or client_in_words(env.variables)[0]
     ident = env.variables.get("sender_ident", "")
-    return " ".join(filter(None, (f"H={full}" if full else "", f"U={ident}" if ident else "")))
+    client = f"H={full}{interface_in_words(env.variables)}" if full else ""
+    return " ".join(filter(None, (client, f"U={ident}" if ident else "")))

@@ -88,6 +88,8 @@ def sender(scene: Scene, wish: Wish) -> Asking[Found]:
         found = _standing(checked)
     verification = checked.verification
     if verification is not None:
+        if wish.address is None and verification.rewritten is not None:
+            _become(verification.rewritten, scene)
         variables["sender_address_data"] = verification.address_data
         variables["sender_verify_failure"] = verification.failure
         found = _put_off(found, verification, wish, scene)
@@ -108,6 +110,17 @@ def sender(scene: Scene, wish: Wish) -> Asking[Found]:
             scene.words = verification.words or None
     scene.failed_sender = checked
     return found
+
+
+def _become(address: str, scene: Scene) -> None:
+    """Verifying the sender has rewritten it: from now on that is the sender."""
+    scene.memory.has_rewritten_sender = True
+    local_part, _, domain = address.rpartition("@")
+    scene.env.variables |= {
+        "sender_address": address,
+        "sender_address_local_part": local_part,
+        "sender_address_domain": domain,
+    }
 
 
 def _verified(address: str, wish: Wish) -> Asking[Checked]:
