@@ -203,7 +203,7 @@ class Session:
     # --- one answer for each decision ---------------------------------------------------------
 
     def _connected(self, decision: Connected) -> Asking[Answer]:
-        if self.peer.address.startswith("127.") and not self.takes_localhost:
+        if self.peer.address.startswith("127.") and not (self.takes_localhost or self.state.takes_localhost):
             return Answer(localhost_refused(self.state.primary_hostname))
         refused = yield from connecting(self)
         if refused is not None:

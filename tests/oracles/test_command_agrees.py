@@ -110,6 +110,7 @@ plain:
 """
 DEFAULTS = {  # the options that print another value where the file says nothing, and why
     "delay_warning_condition": "labkit sends no warnings yet",
+    "dsn_from": "the same text, which labkit builds itself",
     "exim_path": "no Exim to start",
     "hosts_try_fastopen": "labkit calls without it",
     "message_prefix": "Exim fills it in for an mbox",

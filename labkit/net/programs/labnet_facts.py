@@ -4,7 +4,7 @@ WHAT       `read_facts(path)` for a program of ours that is its own process; lab
 RULES      a line that cannot be read is left alone, as the shim leaves unknown facts alone.
 ALSO       files of labs that labkit has not made: `ports N` moves the ports below 1024 only, and `clock FILE` may name
            a file with seconds to add to the real time, as text, which may change at any moment.
-READ NEXT  ../this_machine.py
+READ NEXT  lab_time.py, ../this_machine.py
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ class Facts:
     accounts: dict[str, str] = field(default_factory=dict)
     low_ports: int = 0  # added to ports below 1024; then `base` is 0
     clock: Path | None = None
+    ticks: int = 0  # microseconds that a look at labkit's own clock takes
+    patience: float | None = None  # seconds
+    callers: list[int] = field(default_factory=list)
 
     def real_port(self, port: int) -> int:
         """Where a lab port really is: beyond LAST_PORT every port is its own, as for labshim.c."""
@@ -60,6 +63,12 @@ def read_facts(path: Path) -> Facts:
             facts.base = int(rest)
         elif name == "ports" and rest.isdecimal():
             facts.low_ports = int(rest)
+        elif name == "ticks" and rest.isdecimal():
+            facts.ticks = int(rest)
+        elif name == "caller" and rest.isdecimal():
+            facts.callers.append(int(rest))
+        elif name == "patience" and rest.replace(".", "", 1).isdecimal():
+            facts.patience = float(rest)
         elif name == "clock":
             facts.clock = Path(rest)
         elif name == "host":
