@@ -179,7 +179,7 @@ class Daemon:
         runs = f"-q{shown_time(timedelta(seconds=interval))}" if interval else "no queue runs"
         listening = "not listening for SMTP"
         if self.places:
-            tls = self.view.machine.configuration.main.texts("tls_on_connect_ports")
+            tls = self.view.machine.configuration.main.values.get("tls_on_connect_ports") or ()
             listening = f"listening for {shown_places(self.places, tls)}"
         self._log(f"labkit-exim {LANGUAGE} daemon started: pid={os.getpid()}, {runs}, {listening}")
 

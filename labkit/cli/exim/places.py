@@ -69,9 +69,9 @@ def _port(text: str) -> int:
         raise CannotStart(f'exim: TCP port "{text}" not found') from None
 
 
-def shown_places(places: Sequence[Place], tls_ports: Iterable[str]) -> str:
+def shown_places(places: Sequence[Place], tls_ports: Iterable[int]) -> str:
     """As in the log: `SMTP on [192.0.2.1]:25 and for SMTPS on [192.0.2.1]:465`."""
-    implicit = {port.strip() for port in tls_ports}
+    implicit = {str(port) for port in tls_ports}
     kinds = (
         ("SMTP", [place for place in places if str(place[1]) not in implicit]),
         ("SMTPS", [place for place in places if str(place[1]) in implicit]),
