@@ -103,6 +103,7 @@ class DeliveryRun:
         if self.item.frozen:
             verdict = self._frozen_verdict()
             if verdict is None:
+                self._log("Message is frozen", selector="skip_delivery")
                 return False
             if verdict:
                 self._log(verdict)
@@ -144,8 +145,8 @@ class DeliveryRun:
             return "Unfrozen by forced delivery" if self.mode.forced else "Unfrozen by auto-thaw"
         return None
 
-    def _log(self, words: str) -> None:
-        self.state.note(EventKind.LOGGED, queue_id=self.item.queue_id, text=words)
+    def _log(self, words: str, selector: str | None = None) -> None:
+        self.state.note(EventKind.LOGGED, queue_id=self.item.queue_id, text=words, selector=selector)
 
     def _is_looping(self) -> bool:
         limit = self.state.compiled.configuration.main.number("received_headers_max")

@@ -166,5 +166,8 @@ class Settling:
     def _why_frozen(self, item: QueueItem) -> str:
         if self.outcomes.freezes:
             return ""
-        is_by_hand = bool(item.origin.login) and not item.origin.client_address and not item.origin.is_report
+        origin = item.origin
+        is_by_hand = bool(origin.login) and not (
+            origin.client_address or origin.is_report or origin.names_sender
+        )
         return " (message created with -f <>)" if is_by_hand else " (delivery error message)"

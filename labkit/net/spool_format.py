@@ -111,7 +111,7 @@ def encode(item: QueueItem) -> tuple[bytes, bytes]:
     }
     flags = {
         "-spool_file_wireformat": not is_unix,
-        "-local": bool(origin.login) and sender is not None,
+        "-local": bool(origin.login) and not (origin.is_report or origin.names_sender),
         "-localerror": origin.is_report,
         "-deliver_firsttime": item.is_untried,
         "-manual_thaw": item.is_thawed_by_hand,
@@ -269,6 +269,7 @@ def decode(header_file: bytes, data_file: bytes) -> QueueItem:
             given("auth_id", ""),
             "localerror" in reader.options,
             given("auth_sender", ""),
+            bool(given("ident", "")) and not {"local", "localerror"} & set(reader.options),
         ),
         frozenset(finished),
         "frozen" in reader.options,

@@ -30,6 +30,7 @@ class Origin:
     authenticated_id: str = ""
     is_report: bool = False  # this host made it itself about another message
     authenticated_sender: str = ""  # what MAIL said after AUTH=, or who handed in a message here
+    names_sender: bool = False  # a trusted account handed it in and said whose it is: no local sender to Exim
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,10 @@ class LocalSession(Session):
             keeps_sender=caller.is_trusted,
         )
         origin = Origin(
-            protocol=protocol, login=caller.login, helo_name="" if self.is_batch else self.helo_name
+            protocol=protocol,
+            login=caller.login,
+            helo_name="" if self.is_batch else self.helo_name,
+            names_sender=caller.is_trusted,
         )
         return replace(item, envelope=envelope, content=bytes(message), origin=origin)
 

@@ -225,11 +225,11 @@ async def _take(work: Work, made: Submission, queue_id: str) -> None:
         work.caller.login,
         queue_id,
         about=told.about,
-        origin=_origin(work, told),
+        origin=_origin(work, told, names_sender=made.has_named_sender),
     )
 
 
-def _origin(work: Work, told: Told) -> Origin:
+def _origin(work: Work, told: Told, *, names_sender: bool) -> Origin:
     return Origin(
         client_address=told.address or "",
         client_name=told.host or "",
@@ -238,6 +238,7 @@ def _origin(work: Work, told: Told) -> Origin:
         authenticator=told.authenticator or "",
         authenticated_id=told.authenticated_id or "",
         authenticated_sender=told.authenticated_sender or "",
+        names_sender=names_sender,
     )
 
 
