@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,11 @@ import dns.rcode
 import dns.rrset
 
 from labkit.net.network import Peer
+from labkit.net.port_base import PortBase, claim_base
 from labkit.net.translation import real_address
 
 BODY = Path(__file__).with_name("host.conf")
 PATIENCE = 20.0  # seconds of real time for anything to happen
-BASE = 21000  # the ports of this exam: lab port 25 really is 21025
 CLIENT = "203.0.113.77"
 NAMESERVER = "203.0.113.53"
 RELAYED = "203.0.113.99"  # whose mail every host relays
@@ -212,7 +213,7 @@ class World:
         self._tell()
 
     def _tell(self) -> None:
-        lines = [f"dns {self.place[0]}:{self.place[1]}", f"{self.candidate.base_fact} {BASE}"]
+        lines = [f"dns {self.place[0]}:{self.place[1]}", f"{self.candidate.base_fact} {base()}"]
         lines += [f"host {address}" for address in self.addresses]
         lines += [f"caller {self.candidate.identity['user']}"] if "user" in self.candidate.identity else []
         lines += [f"caller {os.geteuid()}"]
@@ -278,9 +279,19 @@ class World:
         return said
 
 
+@cache
+def _claim() -> PortBase:
+    return claim_base(21000)  # far from the worlds of other tests
+
+
+def base() -> int:
+    """What is added to the ports of this exam, claimed as long as this process lives."""
+    return _claim().number
+
+
 def real(address: str, port: int) -> tuple[str, int]:
     """Where a lab address and port really are."""
-    return real_address(address), port + BASE if port < 1024 else port
+    return real_address(address), port + base() if port < 1024 else port
 
 
 def until(what: Callable[[], Any], words: str, patience: float = PATIENCE) -> Any:

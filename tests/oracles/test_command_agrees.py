@@ -142,7 +142,8 @@ SAMPLES = {  # by kind
 OWN_SAMPLES = {
     "check_log_space": "3M", "errors_reply_to": "a@b.test", "log_selector": "+all", "bi_command": "/bin/true",
     "delay_warning": "90m:4h:24h", "daemon_smtp_ports": "25 : 587", "never_users": "root", "recipients_max": "2048",
-    "smtp_accept_max": "2048", "trusted_groups": "root", "admin_groups": "root", "trusted_users": "root", "queue_run_max": "7",
+    "smtp_accept_max": "2048", "trusted_groups": "root", "admin_groups": "root", "trusted_users": "root",
+    "queue_run_max": "7",
     "untrusted_set_sender": "*@a.test", "gecos_pattern": "^([^,]*)", "gecos_name": "$1", "tls_on_connect_ports": "465",
 }  # fmt: skip
 TRANSCRIPT = r"""

@@ -129,6 +129,10 @@ async def _run_on(machine: Machine, command: Command) -> int:
         from labkit.cli.exim.printing import print_options
 
         return print_options(machine, command)
+    if command.mode is Mode.RETRY:
+        from labkit.cli.exim.retry import test_retry
+
+        return await test_retry(machine, command)
     if command.mode is Mode.REWRITE:
         from labkit.cli.exim.rewriting import test_rewriting
 

@@ -23,6 +23,7 @@ class Mode(Enum):
 
     NOTHING = ""
     REWRITE = "-brw"
+    RETRY = "-brt"
     PRINT = "-bP"
     EXPAND = "-be"
     TEST = "-bt"

@@ -29,6 +29,7 @@ __all__ = ["USAGE", "Command", "Mode", "Refused", "Usage", "read_command_line", 
 
 _MODES = {
     "-brw": Mode.REWRITE,
+    "-brt": Mode.RETRY,
     "-bP": Mode.PRINT,
     "-be": Mode.EXPAND,
     "-bt": Mode.TEST,
@@ -55,7 +56,7 @@ _SELECTORS = frozenset(  # of -d
 )
 _IGNORED_WITH_NEXT = ("-B", "-h", "-O", "-X")
 _KNOWN = re.compile(  # what Exim 4.96 has besides
-    r"""-(?:b(?:F|f[dlps]?|I:.*|malware|nq|rt|rw|w.*)|dropcr|L.*|M(?:C.*|G|N|R|Rm|a[dr]|arm|m|set|vr|nvh)|N
+    r"""-(?:b(?:F|f[dlps]?|I:.*|malware|nq|w.*)|dropcr|L.*|M(?:C.*|G|N|R|Rm|a[dr]|arm|m|set|vr|nvh)|N
     |p.*|T.*|tls-on-connect|z.*)""",
     re.VERBOSE,
 )

@@ -9,6 +9,8 @@ READ NEXT  lab_time.py, ../this_machine.py
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,9 +51,22 @@ class Facts:
         try:
             if self.clock is None or self.clock.stat().st_size > LONGEST_OFFSET:
                 return 0.0
-            return float(self.clock.read_text(encoding="ascii"))
+            ahead = float(self.clock.read_text(encoding="ascii"))
+            return 0.0 if os.environ.get("LD_PRELOAD") and _is_nearer(ahead, _moved()) else ahead
         except (OSError, ValueError):
             return 0.0
+
+
+def _moved() -> float:
+    """By how much a library that was loaded before ours has moved this process's clock: a shim of that lab."""
+    with open("/proc/stat", encoding="ascii") as file:
+        started = next(float(line.split()[1]) for line in file if line.startswith("btime "))
+    return time.time() - started - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _is_nearer(ahead: float, moved: float) -> bool:
+    """Whether it is moved already, rather than not at all."""
+    return abs(moved - ahead) < abs(moved)
 
 
 def read_facts(path: Path) -> Facts:
