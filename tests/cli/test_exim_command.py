@@ -220,7 +220,7 @@ def test_command_lines_that_are_refused(words: str, problem: str) -> None:
 
 @pytest.mark.parametrize(
     "word",
-    "-bF -bf -bnq -brt -bw -bI:help -dropcr -L -MCA -Mset -MG -N -ps -tls-on-connect -Tqt -z".split(),
+    "-bF -bf -bnq -bw -bI:help -dropcr -L -MCA -Mset -MG -N -ps -tls-on-connect -Tqt -z".split(),
 )
 def test_options_of_exim_are_refused_by_name(word: str) -> None:
     with pytest.raises(Refused, match=f"^labkit-exim: {re.escape(word)} is not read by labkit yet"):

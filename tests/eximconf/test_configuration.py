@@ -342,8 +342,8 @@ LATER = [
         "directory goes with",
         "not a folder",
     ),
-    ("begin retry\n* *", 2, "a retry rule needs", "no schedule"),
-    ("begin retry\n* quota F,1h,1m", 2, 'the retry error condition "quota"', "not yet"),
+    ("begin retry\n*", 2, "", "no condition"),
+    ("begin retry\n* nonsense F,1h,1m", 2, "nonsense", "no such condition"),
 ]
 
 
