@@ -254,7 +254,8 @@ def _check_configuration(host: HostDraft, problems: Problems) -> None:
 
     try:
         configuration = answer_by(answer, reading(text.text, "exim.conf"))
-        compile_configuration(configuration, host.plan.name, (host.plan.address,))
+        # whether programs may be run is for whoever opens the world to say
+        compile_configuration(configuration, host.plan.name, (host.plan.address,), runs_programs=True)
     except ConfigurationError as error:
         place, where = error.place, host.section.field("configuration")
         if host.template:

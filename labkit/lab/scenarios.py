@@ -44,6 +44,7 @@ class HostPlan:
     `files` are others on its disk, path and text. `engine`: what it runs unless whoever opens the world says
     otherwise; "" is labkit. An outside host takes mail for its `domains`. `queue_interval`: between queue runs; None
     is the world's, zero a daemon without -q. `starts`: it is up when the world begins.
+    `runs_programs`: pipe transports may start programs of this machine.
     """
 
     role: str
@@ -56,6 +57,7 @@ class HostPlan:
     domains: tuple[str, ...] = ()
     queue_interval: timedelta | None = None
     starts: bool = True
+    runs_programs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -189,15 +190,17 @@ class World:
         queue_interval: timedelta | None = timedelta(minutes=15),
         alongside: bool = False,
         engine: str | Mapping[str, str] | None = None,
+        runs_programs: bool = False,
         **parameters: object,
     ) -> World:
         """The world of a scenario file: `World.open("backup_mx", st=7)`, or the path of a file of your own.
 
-        What is no option of World is a parameter of the file. Raises FileErrors, which tells every mistake of the file
+        What is no option here is a parameter of the file. `runs_programs`: pipe transports may start programs of this
+        machine; no file can permit that by itself. Raises FileErrors, which tells every mistake of the file
         with its line; NoSuchScenario; ValueError for a parameter that cannot be.
         """
         return cls(
-            read_scenario(scenario, parameters),
+            _permitted(read_scenario(scenario, parameters), runs_programs),
             folder=folder,
             network=network,
             seed=seed,
@@ -527,20 +530,29 @@ def partners(
     queue_interval: timedelta | None = timedelta(minutes=15),
     alongside: bool = False,
     engine: str | Mapping[str, str] = "labkit",
+    runs_programs: bool = False,
 ) -> World:
     """The world of two partners: st<st>.<apex> and st<partner>.<apex>, each with an MTA and a laptop.
 
-    See `partners_scenario` for the names and addresses, `World` for the rest.
+    See `partners_scenario` for the names and addresses, `World` for the rest. `runs_programs`: the pipe transports of
+    both hosts may start programs of this machine.
     """
     scenario = partners_scenario(st, partner, apex, address, partner_address)
     return World(
-        scenario,
+        _permitted(scenario, runs_programs),
         folder=folder,
         network=network,
         seed=seed,
         queue_interval=queue_interval,
         alongside=alongside,
         engine=engine,
+    )
+
+
+def _permitted(scenario: Scenario, runs_programs: bool) -> Scenario:
+    """The same, and whether its pipe transports may start programs of this machine."""
+    return replace(
+        scenario, hosts=tuple(replace(plan, runs_programs=runs_programs) for plan in scenario.hosts)
     )
 
 
