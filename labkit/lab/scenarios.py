@@ -52,12 +52,12 @@ class HostPlan:
     address: str
     accounts: tuple[str, ...]
     configuration: str
+    runs_programs: bool = False
     files: tuple[tuple[str, str], ...] = ()
     engine: str = ""
     domains: tuple[str, ...] = ()
     queue_interval: timedelta | None = None
     starts: bool = True
-    runs_programs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
