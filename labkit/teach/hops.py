@@ -125,7 +125,7 @@ class Trail:
         self._keep(
             Step(
                 number=event.number,
-                at=f"{event.at:%a %d %b %H:%M:%S}",
+                at=f"{event.at:%a %d %b %H:%M}" + (f":{event.at:%S}" if event.at.second else ""),
                 kind=event.kind.value,
                 host=event.host,
                 words=visible(clip(self._words(event, source, target, turn), LONGEST_WORDS)),
@@ -157,6 +157,8 @@ class Trail:
         return traveller
 
     def _new(self, event: MailEvent, message_id: str) -> Traveller:
+        if len(self.messages) >= MOST_MESSAGES:
+            self._forget()
         self.count += 1
         traveller = Traveller(
             self.count,
@@ -167,8 +169,6 @@ class Trail:
         )
         self.messages[traveller.number] = self._by_id[message_id] = traveller
         self._ids[traveller.number] = message_id
-        if len(self.messages) > MOST_MESSAGES:
-            self._forget()
         return traveller
 
     def _forget(self) -> None:

@@ -21,7 +21,9 @@ async def backup_world(**options: Any) -> World:
     )
     partner = world.partner
     partner.write_configuration(
-        partner.configuration.replace("domains = +local_domains\n", "domains = +local_domains : st11.sne21.test\n", 1)
+        partner.configuration.replace(
+            "domains = +local_domains\n", "domains = +local_domains : st11.sne21.test\n", 1
+        )
     )
     await partner.reload()
     await world.mine.stop()

@@ -6,8 +6,7 @@
    SAFE     text reaches the page as text nodes only; nothing here parses HTML or makes SVG from text.
    KEYS     arrows, Home and End step; hosts and messages are buttons. JupyterLab must not hear plain keys in here. */
 
-const WIDTH = 960;
-const HEIGHT = 500;
+const WIDTH = 960; // the module of the places knows it, too
 const SIZES = { host: [212, 58], laptop: [190, 28], outside: [150, 30], missing: [190, 30], domain: [170, 28] };
 const SHORT = { host: 30, laptop: 28, outside: 20, missing: 26, domain: 24 }; // letters that fit
 const PATIENCE = 8000; // ms until we say that the kernel does not answer
@@ -73,7 +72,6 @@ function render({ model, el }) {
   const title = make("p", { class: "lk-title" });
   const time = make("p", { class: "lk-soft" });
   const picture = svg("svg", {
-    viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
     class: "lk-picture",
     role: "group",
     "aria-label": "The map: hosts, and the mail between them",
@@ -219,6 +217,7 @@ function render({ model, el }) {
   function draw() {
     root.setAttribute("aria-label", state.title);
     title.textContent = state.title;
+    picture.setAttribute("viewBox", `0 0 ${WIDTH} ${state.height}`);
     note.textContent = state.left_out;
     note.hidden = !state.left_out;
     drawHost();
@@ -282,7 +281,8 @@ function render({ model, el }) {
       if (from && to) {
         const points = bow(from, to, 0);
         if (points.length < 2) continue;
-        const middle = points[Math.floor(points.length * 0.42)];
+        const isAbove = [...domains.values()].some((each) => each.x === from.x && each.y > from.y && each.y < to.y);
+        const middle = isAbove && from.x === to.x ? { x: from.x + 112, y: from.y } : points[Math.floor(points.length * 0.42)];
         arrows.push(svg("path", { class: "lk-mx", d: path(points), "marker-end": `url(#${id}-mx)` }));
         labels.push(label(middle.x, middle.y, `MX ${mx.preference}`, "lk-mx-label", `${mx.domain}: MX ${mx.preference} ${mx.exchange}`));
       } else if (from && mx.exchange === ".") {
@@ -369,9 +369,9 @@ function render({ model, el }) {
       svg(
         "g",
         { class: "lk-envelope", transform: `translate(${place.x} ${place.y})`, "aria-hidden": "true" },
-        svg("rect", { x: -15, y: -10, width: 30, height: 20, rx: 3 }),
-        svg("path", { d: "M-15 -9 0 2 15 -9" }),
-        svg("text", { y: 9, "text-anchor": "middle" }, String(found.message)),
+        svg("rect", { x: -17, y: -12, width: 34, height: 24, rx: 3 }),
+        svg("path", { d: "M-17 -11 0 -3 17 -11" }),
+        svg("text", { y: 9.5, "text-anchor": "middle" }, String(found.message)),
       ),
     ];
   }

@@ -20,7 +20,7 @@ function make(name, attributes = {}, ...children) {
 }
 
 /* A name that may break after its dots and at signs. */
-const breakable = (text) => text.split(/(?<=[.@:])/).flatMap((part) => [part, make("wbr")]);
+const breakable = (text) => text.split(/(?<=[.@]|[a-z]:)/).flatMap((part) => [part, make("wbr")]);
 
 function render({ model, el }) {
   let state = model.get("state");
@@ -100,13 +100,15 @@ function render({ model, el }) {
   }
 
   function messages(found) {
+    const head = state.head.slice(0, -1);
     const rows = found.messages.flatMap((message) => {
       const act = (words, what, label, on = true) =>
         button(words, { ask: "message", host: found.name, id: message.id, do: what }, { on, klass: "lk-chip", label });
-      const cells = message.cells.map((text, column) =>
+      const why = message.cells[message.cells.length - 1]; // has a line of its own: it is long
+      const cells = message.cells.slice(0, -1).map((text, column) =>
         make(
           "td",
-          { class: column === 0 ? "lk-mono" : column === 7 ? "lk-why-cell" : "", "data-head": state.head[column] },
+          { class: column === 0 ? "lk-mono" : "" },
           ...text.split("\n").map((line) => make("span", {}, ...breakable(line))),
         ),
       );
@@ -115,7 +117,8 @@ function render({ model, el }) {
         : act("Freeze (-Mf)", "freeze", `Freeze ${message.id}`);
       const actions = make(
         "td",
-        { colspan: String(state.head.length) },
+        { colspan: String(head.length) },
+        why ? make("p", { class: "lk-why-line" }, make("b", {}, `${state.head[head.length]}: `), why) : null,
         make(
           "div",
           { class: "lk-row", role: "group", "aria-label": `What to do with ${message.id}` },
@@ -131,7 +134,7 @@ function render({ model, el }) {
       make(
         "table",
         { class: "lk-table", "aria-label": `Messages that wait at ${found.name}` },
-        make("thead", {}, make("tr", {}, ...state.head.map((name) => make("th", { scope: "col" }, name)))),
+        make("thead", {}, make("tr", {}, ...head.map((name) => make("th", { scope: "col" }, name)))),
         make("tbody", {}, ...rows),
       ),
     );

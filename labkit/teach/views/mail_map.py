@@ -85,6 +85,7 @@ class MailMap(WorldView):
         return {
             "title": f"The mail of {self.world.scenario.title}",
             "time": f"{self.world.now():%A %d %B %Y, %H:%M} lab time",
+            "height": drawn.height,
             "nodes": [asdict(node) | {"silent": self._is_silent(node.address)} for node in drawn.nodes],
             "mx": [asdict(arrow) for arrow in drawn.arrows],
             "left_out": "; ".join(filter(None, (drawn.left_out, self._steps_left_out))),

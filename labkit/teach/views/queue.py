@@ -10,7 +10,7 @@ READ NEXT  ../waiting.py, ../spool_words.py, ../static/queue.js
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from labkit.lab.host import Host
@@ -238,8 +238,10 @@ class QueueView(WorldView):
 
 
 def _age(found: WaitingMessage) -> str:
-    """In its two largest units: 3 days 4 hours."""
-    return " ".join(in_words(found.age).split(" ")[:4])
+    """In its two largest units, rounded to minutes: 3 days 4 hours."""
+    minute = timedelta(minutes=1)
+    age = found.age if found.age < minute else round(found.age / minute) * minute
+    return " ".join(in_words(age).split(" ")[:4])
 
 
 def _recipients(recipients: Sequence[str]) -> str:
