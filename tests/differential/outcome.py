@@ -256,7 +256,7 @@ def _sizes(sections: Sections, engine: str) -> Sections:
 def _idle_runs(line: str, engine: str) -> str | None:
     return (
         None
-        if re.fullmatch(r"deferred \| .* \| text=retry time not reached for any host for '\S+'", line)
+        if re.fullmatch(r"deferred \| .* \| text=retry time not reached(?: for any host for '\S+')?", line)
         else line
     )
 
