@@ -10,6 +10,7 @@ READ NEXT  views/queue.py, views/mail_map.py
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from weakref import ref
@@ -20,7 +21,8 @@ from labkit.teach.markup import Markup, join, tag
 from labkit.teach.tables import table, text_table
 from labkit.teach.view import LiveView
 
-PAUSE = 0.15  # seconds of real time between two drawings
+PAUSE = 0.15  # seconds of real time between two drawings, at least
+SHARE = 8  # and so many times as long as drawing takes: the lab comes first
 Part = tuple[str, Sequence[str], Sequence[Sequence[str]]]  # a title, a head and rows
 
 
@@ -32,6 +34,7 @@ class WorldView(LiveView):
         self.world = world
         self.busy = asyncio.Lock()  # one click after the other
         self._soon: asyncio.TimerHandle | None = None
+        self._pause = PAUSE
         for event in world.journal:
             self.takes(event)
         here = ref(self, lambda _: stop())
@@ -68,7 +71,7 @@ class WorldView(LiveView):
         if self._widget is None or self._soon is not None:
             return
         try:
-            self._soon = asyncio.get_running_loop().call_later(PAUSE, self.refresh)
+            self._soon = asyncio.get_running_loop().call_later(self._pause, self.refresh)
         except RuntimeError:  # nobody works asynchronously here: no browser either
             return
 
@@ -76,4 +79,6 @@ class WorldView(LiveView):
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
+        begun = time.perf_counter()
         super().refresh(problem)
+        self._pause = max(PAUSE, SHARE * (time.perf_counter() - begun))

@@ -13,6 +13,7 @@ READ NEXT  views/mail_map.py
 
 from __future__ import annotations
 
+import re
 from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ LONGEST_WORDS = 200
 LONGEST_NAME = 80
 OUTSIDE = "outside"  # whoever is no machine of the lab
 
+_CALLED = re.compile(r"H=\S+ \[([0-9.]+)\]")
 _KINDS = frozenset(
     {
         EventKind.STARTED,
@@ -43,8 +45,8 @@ _KINDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One fact. `source` and `target` are names of machines if something moved, else "". `turn`: how many times the
-    message has come to this host; 2 and more is a loop."""
+    """One fact. `source` and `target` are names of machines if something moved, else ""; `tried`: the one that was
+    called in vain, if that is known. `turn`: how many times the message has come to this host; 2 and more is a loop."""
 
     number: int  # of the event
     at: str
@@ -55,6 +57,7 @@ class Step:
     queue_id: str = ""
     source: str = ""
     target: str = ""
+    tried: str = ""
     turn: int = 0
 
 
@@ -113,8 +116,15 @@ class Trail:
         self._by_id: dict[str, Traveller] = {}
         self._ids: dict[int, str] = {}
         self._of_queue: dict[tuple[str, str], Traveller] = {}
+        self._called: tuple[str, str | None, str] = (
+            "",
+            "",
+            "",
+        )  # the last call that failed: host, queue id, whom
 
     def take(self, event: MailEvent) -> None:
+        if event.kind is EventKind.LOGGED and (called := _CALLED.match(event.text or "")):
+            self._called = event.host, event.queue_id, self._name(called[1])
         if event.kind not in _KINDS or event.host not in self._hosts:
             return
         traveller = self._traveller(event)
@@ -133,6 +143,7 @@ class Trail:
                 queue_id=visible(event.queue_id or ""),
                 source=source,
                 target=target,
+                tried=self._tried(event),
                 turn=turn,
             )
         )
@@ -225,6 +236,14 @@ class Trail:
             if target not in self._hosts:
                 return event.host, target
         return "", ""
+
+    def _tried(self, event: MailEvent) -> str:
+        if event.kind is not EventKind.DEFERRED:
+            return ""
+        if event.remote_address:
+            return self._name(event.remote_address)
+        host, queue_id, name = self._called
+        return name if (host, queue_id) == (event.host, event.queue_id) else ""
 
     def _name(self, address: str) -> str:
         return self._machines.get(address, OUTSIDE)

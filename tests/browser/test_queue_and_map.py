@@ -50,6 +50,15 @@ def press(root: Any, name: str) -> None:
     root.get_by_role("button", name=name).first.click()
 
 
+def picture(desk: Any, root: Any, path: Path) -> None:
+    """The whole view: it is taller than the page."""
+    desk.page.set_viewport_size({"width": 1280, "height": 1900})
+    root.scroll_into_view_if_needed()
+    desk.page.mouse.move(0, 0)
+    root.screenshot(path=path)
+    desk.page.set_viewport_size({"width": 1280, "height": 900})
+
+
 def test_the_queue_waits_and_leaves(queue: Any, desk: Any, shots: Callable[[str], Path]) -> None:
     seen(queue, "2 waiting")
     assert "Connection refused" in queue.inner_text()
@@ -60,7 +69,7 @@ def test_the_queue_waits_and_leaves(queue: Any, desk: Any, shots: Callable[[str]
     seen(queue, "is now frozen")
     press(queue, "Open the spool files of")
     seen(queue, "the envelope's sender: who is told if it fails")
-    queue.screenshot(path=shots("queue-light.png"))
+    picture(desk, queue, shots("queue-light.png"))
     assert queue.locator("img, script, a").count() == 0
     assert desk.page.evaluate("window.hacked") is None
     assert desk.low_contrast("[data-labkit=queue]") == []
@@ -89,7 +98,8 @@ def test_the_map_follows_the_other_view(desk: Any, shots: Callable[[str], Path])
     root.get_by_role("slider").fill("5")
     root.locator(".lk-node-state").get_by_text("down, 0 waiting").wait_for()
     assert root.get_by_label("st11.sne21.test: MX 20 mx2.st2.sne21.test", exact=True).count() == 1
-    root.screenshot(path=shots("map-light.png"))
+    assert root.get_by_label("mx2.st2.sne21.test called mx2.st11.sne21.test in vain").count() == 1
+    picture(desk, root, shots("map-light.png"))
     root.get_by_role("button", name="mx2.st2.sne21.test, 203.0.113.2").focus()
     desk.page.keyboard.press("Enter")
     seen(root, "primary_hostname = mx2.st2.sne21.test")
@@ -121,7 +131,7 @@ def test_a_loop_turns(desk: Any, shots: Callable[[str], Path]) -> None:
     desk.theme("dark")
     press(root, "To the end")
     assert desk.low_contrast("[data-labkit=map]") == []
-    root.screenshot(path=shots("map-dark.png"))
+    picture(desk, root, shots("map-dark.png"))
     assert desk.low_contrast("[data-labkit=queue]") == []
     desk.theme("light")
 

@@ -72,6 +72,7 @@ def test_a_message_waits_and_arrives() -> None:
             assert [line.rstrip() for line in view.text().split("\n")] == WAITS.split("\n")
             html = str(view.html())
             assert "deferred, ann@st11.sne21.test waits: Connection refused" in html and "<td" in html
+            assert [step["tried"] for step in view.state()["steps"][-2:]] == ["", MINE], "called in vain"
             await world.mine.start()
             await world.advance(hours=1)
             assert ways(view) == {("laptop.st2.sne21.test", THEIRS): 1, (THEIRS, MINE): 1}

@@ -44,7 +44,10 @@ Age by destination: recipients that wait, aged fewer than so many minutes (after
 recipients at    T  5  10  20  40  80  160  320  640  1280  1280+
 ---------------  -  -  --  --  --  --  ---  ---  ---  ----  -----
 TOTAL            1  0  0   0   0   0   0    0    1    0     0
-st11.sne21.test  1  0  0   0   0   0   0    0    1    0     0"""
+st11.sne21.test  1  0  0   0   0   0   0    0    1    0     0
+
+Waiting is two clocks: from its retry time on, a host or an address may be tried again; a queue run is when \
+somebody looks."""
 
 
 def told(story: Coroutine[Any, Any, None]) -> None:

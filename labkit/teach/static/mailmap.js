@@ -9,6 +9,7 @@
 const WIDTH = 960; // the module of the places knows it, too
 const SIZES = { host: [212, 58], laptop: [190, 28], outside: [150, 30], missing: [190, 30], domain: [170, 28] };
 const SHORT = { host: 30, laptop: 28, outside: 20, missing: 26, domain: 24 }; // letters that fit
+const BEND = 76; // of a way between two hosts: there and back are far enough apart to see the circle
 const PATIENCE = 8000; // ms until we say that the kernel does not answer
 const WHOLE = 25000; // ms that playing everything should take at most
 const FAST = 120; // ms of the quickest step, and
@@ -294,7 +295,7 @@ function render({ model, el }) {
       const [source, target] = way.split(" ");
       const [from, to] = [nodes.get(source), nodes.get(target)];
       if (!from || !to) continue;
-      const points = bow(from, to, from.kind === "host" && to.kind === "host" ? 46 : 14);
+      const points = bow(from, to, from.kind === "host" && to.kind === "host" ? BEND : 14);
       if (points.length < 2) continue;
       ways.set(way, points);
       const isNow = found && found.source === source && found.target === target;
@@ -304,6 +305,15 @@ function render({ model, el }) {
       );
       const middle = points[Math.floor(points.length / 2)];
       labels.push(label(middle.x, middle.y, `×${times}`, `lk-hop-label${isNow ? " lk-hop-now" : ""}`, `${source} to ${target}: ${times} times`));
+    }
+    const [here, tried] = [nodes.get(found?.host), nodes.get(found?.tried)];
+    if (here && tried && here !== tried) {
+      const points = bow(here, tried, BEND);
+      const middle = points[Math.floor(points.length / 2)];
+      if (middle) {
+        arrows.push(svg("path", { class: "lk-tried", d: path(points) }));
+        labels.push(label(middle.x, middle.y, "no", "lk-tried-label", `${found.host} called ${found.tried} in vain`));
+      }
     }
     const boxes = state.nodes.map((node) => box(node, waiting.get(node.name) ?? 0, down.has(node.name), found));
     picture.replaceChildren(svg("defs", {}, marker("mx", "lk-mx-head"), big), ...arrows, ...boxes, ...labels, ...envelopeOf(found, nodes));

@@ -196,6 +196,7 @@ function render({ model, el }) {
     body.replaceChildren(
       ...head(),
       ...state.hosts.map(host),
+      ...(state.clocks ? [make("p", { class: "lk-soft lk-clocks" }, state.clocks)] : []),
       ...(state.left_out ? [make("p", { class: "lk-soft" }, state.left_out)] : []),
       ...shape(),
       ...spool(),

@@ -36,6 +36,10 @@ SPANS: dict[str, tuple[str, dict[str, float]]] = {
 _HEAD = ("message", "age", "from", "to", "tries", "retry time", "queue run", "why it waits")
 _HOST_HEAD = ("host", "address", "state", "waiting", "next queue run")
 _SHAPE = "Age by destination: recipients that wait, aged fewer than so many minutes (after Postfix's qshape)"
+_CLOCKS = (
+    "Waiting is two clocks: from its retry time on, a host or an address may be tried again; a queue run is when "
+    "somebody looks."
+)
 _ASK_EXIM = "ask exim_dumpdb"  # the real Exim keeps its hints to itself
 
 
@@ -113,6 +117,7 @@ class QueueView(WorldView):
             "spans": [[name, words] for name, (words, _) in SPANS.items()],
             "hosts": [self._host_state(host, queues[host.name]) for host in self._hosts()],
             "left_out": self._hosts_left_out,
+            "clocks": _CLOCKS if any(queues.values()) else "",
             "head": list(_HEAD),
             "shape": {"caption": _SHAPE, "head": list(SHAPE_HEAD), "rows": self._shape(queues)},
             "spool": self._opened,
@@ -234,7 +239,7 @@ class QueueView(WorldView):
             return "The lab is not running: there are no hosts."
         if not any(host.queue for host in self.world.hosts.values()):
             return " ".join(filter(None, ("No message waits anywhere.", self._hosts_left_out)))
-        return self._hosts_left_out
+        return " ".join(filter(None, (_CLOCKS, self._hosts_left_out)))
 
 
 def _age(found: WaitingMessage) -> str:
