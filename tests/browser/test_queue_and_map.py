@@ -18,6 +18,18 @@ LOOP = """
 loop = await loop_world(alongside=True)
 _ = await loop.laptop.send(BOB, "Round and round", "x")
 """
+# The places of the envelope until it has been at three of them, or five seconds have passed.
+PLACES = """(root) => new Promise((done) => {
+  const places = new Set();
+  const begun = performance.now();
+  const look = () => {
+    const envelope = root.querySelector(".lk-envelope");
+    if (envelope) places.add(envelope.getAttribute("transform"));
+    if (places.size > 3 || performance.now() - begun > 5000) done(places.size);
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
 CELLS = [
     WORLDS,
     BACKUP,
@@ -124,10 +136,13 @@ def test_a_loop_turns(desk: Any, shots: Callable[[str], Path]) -> None:
         counts.append(there.text_content() if there.count() else "")
     assert list(dict.fromkeys(counts)) == ["", "×1", "×2", "×3"], "the count on the arrow grows"
     desk.page.keyboard.press("Home")
+    desk.page.emulate_media(reduced_motion="no-preference")
     press(root, "Play")
+    assert root.evaluate(PLACES) > 3, "it moves"
     root.get_by_role("button", name="Pause").wait_for()
     root.get_by_label("Messages", exact=True).wait_for()
     press(root, "Pause")
+    desk.page.emulate_media(reduced_motion="reduce")
     desk.theme("dark")
     press(root, "To the end")
     assert desk.low_contrast("[data-labkit=map]") == []

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from labkit.lab.host import SpoolEntry
+from labkit.lab.world import neighbours
 from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind, MailEvent
 from labkit.queue.hints import Hint
@@ -19,7 +20,7 @@ from labkit.queue.item import QueueItem
 from labkit.queue.schedule import Attempt
 from labkit.teach import spool_words
 from labkit.teach.spool_words import explained
-from labkit.teach.views.queue import MOST_MESSAGES, QueueView, queue_view
+from labkit.teach.views.queue import MOST_HOSTS, MOST_MESSAGES, QueueView, queue_view
 from labkit.teach.waiting import MOST_DOMAINS, Tries, Trying, ages_by_domain, standing_in_the_way
 
 from .mail_worlds import ANN, BOB, MINE, THEIRS, backup_world
@@ -138,6 +139,23 @@ def test_a_message_that_cannot_be_followed(message: dict[str, str], problem: str
             while not view.widget.turn:
                 await asyncio.sleep(0)
             assert problem in view.widget.problem
+
+    told(story())
+
+
+def test_of_many_hosts_those_where_something_waits() -> None:
+    async def story() -> None:
+        async with neighbours(*(f"d{n}.test" for n in range(MOST_HOSTS + 6)), network="memory") as world:
+            view = queue_view(world)
+            assert [host["name"] for host in view.state()["hosts"]] == [
+                f"mx.d{n}.test" for n in range(MOST_HOSTS)
+            ]
+            last = world.host(f"mx.d{MOST_HOSTS + 5}.test")
+            await world.mine.stop()
+            await last.send(f"user@{last.name[3:]}", "user@d0.test", "Subject: x\n\nx\n")
+            shown = view.state()["hosts"]
+            assert len(shown) == MOST_HOSTS and shown[-1]["name"] == last.name and shown[-1]["waiting"] == "1"
+            assert "6 more hosts are not shown" in view.text()
 
     told(story())
 

@@ -66,7 +66,6 @@ function render({ model, el }) {
   let timer = null; // set while it plays
   let frame = null; // set while something moves
   let patience = null; // set while the kernel is asked
-  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
   // --- the parts ------------------------------------------------------------------------------
 
@@ -172,6 +171,7 @@ function render({ model, el }) {
     cancelAnimationFrame(frame);
     const envelope = picture.querySelector(".lk-envelope");
     const points = found && found.source ? ways.get(`${found.source} ${found.target}`) : null;
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     if (calm || !envelope || !points || !points.length) return;
     const begun = performance.now();
     const tick = (at) => {

@@ -115,7 +115,7 @@ class QueueView(WorldView):
             "time": f"{world.now():%A %d %B %Y, %H:%M} lab time",
             "running": world.is_running,
             "spans": [[name, words] for name, (words, _) in SPANS.items()],
-            "hosts": [self._host_state(host, queues[host.name]) for host in self._hosts()],
+            "hosts": [self._host_state(host, queues[host.name]) for host in self._hosts(queues)],
             "left_out": self._hosts_left_out,
             "clocks": _CLOCKS if any(queues.values()) else "",
             "head": list(_HEAD),
@@ -141,8 +141,11 @@ class QueueView(WorldView):
             "more": max(len(items) - MOST_MESSAGES, 0),
         }
 
-    def _hosts(self) -> list[Host]:
-        return list(self.world.hosts.values())[:MOST_HOSTS]
+    def _hosts(self, queues: Mapping[str, Sequence[QueueItem]]) -> list[Host]:
+        """Those to show, in the world's order: if they are too many, those where something waits."""
+        hosts = list(self.world.hosts.values())
+        chosen = sorted(hosts, key=lambda host: not queues[host.name])[:MOST_HOSTS]
+        return [host for host in hosts if host in chosen]
 
     @property
     def _hosts_left_out(self) -> str:
@@ -222,9 +225,9 @@ class QueueView(WorldView):
     def parts(self) -> list[Part]:
         """Title, head and rows of each table."""
         queues = self._queues()
-        hosts = [self._host_row(host, queues[host.name]) for host in self._hosts()]
+        hosts = [self._host_row(host, queues[host.name]) for host in self._hosts(queues)]
         parts: list[Part] = [(self._title, _HOST_HEAD, hosts)]
-        for host in self._hosts():
+        for host in self._hosts(queues):
             if items := queues[host.name]:
                 more = f" (the first {MOST_MESSAGES} of {len(items):,})" if len(items) > MOST_MESSAGES else ""
                 rows = [row for row, _ in self._rows(host, items)]
