@@ -348,10 +348,15 @@ class EximEngine(Engine):
         if waiting(self._spool):
             now = self._host.world.now()
             due = max(self._due(now), now + timedelta(microseconds=1))
-            passed = -(
-                (self._started - due) // self._interval
-            )  # rounded up: the first fixed time that is not before
-            self._appoint(self._started + passed * self._interval)
+            self._appoint(self._fixed_time(due))
+
+    def _fixed_time(self, instant: datetime) -> datetime:
+        """The first of the daemon's times that is not before."""
+        assert self._interval is not None
+        return self._started - ((self._started - instant) // self._interval) * self._interval
+
+    def next_queue_run(self, instant: datetime) -> datetime | None:
+        return None if self._interval is None or not self.is_running else self._fixed_time(instant)
 
     def _due(self, now: datetime) -> datetime:
         """When the next queue run is worth while."""
