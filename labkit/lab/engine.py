@@ -1,7 +1,8 @@
 """The seam between a host and the MTA that runs on it: labkit's own, or the real Exim.
 
 WHAT       `Engine` is what an administrator can do with an MTA; each method says which of Exim's commands it stands
-           for. labkit_engine.py does it with labkit's MTA, exim_engine.py with Exim itself.
+           for. labkit_engine.py does it with labkit's MTA, exim_engine.py with Exim itself; outside_engine.py is
+           a host that follows no configuration.
 RULES      both work on the host's folder (its configuration, spool and mailboxes) and give the journal the same facts.
 READ NEXT  labkit_engine.py, exim_engine.py
 """
@@ -21,7 +22,8 @@ from labkit.mail.plainly import SaidPlainly
 from labkit.queue.item import QueueItem
 from labkit.routing import Routed
 
-ENGINES = ("labkit", "exim")
+ENGINES = ("labkit", "exim")  # of hosts that have an exim.conf
+OUTSIDE = "outside"  # of those that are nobody's Exim: a scenario says which
 STARTS_A_DAEMON = re.compile(r"-bd\w*|-bw.*|-q[A-Za-z]*\d\w*|-inetd")  # of Exim's options
 
 

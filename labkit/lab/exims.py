@@ -26,8 +26,15 @@ class Exims:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._were_any = False
+
+    def expect(self) -> None:
+        """A host is about to run one. Until then nobody looks through the hosts: it would be done for every event."""
+        self._were_any = True
 
     def _engines(self) -> Iterable[tuple[str, EximEngine]]:
+        if not self._were_any:
+            return
         for name, host in self._world.hosts.items():
             engine: Engine = host.engine
             if isinstance(engine, EximEngine):

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from labkit.lab.capture import smtp_sessions
 from labkit.lab.conversations import Conversation, conversations
-from labkit.lab.engine import ENGINES, Engine, NoSuchMessage, NotThisEngine, Output, QueueRun
+from labkit.lab.engine import ENGINES, OUTSIDE, Engine, NoSuchMessage, NotThisEngine, Output, QueueRun
 from labkit.lab.exim_configuration import Change
 from labkit.lab.exim_engine import EximEngine
 from labkit.lab.labkit_engine import LabkitEngine
-from labkit.lab.scenarios import HostPlan
+from labkit.lab.outside_engine import OutsideEngine
+from labkit.lab.scenarios import HostPlan, is_login
 from labkit.lab.typing_session import LiveSession
 from labkit.mail.envelope import Envelope
 from labkit.mail.message import Message, with_crlf
@@ -72,12 +73,16 @@ class Host:
         self.folder = folder
         self.runs_programs = plan.runs_programs  # whether pipe transports may; counts from the next reload
         self.accounts: dict[str, Account] = {}
-        homes = sorted(path.name for path in self.path("/home").glob("*") if _is_login(path.name))
+        homes = sorted(path.name for path in self.path("/home").glob("*") if is_login(path.name))
         for account in dict.fromkeys((*plan.accounts, *homes)):  # a disk of an earlier world has more of them
             self.add_account(account)
-        if not self.configuration_file.exists():
+        self._domains = plan.domains
+        if plan.engine != OUTSIDE and not self.configuration_file.exists():
             self.write_configuration(plan.configuration)
-        self._queue_interval = queue_interval
+        for name, text in plan.files:
+            self._write_file(name, text)
+        self._queue_interval = queue_interval if plan.queue_interval is None else plan.queue_interval or None
+        self.starts = plan.starts
         self.exim_program: Path | None = None  # which Exim, if it is not this machine's
         self.engine: Engine = self._new_engine(engine)
 
@@ -85,7 +90,10 @@ class Host:
         if name == "labkit":
             return LabkitEngine(self, self._queue_interval)
         if name == "exim":
+            self.world.exims.expect()
             return EximEngine(self, self.world.programs, self._queue_interval)
+        if name == OUTSIDE and self._domains:
+            return OutsideEngine(self, self._domains)
         raise ValueError(f"engine {name!r}: it is {' or '.join(ENGINES)}")
 
     async def run_on(self, engine: str, program: str | Path | None = None) -> None:
@@ -96,6 +104,9 @@ class Host:
         this machine's. Raises EximMissing, ShimUnavailable, ConfigurationError, and RuntimeError for "exim" in a world
         in memory.
         """
+        if OUTSIDE in (engine, self.engine.name):
+            raise NotThisEngine(f"{self.name}: a host outside stays one, and no other becomes one")
+        self.world.faults.expect_fit(self.name, engine)
         former, was_running = (self.engine.name, self.exim_program), self.is_running
         if was_running:
             await self.engine.stop()
@@ -118,9 +129,11 @@ class Host:
 
     @property
     def mta(self) -> Mta:
-        """labkit's own MTA, to look inside. Raises NotThisEngine on a host that runs the real Exim."""
+        """labkit's own MTA, to look inside. Raises NotThisEngine on a host that runs something else."""
         if isinstance(self.engine, LabkitEngine):
             return self.engine.mta
+        if isinstance(self.engine, OutsideEngine):
+            raise NotThisEngine(f"{self.name} is a host outside: nobody looks into it")
         raise NotThisEngine(f"{self.name} runs the real Exim: there is no labkit MTA to look into")
 
     def __repr__(self) -> str:
@@ -167,6 +180,13 @@ class Host:
             raise ValueError(f"{name}: name a file on this host's disk from its root, without ..")
         return self.folder / name.lstrip("/")
 
+    def _write_file(self, name: str, text: str) -> None:
+        """A file of the scenario; one that an earlier world has left stays as it is."""
+        file = self.path(name)
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+
     @property
     def ports(self) -> tuple[int, ...]:
         """Where the daemon listens, or would."""
@@ -177,7 +197,7 @@ class Host:
 
         A real Exim that is running looks at accounts again at the next reload.
         """
-        if not _is_login(name):
+        if not is_login(name):
             raise ValueError(f"account name {name!r}: small letters, digits and _ only")
         account = Account(name, f"/home/{name}")
         self.path(account.home).mkdir(parents=True, exist_ok=True)
@@ -307,7 +327,8 @@ class Host:
 
         Raises NoSuchAccount.
         """
-        if account not in self.accounts and account != "root":  # which every machine has
+        always = ("root",) if self.engine.name != OUTSIDE else ("postmaster",)
+        if account not in self.accounts and account not in always:
             raise NoSuchAccount(f"no account {account} at {self.name}; there is: {', '.join(self.accounts)}")
         path = self.mailbox_file(account)
         if not path.exists():
@@ -325,7 +346,7 @@ class Host:
 
     def conversations(self) -> list[Conversation]:
         """The SMTP sessions this host had, oldest first. On the real Exim they are what was on the wire."""
-        if isinstance(self.engine, LabkitEngine):
+        if isinstance(self.engine, (LabkitEngine, OutsideEngine)):
             return conversations(self.world.journal, self.name)
         return smtp_sessions(self.world.capture(self).talks, self.address, self.world.names())
 
@@ -342,7 +363,3 @@ class Host:
             raise ConnectionRefusedError(f"nobody listens at {self.name}: start it first")
         session = self.mta.open_session(Peer(client.address, 0))
         return LiveSession(session, client.name, self.world.settle, lambda: self.open_session(client))
-
-
-def _is_login(name: str) -> bool:
-    return name.isidentifier() and name.islower() and name.isascii()

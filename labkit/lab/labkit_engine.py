@@ -57,6 +57,7 @@ class LabkitEngine(Engine):
             queue_interval=queue_interval,
             threaded=world.network.name == "loopback",
         )
+        self.mta.intake.misbehaves = world.faults.of(host.name)
 
     def _compile(self) -> Compiled:
         host, file = self._host, self._host.configuration_file

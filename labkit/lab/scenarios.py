@@ -1,7 +1,7 @@
 """Scenarios: which hosts, names, accounts and configurations a world begins with.
 
 WHAT       a `Scenario` is plain data; `partners` is the one of the tour.
-READ NEXT  host.py, world.py
+READ NEXT  host.py, world.py; scenario_file.py for those that are files
 """
 
 from __future__ import annotations
@@ -9,25 +9,28 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 
 from labkit.lab.data import data_path, fill_in
+from labkit.lab.faults import Fault
+from labkit.lab.happening import Happening
 
 NAMESERVER = "192.0.2.53"  # RFC 5737: addresses for documentation, so they are nobody's
 HOSTS_NETWORK = "203.0.113"
 LAPTOPS_NETWORK = "198.51.100"
 LONGEST_APEX = 200  # RFC 1035 §2.3.4 allows 255 octets, and our names stand in front of it
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 
 
 # The nameserver is all the DNS there is: with a root of its own it can say of any other name that it does not exist.
-_ROOT_ZONE = """\
+ROOT_ZONE = """\
 $TTL 3600
 @  IN SOA ns.root. hostmaster.root. ( 2026090701 7200 900 1209600 300 )
    IN NS  ns.root.
 ns.root. IN A 192.0.2.53
 """
 
-_REVERSE_TOP = """\
+REVERSE_TOP = """\
 $TTL 3600
 @  IN SOA ns.root. hostmaster.root. ( 2026090701 7200 900 1209600 300 )
    IN NS  ns.root.
@@ -38,6 +41,9 @@ $TTL 3600
 class HostPlan:
     """A host that runs an MTA: its name, address, accounts and exim.conf.
 
+    `files` are others on its disk, path and text. `engine`: what it runs unless whoever opens the world says
+    otherwise; "" is labkit. An outside host takes mail for its `domains`. `queue_interval`: between queue runs; None
+    is the world's, zero a daemon without -q. `starts`: it is up when the world begins.
     `runs_programs`: pipe transports may start programs of this machine.
     """
 
@@ -46,6 +52,11 @@ class HostPlan:
     address: str
     accounts: tuple[str, ...]
     configuration: str
+    files: tuple[tuple[str, str], ...] = ()
+    engine: str = ""
+    domains: tuple[str, ...] = ()
+    queue_interval: timedelta | None = None
+    starts: bool = True
     runs_programs: bool = False
 
 
@@ -62,7 +73,10 @@ class LaptopPlan:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """The beginning of a world. `zones` are (origin, master file text)."""
+    """The beginning of a world. `zones` are (origin, master file text).
+
+    `faults` are there from the start; `agenda` is what happens by itself. `about` tells readers what it is for.
+    """
 
     name: str
     title: str
@@ -71,6 +85,9 @@ class Scenario:
     hosts: tuple[HostPlan, ...]
     laptops: tuple[LaptopPlan, ...]
     zones: tuple[tuple[str, str], ...]
+    faults: tuple[Fault, ...] = ()
+    agenda: tuple[Happening, ...] = ()
+    about: str = ""
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -99,7 +116,7 @@ def partners_scenario(
             raise ValueError(f"student number {number!r}: it must be a whole number from 1 to 254")
     if st == partner:
         raise ValueError(f"you are your own partner: st and partner are both {st}")
-    if not re.fullmatch(rf"{_LABEL}(?:\.{_LABEL})+", apex) or len(apex) > LONGEST_APEX:
+    if not re.fullmatch(rf"{LABEL}(?:\.{LABEL})+", apex) or len(apex) > LONGEST_APEX:
         raise ValueError(f"apex {apex!r}: write a domain in small letters, such as sne21.test")
     names = {"student": f"st{st}.{apex}", "partner": f"st{partner}.{apex}"}
     addresses = {
@@ -142,7 +159,7 @@ def partners_scenario(
             for role in names
         ),
         zones=(
-            (".", _ROOT_ZONE),
+            (".", ROOT_ZONE),
             (apex, fill_in(zone, zone_values)),
             *_reverse_zones(names, addresses, laptops),
         ),
@@ -158,7 +175,7 @@ def neighbours_scenario(*domains: str) -> Scenario:
     if not 1 <= len(domains) <= 200:
         raise ValueError("neighbours: name from 1 to 200 domains")
     for domain in domains:
-        if not re.fullmatch(rf"{_LABEL}(?:\.{_LABEL})+", domain) or len(domain) > LONGEST_APEX:
+        if not re.fullmatch(rf"{LABEL}(?:\.{LABEL})+", domain) or len(domain) > LONGEST_APEX:
             raise ValueError(f"domain {domain!r}: write it in small letters, such as a.test")
         if (
             any(other != domain and domain.endswith(f".{other}") for other in domains)
@@ -166,7 +183,7 @@ def neighbours_scenario(*domains: str) -> Scenario:
         ):
             raise ValueError(f"domain {domain!r} is there already, or inside another")
     template = data_path("scenarios", "partners", "host.conf").read_text(encoding="utf-8")
-    hosts, laptops, zones = [], [], [(".", _ROOT_ZONE)]
+    hosts, laptops, zones = [], [], [(".", ROOT_ZONE)]
     pointers: dict[str, list[str]] = {}
     for number, domain in enumerate(domains, start=1):
         role = {1: "student", 2: "partner"}.get(number, f"neighbour {number}")
@@ -182,16 +199,26 @@ def neighbours_scenario(*domains: str) -> Scenario:
         zones.append((domain, f"$TTL 3600\n{top}@ IN MX 10 {host}.\n{records}\n"))
         for name, address in places.items():
             network, _, last = address.rpartition(".")
-            pointers.setdefault(_reverse(network), []).append(f"{last} IN PTR {name}.")
+            pointers.setdefault(reverse_origin(network), []).append(f"{last} IN PTR {name}.")
     for origin, lines in pointers.items():
-        zones.append((origin, _REVERSE_TOP + "\n".join(lines) + "\n"))
+        zones.append((origin, REVERSE_TOP + "\n".join(lines) + "\n"))
     return Scenario(
         "neighbours", ", ".join(domains), 1, NAMESERVER, tuple(hosts), tuple(laptops), tuple(zones)
     )
 
 
-def _reverse(network: str) -> str:
+def reverse_origin(network: str) -> str:
     return ".".join([*reversed(network.split(".")), "in-addr.arpa"])
+
+
+def is_login(name: str) -> bool:
+    """May an account of a host have this name?"""
+    return name.isidentifier() and name.islower() and name.isascii()
+
+
+def is_domain(name: str) -> bool:
+    """A name of at least two labels in small letters, as hosts and domains of a lab have them."""
+    return len(name) <= LONGEST_APEX and re.fullmatch(rf"{LABEL}(?:\.{LABEL})+", name) is not None
 
 
 def _checked(address: str) -> str:

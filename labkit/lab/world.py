@@ -14,23 +14,27 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar
 
 from labkit.lab.agenda import Agenda, Entry
 from labkit.lab.capture import Capture, captured
-from labkit.lab.clock import Clock
+from labkit.lab.clock import FIRST_MORNING, Clock
 from labkit.lab.conversations import Journey, journey
 from labkit.lab.doorplate import KEPT, Door, Machine, write_doorplate
-from labkit.lab.engine import ENGINES
+from labkit.lab.engine import ENGINES, OUTSIDE
 from labkit.lab.exim_engine import EximEngine
 from labkit.lab.exims import Exims
+from labkit.lab.faults import Faults
+from labkit.lab.happening import carry_out
 from labkit.lab.host import Host
 from labkit.lab.journal import Journal
 from labkit.lab.laptop import Laptop
 from labkit.lab.private_folder import FolderLock, PrivateFolder
 from labkit.lab.programs import UID, Programs
+from labkit.lab.scenario_file import read_scenario
 from labkit.lab.scenarios import Scenario, neighbours_scenario, partners_scenario
 from labkit.mail.dates import in_words
 from labkit.mail.event import EventKind
@@ -59,7 +63,8 @@ class World:
     folder that holds an earlier world resumes it. `network`: "loopback", "memory", or "auto" (loopback where this
     machine has it). `seed` varies what is otherwise arbitrary. `queue_interval`: between queue runs, None for
     daemons without -q. `alongside`: do not end the former world of this notebook. `engine`: what the hosts run,
-    "labkit" or "exim", or a mapping from a host's name or role to that (the others run labkit).
+    "labkit" or "exim", or a mapping from a host's name or role to that; None, and for hosts that it does not name:
+    what the scenario says, or else labkit. Hosts outside stay what they are.
     """
 
     _former: ClassVar[World | None] = None
@@ -73,7 +78,7 @@ class World:
         seed: int = 1,
         queue_interval: timedelta | None = timedelta(minutes=15),
         alongside: bool = False,
-        engine: str | Mapping[str, str] = "labkit",
+        engine: str | Mapping[str, str] | None = None,
     ) -> None:
         self._engines = _engines(engine, scenario)
         if network not in ("auto", "loopback", "memory"):
@@ -96,6 +101,7 @@ class World:
             self.clock.jump_to(max(event.at, self.clock.now))
         self.hosts: dict[str, Host] = {}
         self.laptops: dict[str, Laptop] = {}
+        self.faults = Faults(self)
         self.exims = Exims(self)
         self.agenda = Agenda(self.clock, self._note_problem, self.exims.are_done)
         self._programs: Programs | None = None
@@ -159,10 +165,49 @@ class World:
             raise
         self.is_running = True
         self.show_doorplate()
+        self._write_agenda()
         loop = asyncio.get_running_loop()
         self._background = [loop.create_task(self.agenda.attend()), loop.create_task(self._heartbeat())]
         await self.settle()
         return self
+
+    def _write_agenda(self) -> None:
+        """What the scenario wants to happen; what a resumed world has behind it does not happen again."""
+        has_past = len(self.journal) > 0 and self.clock.now > FIRST_MORNING
+        for line in self.scenario.agenda:
+            instant = FIRST_MORNING + line.after
+            if not has_past or instant > self.clock.now:
+                self.agenda.at(instant, partial(carry_out, self, line), str(line))
+
+    @classmethod
+    def open(
+        cls,
+        scenario: str | Path,
+        *,
+        folder: str | Path | None = None,
+        network: str = "auto",
+        seed: int = 1,
+        queue_interval: timedelta | None = timedelta(minutes=15),
+        alongside: bool = False,
+        engine: str | Mapping[str, str] | None = None,
+        runs_programs: bool = False,
+        **parameters: object,
+    ) -> World:
+        """The world of a scenario file: `World.open("backup_mx", st=7)`, or the path of a file of your own.
+
+        What is no option here is a parameter of the file. `runs_programs`: pipe transports may start programs of this
+        machine; no file can permit that by itself. Raises FileErrors, which tells every mistake of the file
+        with its line; NoSuchScenario; ValueError for a parameter that cannot be.
+        """
+        return cls(
+            _permitted(read_scenario(scenario, parameters), runs_programs),
+            folder=folder,
+            network=network,
+            seed=seed,
+            queue_interval=queue_interval,
+            alongside=alongside,
+            engine=engine,
+        )
 
     async def _open_network(self) -> None:
         """Take the first port base on which everything can listen."""
@@ -199,8 +244,10 @@ class World:
             )
         for laptop in self.scenario.laptops:
             self.laptops[laptop.name] = Laptop(self, laptop)
+        self.faults.begin(self.scenario.faults)
         for host in self.hosts.values():
-            await host.start()
+            if host.starts:
+                await host.start()
 
     async def _close_hosts(self) -> None:
         for host in self.hosts.values():
@@ -491,17 +538,21 @@ def partners(
     both hosts may start programs of this machine.
     """
     scenario = partners_scenario(st, partner, apex, address, partner_address)
-    if runs_programs:
-        permitted = tuple(replace(plan, runs_programs=True) for plan in scenario.hosts)
-        scenario = replace(scenario, hosts=permitted)
     return World(
-        scenario,
+        _permitted(scenario, runs_programs),
         folder=folder,
         network=network,
         seed=seed,
         queue_interval=queue_interval,
         alongside=alongside,
         engine=engine,
+    )
+
+
+def _permitted(scenario: Scenario, runs_programs: bool) -> Scenario:
+    """The same, and whether its pipe transports may start programs of this machine."""
+    return replace(
+        scenario, hosts=tuple(replace(plan, runs_programs=runs_programs) for plan in scenario.hosts)
     )
 
 
@@ -513,16 +564,24 @@ def neighbours(*domains: str, **options: Any) -> World:
     return World(neighbours_scenario(*domains), **options)
 
 
-def _engines(engine: str | Mapping[str, str], scenario: Scenario) -> dict[str, str]:
+def _engines(engine: str | Mapping[str, str] | None, scenario: Scenario) -> dict[str, str]:
     """Which engine each host runs. Raises ValueError for an engine or a host that does not exist."""
-    wanted = {host.name: engine for host in scenario.hosts} if isinstance(engine, str) else dict(engine)
-    known = {host.role for host in scenario.hosts} | {host.name for host in scenario.hosts}
+    ours = [host for host in scenario.hosts if host.engine != OUTSIDE]
+    if isinstance(engine, str):
+        if engine not in ENGINES:
+            raise ValueError(f"engine {engine!r}: it is {' or '.join(ENGINES)}")
+        engine = {host.name: engine for host in ours}
+    wanted = dict(engine or {})
+    known = {host.role for host in ours} | {host.name for host in ours}
     for key, name in wanted.items():
         if name not in ENGINES:
             raise ValueError(f"engine {name!r}: it is {' or '.join(ENGINES)}")
         if key not in known:
             raise ValueError(f"engine for {key!r}: there are the hosts {', '.join(sorted(known))}")
-    return {host.name: wanted.get(host.name) or wanted.get(host.role) or "labkit" for host in scenario.hosts}
+    return {
+        host.name: wanted.get(host.name) or wanted.get(host.role) or host.engine or "labkit"
+        for host in scenario.hosts
+    }
 
 
 def _in_notebook() -> bool:

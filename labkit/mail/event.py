@@ -34,6 +34,8 @@ class EventKind(str, Enum):
     LOGGED = "logged"  # a line that the configuration itself wants in the log
     ROUTED = "routed"
     CLOCK = "clock"  # lab time moved
+    FAULT = "fault"  # somebody has put a fault into the lab, or taken it out again
+    SCENE = "scene"  # the agenda of a scenario: what happens by itself
     PROBLEM = "problem"  # something went wrong in labkit itself; no statement about mail, so no fact
 
     @property
@@ -49,6 +51,8 @@ INSIGHTS = frozenset(
         EventKind.LOGGED,
         EventKind.ROUTED,
         EventKind.CLOCK,
+        EventKind.FAULT,
+        EventKind.SCENE,
         EventKind.PROBLEM,
     }
 )

@@ -91,6 +91,8 @@ def trouble_of(client: Client) -> HostTrouble:
     is_of_message = ended.step is Step.CONTENT
     if ended.how is Ending.REPLY:
         return _of_reply(ended, command)
+    if ended.step is Step.RCPT and client.pipelines and not client.chunks_at_once:
+        command = f"pipelined {command}"
     if ended.how is Ending.SILENCE:
         words = f"SMTP timeout after {command}"
         return HostTrouble(errors.TIMED_OUT, words, is_of_message=is_of_message or ended.step is Step.MAIL)

@@ -24,6 +24,7 @@ from labkit.mail.reply import Reply
 from labkit.mta import log_details, variables
 from labkit.mta.fixups import message_id
 from labkit.mta.local_message import judged
+from labkit.mta.misbehaving import Find, Misbehaving, refusal_facts
 from labkit.mta.server_tls import is_tls_port
 from labkit.mta.session import Session
 from labkit.mta.session_end import STOPPED, ended
@@ -32,6 +33,7 @@ from labkit.mta.surroundings import FROM_OUTSIDE
 from labkit.net.network import Peer
 from labkit.net.smtp_server import Decide, SmtpServerShell
 from labkit.queue.item import Origin, QueueItem
+from labkit.smtp.decisions import Decision
 from labkit.smtp.server import Server
 
 IN_SECRET = "taken, but the client was told that it is not"  # control = fakereject or fakedefer
@@ -51,6 +53,7 @@ class Intake:
         self.sessions: set[SmtpServerShell] = set()
         self.typed: WeakSet[Server] = WeakSet()  # the machines of sessions without a connection
         self.on_turn = on_turn
+        self.misbehaves: Find | None = None  # the faults of a lab
         self._on_received = on_received
         self._session_count = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -61,17 +64,42 @@ class Intake:
             FROM_OUTSIDE.set(True)  # in the context of this connection
         session = Session(self, peer, port, can_encrypt=True)
         main = self.state.compiled.configuration.main
+        faulty = self._faulty(session) if self.misbehaves is not None else None
         shell = SmtpServerShell(
             session.machine,
             peer,
-            session.answer,
+            session.answer if faulty is None else faulty.answer,
             idle_timeout=main.seconds("smtp_receive_timeout"),
             on_end=partial(self._ended, session),
             security=session.securing,
             tls_at_once=is_tls_port(main, port),
         )
+        if faulty is not None:
+            faulty.hang_up = shell.close
         self.sessions.add(shell)
         return shell
+
+    def _faulty(self, session: Session) -> Misbehaving:
+        """The session as long as the lab may have faults for it."""
+        assert self.misbehaves is not None
+
+        def refused(decision: Decision, answer: Reply) -> None:
+            machine, address = session.machine, session.peer.address
+            sender = machine.envelope.sender if machine.envelope is not None else None
+            details = refusal_facts(decision, answer, sender)
+            client, name = variables.shown_client(session.env.variables)
+            self.state.note(
+                EventKind.REJECTED, remote_host=client, remote_name=name, remote_address=address, **details
+            )
+
+        return Misbehaving(
+            session.machine,
+            session.answer,
+            self.misbehaves,
+            sleep=self.state.surroundings.sleep,
+            later=self.later,
+            refused=refused,
+        )
 
     def _ended(self, session: Session, shell: SmtpServerShell) -> None:
         self.sessions.discard(shell)

@@ -98,7 +98,7 @@ class Loopback(Network):
         if (address, port) in self._doors:
             raise in_use(address, port)
         door = _Door(self, (address, port), accept)
-        if not self.is_silent(address, port):
+        if not self.is_silent(address, port) and address not in self._refusing:
             door.open()
         self._doors[address, port] = door
         self._arrange_silence()
@@ -209,6 +209,11 @@ class Loopback(Network):
         if self._base is not None:
             self._arrange_silence()
 
+    def refuse(self, address: str, on: bool = True) -> None:
+        super().refuse(address, on)
+        if self._base is not None:
+            self._arrange_silence()
+
     def _arrange_silence(self) -> None:
         """Let other programs find silence where the lab has it: of a host, at its doors and LAB_PORTS."""
         wanted = {(address, p) for address, port in self._silent for p in ((port,) if port else LAB_PORTS)}
@@ -216,7 +221,7 @@ class Loopback(Network):
         for place in self._silent_ports.keys() - wanted:
             self._silent_ports.pop(place).close()
         for place, door in self._doors.items():
-            if place in wanted:
+            if place in wanted or place[0] in self._refusing:
                 door.shut()
             else:
                 door.open()
@@ -253,7 +258,7 @@ class Loopback(Network):
 
 
 class _Door:
-    """A TCP listener of the lab. It is shut while its place is silent."""
+    """A TCP listener of the lab. It is shut while its place is silent, or its host refuses."""
 
     def __init__(self, network: Loopback, place: Place, accept: Accept) -> None:
         self.place, self.accept = place, accept

@@ -83,6 +83,7 @@ class Network(ABC):
         self.addresses = addresses if isinstance(addresses, AddressTable) else AddressTable(addresses)
         self.is_closed = False
         self._silent: set[tuple[str, int | None]] = set()
+        self._refusing: set[str] = set()
         self.on_silence: Callable[[Collection[tuple[str, int | None]]], None] = lambda places: None
         self._connects = 0
 
@@ -136,6 +137,18 @@ class Network(ABC):
             self._silent.discard((address, port))
         self.on_silence(frozenset(self._silent))
 
+    def refuse(self, address: str, on: bool = True) -> None:
+        """Let a host refuse all TCP connections to it, though it listens; or (`on=False`) end that.
+
+        Connections that are open stay so. It is for listeners of this Network: a program's own are not in its power.
+        Raises ValueError if no host has that address.
+        """
+        self._expect_host(address)
+        if on:
+            self._refusing.add(address)
+        else:
+            self._refusing.discard(address)
+
     def is_silent(self, address: str, port: int) -> bool:
         return (address, None) in self._silent or (address, port) in self._silent
 
@@ -156,7 +169,9 @@ class Network(ABC):
         self._expect_host(source)
         if self.is_silent(address, port):
             raise HostSilent(errno.ETIMEDOUT, f"{address} port {port} does not answer")
-        if address not in self.addresses:  # never translated: it might really be somebody else's
+        if (
+            address in self._refusing or address not in self.addresses
+        ):  # never translated: it might really be somebody else's
             raise refused(address, port)
 
     def _expect_datagram(self, source: str, payload: bytes) -> None:

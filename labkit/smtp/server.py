@@ -45,6 +45,7 @@ from labkit.smtp.states import (
 from labkit.smtp.transaction import Transaction
 from labkit.smtp.transcript import Line, Listener, printed, readable
 
+AHEAD = 4096  # octets of input that are shown before they are read
 _PATH = re.compile(r'<(?:"(?:[^"\\]|\\.)*"|[^">])*>|[^ \t<]+')
 
 
@@ -134,6 +135,11 @@ class Server:
     def unread_octets(self) -> int:
         """Input that waits for a decision."""
         return len(self._in)
+
+    @property
+    def input_ahead(self) -> bytes:
+        """The beginning of it, for who wants to know what comes next."""
+        return bytes(self._in[:AHEAD])
 
     @property
     def octets_wanted(self) -> int:

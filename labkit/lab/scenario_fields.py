@@ -1,0 +1,68 @@
+"""The fields of a scenario file, in one table: the reader knows these, and docs/scenarios.md is made of them.
+
+READ NEXT  scenario_file.py
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One field. `section` is where it stands; `needed`: a file without it is refused."""
+
+    section: str
+    name: str
+    kind: str
+    effect: str
+    needed: bool = False
+
+
+FIELDS: tuple[Row, ...] = (
+    Row("scenario", "title", "text", "what the world is called", True),
+    Row("scenario", "about", "lines", "for whom reads the file: what it shows"),
+    Row("scenario", "parameters", "mapping", "values that `World.open(name, st=7)` can set, with what they are else"),
+    Row("scenario", "values", "mapping", "more values, made of those above: `{name}` stands for one everywhere below"),
+    Row("scenario", "hosts", "list", "the hosts that run an MTA", True),
+    Row("scenario", "laptops", "list", "the machines with a mail program and no MTA"),
+    Row("scenario", "zones", "list", "what the nameserver knows; the root and reverse zones are made by themselves"),
+    Row("scenario", "faults", "list", "what is broken from the beginning"),
+    Row("scenario", "agenda", "list", "what happens by itself, in lab time"),
+    Row("host", "name", "host name", "its name, which must stand in a zone with its address", True),
+    Row("host", "address", "IPv4 address", "its address, as on the internet", True),
+    Row("host", "role", "text", "`student` is `world.mine`, `partner` `world.partner`: the first two hosts"),
+    Row("host", "accounts", "list of logins", "who has an account; at a host outside, who has a mailbox"),
+    Row("host", "engine", "labkit, exim, outside", "what it runs, if whoever opens the world says nothing; labkit"),
+    Row("host", "configuration", "lines, or a name", "its exim.conf after `|`, or the name of a template"),
+    Row("host", "values", "mapping", "for the template, beside `host` and `domain` (its name without the first label)"),
+    Row("host", "aliases", "lines", "its /etc/aliases"),
+    Row("host", "files", "mapping", "other files on its disk: `/etc/virtual/a.test: |` and their lines"),
+    Row("host", "domains", "list of domains", "of a host outside: for which domains it takes mail"),
+    Row("host", "queue_interval", "15m, 1h, never", "between its queue runs; `never` is a daemon without -q"),
+    Row("host", "starts", "yes, no", "whether it is up when the world begins; yes"),
+    Row("laptop", "name", "host name", "its name, which must stand in a zone with its address", True),
+    Row("laptop", "address", "IPv4 address", "its address", True),
+    Row("laptop", "owner", "address", "the mail address of who sits there", True),
+    Row("laptop", "mail_host", "a host", "to which MTA it hands its mail", True),
+    Row("laptop", "role", "text", "`student` is `world.laptop`, `partner` is `world.partner_laptop`"),
+    Row("zone", "origin", "domain", "the name of the zone", True),
+    Row("zone", "text", "lines", "a BIND master file", True),
+    Row("fault", "place", "a host, or a name", "what is broken", True),
+    Row("fault", "fault", "a kind", "how: see the table of faults", True),
+    Row("fault", "at", "a phase", "for `drops`, `answers` and `slow`"),
+    Row("fault", "code", "number", "for `answers`"),
+    Row("fault", "text", "text", "for `answers`: the words of the reply"),
+    Row("fault", "seconds", "number", "for `slow`"),
+    Row("fault", "after", "number", "for `busy`"),
+    Row("line", "at", "time", "`+2h` after the beginning, or `day 2 10:00`", True),
+    Row("letter", "from", "address", "the sender of the envelope", True),
+    Row("letter", "to", "list of addresses", "the recipients", True),
+    Row("letter", "by", "a laptop or host", "who hands it in", True),
+    Row("letter", "subject", "text", "its subject"),
+    Row("letter", "text", "lines", "what it says"),
+)  # fmt: skip
+
+
+def names(section: str) -> tuple[str, ...]:
+    """The fields of a section, in order."""
+    return tuple(row.name for row in FIELDS if row.section == section)
