@@ -202,6 +202,10 @@ class Runner:
         if self._next is None or instant < self._next_at:
             self._appoint(instant)
 
+    def next_run(self, instant: datetime) -> datetime | None:
+        """The daemon's first queue run that is not before, if it runs its queue: every run counts, idle ones too."""
+        return None if self.interval is None else self._fixed_time(instant)
+
     def _fixed_time(self, instant: datetime) -> datetime:
         """The first of the daemon's times that is not before."""
         assert self.interval is not None
