@@ -1,9 +1,9 @@
 """The hops of a message that goes from host to host, and back: read from the journal.
 
-WHAT       `hops_of` gives every arrival in order, with its size, how often the lab's hosts have stamped it, and how long
-           it stayed; `arrows_of` counts them by who handed it to whom.
-RULES      facts only. A hop belongs to the one before if the host that handed the message over was told the new queue id
-           ("OK id=…"), as labkit and Exim say it.
+WHAT       `hops_of` gives every arrival in order, with its size, how often the lab's hosts have stamped it, and how
+           long it stayed; `arrows_of` counts them by who handed it to whom.
+RULES      facts only. A hop belongs to the one before if the host that handed the message over was told the new queue
+           id ("OK id=…"), as labkit and Exim say it.
 STANDARDS  RFC 5321 §4.4 (each host adds a Received field), §6.3 (loops)
 READ NEXT  lives.py
 """
@@ -64,18 +64,9 @@ def hops_of(life: Life) -> list[Hop]:
         stamps[(stay.host, stay.queue_id)] = 1 + (stamps.get(before, 0) if before else 0)
         source = before[0] if before else stay.came_from or ORIGIN
         stayed = None if stay.ended is None else stay.ended - stay.began
+        count, size = stamps[(stay.host, stay.queue_id)], stay.events[0].size
         hops.append(
-            Hop(
-                number,
-                source,
-                stay.host,
-                stay.queue_id,
-                stay.began,
-                stay.events[0].size,
-                stamps[(stay.host, stay.queue_id)],
-                stayed,
-                _ending(stay),
-            )  # fmt: skip
+            Hop(number, source, stay.host, stay.queue_id, stay.began, size, count, stayed, _ending(stay))
         )
     return hops
 

@@ -1,7 +1,7 @@
 """The life of a message, host by host, and who waited where and when: read from the journal.
 
-WHAT       `life_of` gives the stays of one message: what was tried, what was only looked at, what ended it, and what its
-           sender was told. `waits_of` gives everybody who waited at a host, by destination.
+WHAT       `life_of` gives the stays of one message: what was tried, what was only looked at, what ended it, and what
+           its sender was told. `waits_of` gives everybody who waited at a host, by destination.
 RULES      facts only, so that a real Exim's are read in the same way.
 LIKE EXIM  a deferral with a number from -51 to -56 is no try: its retry time was not reached, or it was to wait
 READ NEXT  whywaiting.py, hops.py

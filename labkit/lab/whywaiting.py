@@ -2,8 +2,8 @@
 
 WHAT       `clocks_of(host, queue_id)`: for each recipient what is said of the last try, which hint holds it, its retry
            time, the first queue run at or after that, and when the time of the message is over.
-DECIDES    nothing: labkit's own MTA is asked for its hints and its runner's times; of a real Exim, exim_dumpdb tells the
-           retry times, and the queue runs go by the interval it was started with.
+DECIDES    nothing: labkit's own MTA is asked for its hints and its runner's times; of a real Exim, exim_dumpdb tells
+           the retry times, and the queue runs go by the interval it was started with.
 READ NEXT  lives.py
 """
 

@@ -2,8 +2,8 @@
 
 WHAT       `plan_of(rule, every)`: each try with its two clocks, the retry time and the queue run that came first at or
            after it; and when the message is given up. `in_words_of_the_standard` compares it with RFC 5321.
-DECIDES    nothing of its own: after_failure (schedule.py) does. A message that is older than its rule allows is tried in
-           the next queue run, whatever its retry time, and then given up.
+DECIDES    nothing of its own: after_failure (schedule.py) does. A message that is older than its rule allows is tried
+           in the next queue run, whatever its retry time, and then given up.
 LIKE EXIM  time counts in whole seconds: a queue run every second is the retry rule alone
 STANDARDS  RFC 5321 §4.5.4.1; Exim specification, chapter "Retry configuration"
 READ NEXT  retrying.py
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 
 from labkit.queue.schedule import RETRY_INTERVAL_MAX, Attempt, RetryRule, RetryStep, after_failure
 
@@ -62,7 +63,7 @@ class Plan:
     def gaps(self) -> tuple[timedelta, ...]:
         """Between one try and the next, without the last: that one only finds that it is over."""
         times = self.times
-        return tuple(later - earlier for earlier, later in zip(times, times[1:]))[: max(1, len(times) - 2)]
+        return tuple(later - earlier for earlier, later in pairwise(times))[: max(1, len(times) - 2)]
 
 
 def plan_of(
@@ -73,7 +74,7 @@ def plan_of(
     dice: float = 0.5,
     longest: timedelta = RETRY_INTERVAL_MAX,
 ) -> Plan:
-    """The plan for a host that is never there. Queue runs: at `first_run` after the message came, then `every` so often.
+    """The plan for a host that is never there. Queue runs: at `first_run` after the message came, then `every`.
 
     `dice` stands for the chance in H steps: 0.5 is the middle. Raises ValueError for queue runs with no time between.
     """
@@ -108,7 +109,8 @@ def in_words_of_the_standard(plan: Plan) -> list[str]:
         said.append("no second try: RFC 5321 wants a message that cannot be delivered now to be tried again")
     elif shortest < RFC_INTERVAL:
         said.append(
-            f"quicker than RFC 5321 suggests: {_minutes(shortest)} between two tries, where it SHOULD be at least 30 minutes"
+            f"quicker than RFC 5321 suggests: {_minutes(shortest)} between two tries, "
+            "where it SHOULD be at least 30 minutes"
         )
     else:
         said.append(

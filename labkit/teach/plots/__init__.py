@@ -11,10 +11,11 @@ from labkit.teach.plots.message_life import message_life
 from labkit.teach.plots.predict import predict_schedule
 from labkit.teach.plots.queue_over_time import queue_over_time
 from labkit.teach.plots.retry_schedule import retry_schedule
-from labkit.teach.plots.scale import scale
+from labkit.teach.plots.scale import beside_real_mail, scale
 from labkit.teach.plots.why_waiting import why_waiting
 
 __all__ = [
+    "beside_real_mail",
     "header_growth",
     "loop_graph",
     "message_life",

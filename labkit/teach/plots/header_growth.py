@@ -1,7 +1,7 @@
 """What each hop adds: octets, Received fields, and lab time.
 
-WHAT       `header_growth(world, message)`: for each arrival of one message its size, the Received fields that hosts of this
-           lab have put on it, and how long it stayed.
+WHAT       `header_growth(world, message)`: for each arrival of one message its size, the Received fields that hosts of
+           this lab have put on it, and how long it stayed.
 RULES      sizes are those of the log (a line end counts once). What the message had before it came here is not counted.
 STANDARDS  RFC 5321 §4.4 (Received), §6.3 (a loop is found by counting them)
 READ NEXT  loop_graph.py, labkit/lab/hops.py
@@ -34,12 +34,18 @@ class HeaderGrowth(Picture):
 
     def __init__(self, name: str, hops: Sequence[Hop]) -> None:
         self.hops = tuple(hops)
-        super().__init__(f"What each hop adds to message {label(name)}", self._drawing, self._words(), (9.5, 5.0))
+        super().__init__(
+            f"What each hop adds to message {label(name)}", self._drawing, self._words(), (9.5, 5.0)
+        )
 
     def _words(self) -> str:
         rows = []
         for before, hop in zip((None, *self.hops), self.hops):
-            more = "" if before is None or hop.size is None or before.size is None else f"{hop.size - before.size:+}"
+            more = (
+                ""
+                if before is None or hop.size is None or before.size is None
+                else f"{hop.size - before.size:+}"
+            )
             stayed = "still there" if hop.stayed is None else span(hop.stayed)
             size = "?" if hop.size is None else str(hop.size)
             cells = (str(hop.number), short(hop.at), label(hop.host, 26), size, more, str(hop.stamps), stayed)
@@ -60,11 +66,15 @@ class HeaderGrowth(Picture):
     def _drawing(self, figure: Figure) -> None:
         hops = self.hops[:MOST_DRAWN]
         numbers = [hop.number for hop in hops]
-        panels = (
+        panels: list[tuple[str, list[float], str]] = [
             ("octets", [hop.size or 0 for hop in hops], BLUE),
             ("Received fields", [hop.stamps for hop in hops], ORANGE),
-            ("seconds stayed", [0.0 if hop.stayed is None else hop.stayed.total_seconds() for hop in hops], GREEN),
-        )
+            (
+                "seconds stayed",
+                [0.0 if hop.stayed is None else hop.stayed.total_seconds() for hop in hops],
+                GREEN,
+            ),
+        ]
         for row, (name, values, colour) in enumerate(panels):
             axes = figure.add_axes((0.09, 0.72 - 0.3 * row, 0.88, 0.23))
             axes.bar(numbers, values, color=colour, width=0.7)

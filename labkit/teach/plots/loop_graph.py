@@ -36,7 +36,9 @@ class LoopGraph(Picture):
         self.hops = tuple(hops)
         self.arrows = arrows_of(hops)
         self.cycles = cycles_of(self.arrows)
-        self._hosts = list(dict.fromkeys(name for arrow in self.arrows for name in (arrow.came_from, arrow.host)))
+        self._hosts = list(
+            dict.fromkeys(name for arrow in self.arrows for name in (arrow.came_from, arrow.host))
+        )
         super().__init__(title, self._drawing, self._words(), (7.0, 4.2))
 
     def _words(self) -> str:
@@ -53,7 +55,9 @@ class LoopGraph(Picture):
         if not self.cycles:
             lines.append("no circle: nothing comes back to where it was")
         last = self.hops[-1]
-        lines.append(f"the last arrival, number {last.number}, at {label(last.host)}: {label(last.ending, 120)}")
+        lines.append(
+            f"the last arrival, number {last.number}, at {label(last.host)}: {label(last.ending, 120)}"
+        )
         return "\n".join(lines)
 
     def _drawing(self, figure: Figure) -> None:

@@ -1,8 +1,8 @@
 """The life of one message over days: every try, what came of it, and what comes next, host by host.
 
-WHAT       `message_life(world, queue_id)` (or a Message-ID, or the message): a lane for each host, from the coming of the
-           message until it is gone; a mark for each try, each look that found it not to be due, each warning and report;
-           if it still waits, its retry time, the queue run that will find it, and when its time is over.
+WHAT       `message_life(world, queue_id)` (or a Message-ID, or the message): a lane for each host, from the coming of
+           the message until it is gone; a mark for each try, each look that found it not to be due, each warning and
+           report; if it still waits, its retry time, the queue run that will find it, and when its time is over.
 RULES      the marks are facts of the journal, what is to come are the host's hints (lab/whywaiting.py).
 STANDARDS  RFC 5321 §4.5.4.1
 READ NEXT  queue_over_time.py, labkit/lab/lives.py
@@ -78,11 +78,16 @@ class MessageLife(Picture):
         self.now = now
         marks = [mark for stay in life.stays for mark in _of_stay(stay)]
         marks += [mark for clocks in waiting.values() for mark in _to_come(clocks)]
-        self.marks = tuple(sorted(marks, key=lambda mark: (mark.at, mark.event.number if mark.event else 10**9)))
+        self.marks = tuple(
+            sorted(marks, key=lambda mark: (mark.at, mark.event.number if mark.event else 10**9))
+        )
         self._waiting = waiting
         self.lanes = life.hosts[:MOST_LANES]
         super().__init__(
-            f"The life of message {label(life.name)}", self._drawing, self._words(), (9.5, 1.6 + 0.6 * len(self.lanes))
+            f"The life of message {label(life.name)}",
+            self._drawing,
+            self._words(),
+            (9.5, 1.6 + 0.6 * len(self.lanes)),
         )
 
     def _words(self) -> str:
@@ -165,7 +170,9 @@ def _of_stay(stay: Stay) -> Iterator[Mark]:
 
 def _reason(event: MailEvent) -> str:
     if event.kind is EventKind.RECEIVED:
-        source = f"from {event.remote_host or event.remote_address}" if event.remote_address else "handed in here"
+        source = (
+            f"from {event.remote_host or event.remote_address}" if event.remote_address else "handed in here"
+        )
         return label(f"{source} as {event.queue_id}", LONGEST_REASON)
     parts = [event.recipient or "", f"at {event.remote_host}" if event.remote_host else "", event.text or ""]
     return label(" ".join(part for part in parts if part), LONGEST_REASON)
@@ -173,9 +180,13 @@ def _reason(event: MailEvent) -> str:
 
 def _to_come(clocks: Clocks) -> Iterator[Mark]:
     if clocks.due is not None and clocks.due > clocks.now:
-        yield Mark(clocks.due, clocks.host, NEXT, f"the hint {label(clocks.held[0].what)} holds it until then")
+        yield Mark(
+            clocks.due, clocks.host, NEXT, f"the hint {label(clocks.held[0].what)} holds it until then"
+        )
     if clocks.next_run is not None:
-        yield Mark(clocks.next_run, clocks.host, RUN, f"queue runs every {span(clocks.runs_every or timedelta())}")
+        yield Mark(
+            clocks.next_run, clocks.host, RUN, f"queue runs every {span(clocks.runs_every or timedelta())}"
+        )
     if clocks.gives_up_after is not None:
         over = clocks.came + clocks.gives_up_after
         if over > clocks.now:
@@ -198,5 +209,10 @@ def _folded(marks: tuple[Mark, ...]) -> Iterator[tuple[datetime, str, str, str]]
             if first.what != LOOK or end - at <= 3:
                 yield marks[number].at, first.host, first.what, "the same"
             elif number == end - 1:
-                yield marks[number].at, first.host, first.what, f"the same, for the {end - at}th time since then"
+                yield (
+                    marks[number].at,
+                    first.host,
+                    first.what,
+                    f"the same, for the {end - at}th time since then",
+                )
         at = end

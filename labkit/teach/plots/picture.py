@@ -14,7 +14,7 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -41,7 +41,7 @@ _STYLE = re.compile(r"[-a-zA-Z0-9#%.,:;()' ]*")
 _LINK = re.compile(r"url\(#([^)]*)\)")
 _NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 _XLINK = "{http://www.w3.org/1999/xlink}href"
-_SETTINGS = {
+_SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 9.0,
@@ -102,7 +102,8 @@ class Picture(View):
 
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
-            matplotlib.rcParams.update({**_SETTINGS, "svg.hashsalt": "labkit"})
+            settings: Any = {**_SETTINGS, "svg.hashsalt": "labkit"}
+            matplotlib.rcParams.update(settings)
             figure = Figure(figsize=self.size, dpi=100)
             self._draw(figure)
             figure.savefig(file, format=kind, metadata=metadata)
@@ -151,7 +152,7 @@ class _Page:
         for key, value in element.attrib.items():
             if key not in _ATTRIBUTES:
                 continue
-            links = [name for name in _LINK.findall(value)]
+            links = _LINK.findall(value)
             plain = _LINK.sub("", value)
             if key == "style" and not _STYLE.fullmatch(plain):
                 continue
@@ -165,8 +166,3 @@ class _Page:
 def _short(found: re.Match[str]) -> str:
     shown = f"{float(found[0]):.2f}".rstrip("0").rstrip(".")
     return "0" if shown == "-0" else shown
-
-
-def rows_apart(texts: Sequence[str]) -> str:
-    """Lines of a text twin: those that say something."""
-    return "\n".join(text for text in texts if text)

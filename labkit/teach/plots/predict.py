@@ -1,8 +1,8 @@
 """First say what you expect, then look: a list of times beside those of the rule.
 
-WHAT       `predict_schedule("* * F,1h,15m; F,4h,1h", ["0s", "15m", "30m", …], every="15m")`: yours and the real ones in one
-           picture, and the difference in words: which are right, which come earlier or later, what is missing, what is
-           too much.
+WHAT       `predict_schedule("* * F,1h,15m; F,4h,1h", ["0s", "15m", "30m", …], every="15m")`: yours and the real ones
+           in one picture, and the difference in words: which are right, which come earlier or later, what is missing,
+           what is too much.
 RULES      a guess counts as right within `within` (a minute); each real try is met by one guess at most.
 READ NEXT  retry_schedule.py
 """

@@ -70,9 +70,12 @@ class QueueOverTime(Picture):
         if not self.waits:
             return "Nobody has waited here yet."
         instants = _round_instants(self.waits[0].since, self.now)
-        rows = [(short(at), *(str(self.count(at, domain)) for domain in self.domains[:MOST_DOMAINS]), str(self.count(at)))
-                for at in instants]  # fmt: skip
-        head = ("lab time", *(label(domain, 24) for domain in self.domains[:MOST_DOMAINS]), "all")
+        shown = self.domains[:MOST_DOMAINS]
+        rows = [
+            (short(at), *(str(self.count(at, domain)) for domain in shown), str(self.count(at)))
+            for at in instants
+        ]
+        head = ("lab time", *(label(domain, 24) for domain in shown), "all")
         lines = [text_table(head, rows, "How many wait")]
         top, most = self.longest
         lines.append(f"\nAt most {most}, at {short(top)}.")
@@ -196,7 +199,9 @@ def _instants(changes: Sequence[datetime], begin: datetime, end: datetime) -> li
 
 def _round_instants(begin: datetime, end: datetime) -> list[datetime]:
     """At most `ROWS` instants at full quarters of an hour, hours or days, with the first and the last."""
-    sizes = [timedelta(minutes=m) for m in (1, 5, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 14400, 43200)]
+    sizes = [
+        timedelta(minutes=m) for m in (1, 5, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 14400, 43200)
+    ]
     step = next((size for size in sizes if (end - begin) / size <= ROWS - 2), (end - begin) / ROWS)
     midnight = begin.replace(hour=0, minute=0, second=0, microsecond=0)
     at = midnight + ((begin - midnight) // step + 1) * step

@@ -1,7 +1,8 @@
 """The schedule of any retry rule: every try until the message is given up, on two clocks.
 
-WHAT       `retry_schedule("* * F,2h,15m; G,16h,1h,1.5; F,4d,6h", every="15m")`: for each rule the tries of the rule alone
-           and those of a host that runs its queue so often, and what RFC 5321 says to it. Several rules stand side by side.
+WHAT       `retry_schedule("* * F,2h,15m; G,16h,1h,1.5; F,4d,6h", every="15m")`: for each rule the tries of the rule
+           alone and those of a host that runs its queue so often, and what RFC 5321 says to it. Several rules stand
+           side by side.
 WHY        waiting is two clocks: when the retry time is reached nothing happens yet; the next queue run finds it.
 STANDARDS  RFC 5321 §4.5.4.1; Exim specification, chapter "Retry configuration"
 READ NEXT  predict.py, labkit/queue/plan.py

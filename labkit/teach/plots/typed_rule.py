@@ -1,7 +1,7 @@
 """A retry rule as somebody types it, and what is wrong with it, with the place in the line.
 
-WHAT       `typed_rule("* * F,2h,15m; G,16h,1h,1.5; F,4d,6h")`: the rule; WrongRule shows the line, a mark under the place,
-           and what to write.
+WHAT       `typed_rule("* * F,2h,15m; G,16h,1h,1.5; F,4d,6h")`: the rule; WrongRule shows the line, a mark under the
+           place, and what to write.
 DECIDES    nothing: queue/schedule.py reads it, as it reads the file of a host. The place is found by reading less and
            less of the line.
 READ NEXT  retry_schedule.py
@@ -82,7 +82,8 @@ def _position(text: str) -> int:
 
 def _starts(text: str) -> list[int]:
     """Where pattern, error (with senders) and each step begin."""
-    starts, at = [], 0
+    starts: list[int] = []
+    at = 0
     for _ in range(2):
         found = _WORD.match(text, at)
         if found is None:

@@ -1,7 +1,7 @@
 """Why does this message still wait? One sentence for each of the two clocks.
 
-WHAT       `why_waiting(host, queue_id)`: what the last try said, until when that holds it (the retry time), which queue run
-           will find it due, and what would happen to it with -q, -qf and -M now.
+WHAT       `why_waiting(host, queue_id)`: what the last try said, until when that holds it (the retry time), which
+           queue run will find it due, and what would happen to it with -q, -qf and -M now.
 RULES      labkit and the real Exim alike; of the real Exim the retry times are what exim_dumpdb says.
 READ NEXT  labkit/lab/whywaiting.py
 """
@@ -45,7 +45,9 @@ def why_waiting(host: Host, queue_id: str) -> WhyWaiting:
 def _sentences(clocks: Clocks) -> list[str]:
     whom = ", ".join(label(each) for each in clocks.recipients[:MOST_RECIPIENTS])
     more = len(clocks.recipients) - MOST_RECIPIENTS
-    said = [f"It came {in_words(clocks.now - clocks.came)} ago and is for {whom}{f' and {more} more' * (more > 0)}."]
+    said = [
+        f"It came {in_words(clocks.now - clocks.came)} ago and is for {whom}{f' and {more} more' * (more > 0)}."
+    ]
     if clocks.is_frozen:
         said.append("It is frozen: no queue run tries it until somebody thaws it (exim -Mt, or -M, or -qff).")
         return said
@@ -90,9 +92,15 @@ def _queue_run(clocks: Clocks) -> str:
     if not clocks.is_running:
         return "Second clock, the queue run: the daemon is stopped, so there is none."
     if clocks.runs_every is None or clocks.next_run is None:
-        return "Second clock, the queue run: this daemon runs no queue (no -q), so nobody looks at it by itself."
+        return (
+            "Second clock, the queue run: this daemon runs no queue (no -q), so nobody looks at it by itself."
+        )
     wait = clocks.next_run - max(clocks.now, clocks.due or clocks.now)
-    later = f", {in_words(wait)} after the retry time" if clocks.due and clocks.due > clocks.now and wait > timedelta() else ""
+    later = (
+        f", {in_words(wait)} after the retry time"
+        if clocks.due and clocks.due > clocks.now and wait > timedelta()
+        else ""
+    )
     return (
         f"Second clock, the queue run: they come every {span(clocks.runs_every)}; the first that finds it due is at "
         f"{short(clocks.next_run)}, in {in_words(clocks.next_run - clocks.now)}{later}."
@@ -103,8 +111,8 @@ def _by_hand(clocks: Clocks) -> str:
     if clocks.due is None or clocks.due <= clocks.now:
         return "By hand: exim -q tries it now."
     return (
-        'By hand: exim -q changes nothing now ("retry time not reached"); exim -qf and exim -M ID do not ask for the retry '
-        "time, and exim -R DOMAIN does not for the first message that it finds."
+        'By hand: exim -q changes nothing now ("retry time not reached"); exim -qf and exim -M ID do not ask for '
+        "the retry time, and exim -R DOMAIN does not for the first message that it finds."
     )
 
 
@@ -114,4 +122,5 @@ def _over(clocks: Clocks) -> str:
     over = clocks.came + clocks.gives_up_after
     if over <= clocks.now:
         return "Its time is over: the next try that fails is the last, and the sender gets a report."
-    return f"Its time is over at {short(over)} ({span(clocks.gives_up_after)} after it came): then the sender gets a report."
+    age = span(clocks.gives_up_after)
+    return f"Its time is over at {short(over)} ({age} after it came): then the sender gets a report."
