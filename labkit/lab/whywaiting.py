@@ -10,7 +10,7 @@ READ NEXT  lives.py
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from labkit.lab.host import Host
 
 _STAMP = r"\d\d-\w{3}-\d{4} \d\d:\d\d:\d\d"
-_RECORD = re.compile(rf"^ *([RT]:\S+) .*\n({_STAMP})  ({_STAMP})  ({_STAMP})( \*)?$", re.MULTILINE)
+_RECORD = re.compile(
+    rf"^ *([RT]:.+?) -?\d+ -?\d+ (.*)\n({_STAMP})  ({_STAMP})  ({_STAMP}) *(\*?) *$", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,15 @@ class Held:
     has_expired: bool = False
     words: str = ""
 
+    @property
+    def holds_until(self) -> datetime:
+        """When the message is dealt with: a host that is dead for too long holds nobody, it is given up."""
+        return self.last_try if self.has_expired and self.is_host else self.next_try
+
+    @property
+    def is_host(self) -> bool:
+        return self.what.startswith("T:") and "@" not in self.what
+
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
@@ -55,16 +66,13 @@ class Clocks:
     came: datetime
     recipients: tuple[str, ...]
     last: MailEvent | None  # the last deferral
-    held: tuple[Held, ...]  # the one that ends first at the front
+    held: Held | None  # the hint that decides when it is tried; None: nothing holds one of its recipients
+    due: datetime  # the retry time, or now if that is reached
     runs_every: timedelta | None
     next_run: datetime | None  # the first queue run that finds it due
     gives_up_after: timedelta | None
     is_running: bool
     is_frozen: bool
-
-    @property
-    def due(self) -> datetime | None:
-        return self.held[0].next_try if self.held else None
 
 
 def clocks_of(host: Host, queue_id: str) -> Clocks:
@@ -81,12 +89,11 @@ def clocks_of(host: Host, queue_id: str) -> Clocks:
     else:
         mta = host.mta.runner
         held, every, given_up = _of_labkit(host.mta, item)
-    held = tuple(
-        sorted((each for each in held if _concerns(each, item, host)), key=lambda each: each.next_try)
-    )
-    due = max(now, held[0].next_try) if held else now
-    if given_up is not None:
-        due = min(due, max(now, stay.began + given_up + timedelta(seconds=1)))
+    deciding = _deciding(held, item, host)
+    due = looked_at = now if deciding is None else max(now, deciding.holds_until)
+    if given_up is not None:  # too old to wait for a retry time
+        looked_at = min(due, max(now, stay.began + given_up + timedelta(seconds=1)))
+    is_looked_at = host.is_running and not item.frozen
     return Clocks(
         host.name,
         queue_id,
@@ -94,9 +101,10 @@ def clocks_of(host: Host, queue_id: str) -> Clocks:
         stay.began,
         tuple(str(each) for each in item.remaining),
         put_off[-1] if put_off else None,
-        held,
+        deciding,
+        due,
         every,
-        mta.next_run(max(due, now + timedelta(microseconds=1))) if host.is_running else None,
+        mta.next_run(max(looked_at, now + timedelta(microseconds=1))) if is_looked_at else None,
         given_up,
         host.is_running,
         item.frozen,
@@ -137,39 +145,48 @@ def _of_exim(engine: EximEngine) -> Known:
 
 def _records(dump: str) -> Iterator[Held]:
     """What `exim_dumpdb SPOOL retry` prints: two lines for each hint."""
-    for key, *stamps, star in _RECORD.findall(dump):
+    for key, words, *stamps, star in _RECORD.findall(dump):
         first, last, following = (
             datetime.strptime(stamp, "%d-%b-%Y %H:%M:%S").replace(tzinfo=timezone.utc) for stamp in stamps
         )
-        yield Held(readable(key), first, last, following, bool(star))
+        yield Held(readable(key), first, last, following, bool(star), readable(words))
 
 
-def _concerns(held: Held, item: QueueItem, host: Host) -> bool:
-    """Whether a hint is about this message: its recipients, their domains, or a host that it was tried at."""
+def _deciding(held: Iterable[Held], item: QueueItem, host: Host) -> Held | None:
+    """The hint that ends first, recipient by recipient: all that is said of an address must be over, and that of one of
+    the hosts for it."""
+    known = tuple(held)
+    found = []
+    for recipient in item.remaining:
+        hosts = _hosts_for(recipient.domain.lower(), item, host)
+        own = [each for each in known if _is_of(each, str(recipient).lower(), item.queue_id)]
+        of_hosts = [
+            each for each in known if each.is_host and each.what[2:].partition(":")[0].lower() in hosts
+        ]
+        of_hosts = [each for each in of_hosts if each not in own]
+        decisive = [*own, *sorted(of_hosts, key=lambda each: each.holds_until)[:1]]
+        if not decisive:
+            return None
+        found.append(max(decisive, key=lambda each: each.holds_until))
+    return min(found, key=lambda each: each.holds_until, default=None)
+
+
+def _is_of(held: Held, address: str, queue_id: str) -> bool:
+    """Whether a hint is about this address, its domain, its mailbox, or this message at a host."""
     name = held.what[2:].lower()
-    for each in item.remaining:
-        address = str(each).lower()
-        if name == address or name.startswith(f"{address}:") or name == address.rpartition("@")[2]:
-            return True
-    if held.what.startswith("T:"):
-        if name.endswith(item.queue_id.lower()):
-            return True
-        return _leads_to(name, item, host)
-    return False
+    if held.what.startswith("R:"):
+        return name in (address, address.rpartition("@")[2]) or name.startswith(f"{address}:")
+    return name == address or name.endswith(f":{queue_id.lower()}")
 
 
-def _leads_to(name: str, item: QueueItem, host: Host) -> bool:
-    """Whether mail for one of its domains goes to the host of this hint: by MX, address, or what was tried before."""
-    exchange = name.partition(":")[0]
-    domains = {each.domain.lower() for each in item.remaining}
-    if exchange in domains:
-        return True
+def _hosts_for(domain: str, item: QueueItem, host: Host) -> set[str]:
+    """Where mail for a domain goes: the hosts in its MX records, itself, and where this message was tried before."""
     tried = {
-        event.remote_host
+        event.remote_host.lower()
         for event in host.world.journal.where(host=host.name, queue_id=item.queue_id)
-        if event.remote_host is not None
+        if event.remote_host is not None and event.kind.is_fact
     }
-    return exchange in {each.lower() for each in tried} or exchange in _exchanges(host, domains)
+    return {domain, *tried, *_exchanges(host, {domain})}
 
 
 def _exchanges(host: Host, domains: set[str]) -> set[str]:

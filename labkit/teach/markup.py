@@ -29,7 +29,7 @@ _SPACES = " \n\t"
 
 @dataclass(frozen=True, slots=True)
 class Markup:
-    """A piece of HTML that is safe as it stands. Made by `tag` and `join`, and by nothing else."""
+    """A piece of HTML that is safe as it stands. Made by `tag` and `join`, and of drawings by plots/picture.py."""
 
     source: str
 

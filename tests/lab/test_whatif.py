@@ -78,7 +78,9 @@ def test_the_model_is_what_the_mail_does(
 @pytest.mark.parametrize("seed", range(12))
 def test_the_model_is_what_the_mail_does_whatever_it_is(seed: int) -> None:
     dice = random.Random(seed)
-    text = dice.choice([SHORT, "* * F,1h,7m", "* * G,4h,3m,2", "* * F,20m,1m; F,3h,1h", "* *", "* * F,10m,30m"])
+    text = dice.choice(
+        [SHORT, "* * F,1h,7m", "* * G,4h,3m,2", "* * F,20m,1m; F,3h,1h", "* *", "* * F,10m,30m"]
+    )
     every = dice.choice([300, 420, 900, 61, 3600])
     wanted = {dice.randrange(1, 10 * HOUR) for _ in range(dice.randint(1, 25))}
     arrivals = np.array(sorted({at + (at % every == 0) for at in wanted}), dtype=np.int64)
@@ -120,7 +122,9 @@ def test_a_million_messages_take_seconds_and_bounded_memory(hints: str) -> None:
     assert length.max() > 900_000
     assert ages[:, 1].max() <= 4 * 86400 + 900
     assert int(played.calls_per_hour().sum()) == int(played.together.sum())
-    if hints == HOST:  # the one hint: as many calls as one message would have made, not a million times as many
+    if (
+        hints == HOST
+    ):  # the one hint: as many calls as one message would have made, not a million times as many
         assert int(played.together.sum()) < 50
         assert len(set(played.left[played.fate == GIVEN_UP].tolist())) == 1
 

@@ -8,7 +8,7 @@ READ NEXT  picture.py
 from labkit.teach.plots.header_growth import header_growth
 from labkit.teach.plots.loop_graph import loop_graph
 from labkit.teach.plots.message_life import message_life
-from labkit.teach.plots.predict import predict_schedule
+from labkit.teach.plots.predict import predict_life, predict_schedule
 from labkit.teach.plots.queue_over_time import queue_over_time
 from labkit.teach.plots.retry_schedule import retry_schedule
 from labkit.teach.plots.scale import beside_real_mail, scale
@@ -19,6 +19,7 @@ __all__ = [
     "header_growth",
     "loop_graph",
     "message_life",
+    "predict_life",
     "predict_schedule",
     "queue_over_time",
     "retry_schedule",

@@ -22,6 +22,7 @@ from labkit.mail.dates import in_words
 from labkit.mail.event import EventKind, MailEvent
 from labkit.mail.message import Message
 from labkit.teach.markup import clip, visible
+from labkit.teach.plots.loop_graph import name_of
 from labkit.teach.plots.picture import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Picture, label
 from labkit.teach.plots.time_axis import lab_time_axis, short, span
 from labkit.teach.tables import text_table
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 MOST_LANES = 12
 MOST_MARKS = 2000
 MOST_ROWS = 60
-LONGEST_REASON = 90
+LONGEST_REASON = 200
 CAME, LOOK, PUT_OFF, DELIVERED, FAILED, FROZEN, WARNING, REPORT, NEXT, RUN, EXPIRES = (
     "comes in", "not due yet", "put off", "delivered", "given up", "frozen", "warning to the sender",
     "report to the sender", "retry time", "next queue run that finds it due", "its time is over",
@@ -142,9 +143,7 @@ class MessageLife(Picture):
 
 def message_life(world: World, message: str | Message) -> MessageLife:
     """The life of a message: its queue id at any host, its Message-ID, or itself. Raises LookupError."""
-    name = message if isinstance(message, str) else message.first("Message-ID")
-    if name is None:
-        raise LookupError("the message has no Message-ID to follow it by: name its queue id")
+    name = name_of(message)
     life = life_of(world.journal, name)
     waiting = {}
     for stay in life.stays:
@@ -179,10 +178,8 @@ def _reason(event: MailEvent) -> str:
 
 
 def _to_come(clocks: Clocks) -> Iterator[Mark]:
-    if clocks.due is not None and clocks.due > clocks.now:
-        yield Mark(
-            clocks.due, clocks.host, NEXT, f"the hint {label(clocks.held[0].what)} holds it until then"
-        )
+    if clocks.held is not None and clocks.due > clocks.now:
+        yield Mark(clocks.due, clocks.host, NEXT, f"the hint {label(clocks.held.what)} holds it until then")
     if clocks.next_run is not None:
         yield Mark(
             clocks.next_run, clocks.host, RUN, f"queue runs every {span(clocks.runs_every or timedelta())}"

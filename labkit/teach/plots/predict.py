@@ -2,7 +2,7 @@
 
 WHAT       `predict_schedule("* * F,1h,15m; F,4h,1h", ["0s", "15m", "30m", …], every="15m")`: yours and the real ones
            in one picture, and the difference in words: which are right, which come earlier or later, what is missing,
-           what is too much.
+           what is too much. `predict_life(world, queue_id, […])` compares with what really was tried.
 RULES      a guess counts as right within `within` (a minute); each real try is met by one guess at most.
 READ NEXT  retry_schedule.py
 """
@@ -14,8 +14,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from labkit.queue.plan import Plan, plan_of
+from labkit.lab.lives import life_of
+from labkit.lab.world import World
+from labkit.mail.message import Message
+from labkit.queue.plan import plan_of
 from labkit.teach.markup import visible
+from labkit.teach.plots.loop_graph import name_of
 from labkit.teach.plots.picture import BLUE, GREEN, GREY, PURPLE, RED, Picture, label
 from labkit.teach.plots.retry_schedule import RUN_EVERY, span_of
 from labkit.teach.plots.time_axis import span, span_axis
@@ -83,13 +87,16 @@ def _place(pair: Pair) -> timedelta:
 class Prediction(Picture):
     """What somebody expected beside what is so."""
 
-    def __init__(self, plan: Plan, guesses: Sequence[timedelta], within: timedelta) -> None:
-        self.plan = plan
+    def __init__(
+        self, about: str, times: Sequence[timedelta], guesses: Sequence[timedelta], within: timedelta
+    ) -> None:
+        self.about = about
+        self.times = tuple(times)
         self.guesses = tuple(sorted(guesses))
         self.within = within
-        self.pairs = paired(self.guesses, plan.times, within)
+        self.pairs = paired(self.guesses, self.times, within)
         self.right = sum(pair.in_words(within) == "right" for pair in self.pairs)
-        super().__init__("What you expect, and what the rule does", self._drawing, self._words(), (9.5, 2.0))
+        super().__init__("What you expect, and what happens", self._drawing, self._words(), (9.5, 2.0))
 
     def _words(self) -> str:
         rows = [
@@ -100,12 +107,12 @@ class Prediction(Picture):
             )
             for pair in self.pairs[:MOST_ROWS]
         ]
-        total = len(self.plan.tries)
+        total = len(self.times)
         missed = sum(pair.guess is None for pair in self.pairs)
         extra = sum(pair.real is None for pair in self.pairs)
         moved = len(self.pairs) - self.right - missed - extra
         lines = [
-            text_table(("you expect", "it happens", "difference"), rows, visible(self.plan.rule.text)),
+            text_table(("you expect", "it happens", "difference"), rows, visible(self.about)),
         ]
         if len(self.pairs) > MOST_ROWS:
             lines.append(f"and {len(self.pairs) - MOST_ROWS} more rows")
@@ -121,7 +128,7 @@ class Prediction(Picture):
         axes = figure.add_axes((0.13, 0.28, 0.85, 0.58))
         for level, times, colour, mark in (
             (1, self.guesses, PURPLE, "D"),
-            (0, self.plan.times, BLUE, "o"),
+            (0, self.times, BLUE, "o"),
         ):
             axes.plot(
                 [at.total_seconds() for at in times], [level] * len(times), mark, color=colour, markersize=4
@@ -134,13 +141,13 @@ class Prediction(Picture):
         axes.set_yticks([1, 0], ["you expect", "it happens"])
         axes.set_ylim(-0.6, 1.6)
         axes.tick_params(colors=GREY)
-        axes.set_title(label(self.plan.rule.text, 90))
-        span_axis(axes, max((*self.guesses, *self.plan.times)))
+        axes.set_title(label(self.about, 90))
+        span_axis(axes, max((*self.guesses, *self.times, timedelta(minutes=1))))
 
 
 def predict_schedule(
     rule: str,
-    expected: Sequence[str | timedelta],
+    expected: str | Sequence[str | timedelta],
     *,
     every: str | timedelta = RUN_EVERY,
     within: str | timedelta = "1m",
@@ -149,9 +156,30 @@ def predict_schedule(
 
     Raises WrongRule, ValueError.
     """
+    plan = plan_of(typed_rule(rule), span_of(every))
+    return Prediction(plan.rule.text, plan.times, _guesses(expected), span_of(within))
+
+
+def predict_life(
+    world: World,
+    message: str | Message,
+    expected: str | Sequence[str | timedelta],
+    *,
+    within: str | timedelta = "1m",
+) -> Prediction:
+    """Compare the instants you expect a message to be tried at (spans since it came) with what its first host did.
+
+    Raises LookupError for a message that never came, ValueError.
+    """
+    name = name_of(message)
+    stay = life_of(world.journal, name).stays[0]
+    times = sorted({event.at - stay.began for event in stay.tries})
+    return Prediction(f"message {name} at {stay.host}", times, _guesses(expected), span_of(within))
+
+
+def _guesses(expected: str | Sequence[str | timedelta]) -> list[timedelta]:
     if isinstance(expected, str):
         expected = [each for each in expected.replace(",", " ").split() if each]
     if len(expected) > MOST_GUESSES:
         raise ValueError(f"{len(expected):,} instants: {MOST_GUESSES} are enough")
-    guesses = [span_of(each) for each in expected]
-    return Prediction(plan_of(typed_rule(rule), span_of(every)), guesses, span_of(within))
+    return [span_of(each) for each in expected]

@@ -63,19 +63,30 @@ def _last(clocks: Clocks) -> str:
     last = clocks.last
     if last is None:
         return "Nothing was tried for it yet: it waits for a queue run."
-    words = label(last.text or "", 120)
+    words = label(last.text or "", 200)
     if is_only_a_look(last):
         return f"When it was looked at last, {short(last.at)}, it was not its time: {words}."
     return f"The last try, {short(last.at)}, put it off: {words}."
 
 
 def _retry_time(clocks: Clocks) -> str:
-    if not clocks.held:
+    held = clocks.held
+    if held is None:
         return "No retry time holds it: the next queue run tries it."
-    held = clocks.held[0]
     name = label(held.what)
-    kind = "the host or mailbox" if held.what.startswith("T:") else "the address or domain"
+    kind = (
+        "the host"
+        if held.is_host
+        else "the mailbox"
+        if held.what.startswith("T:")
+        else "the address or domain"
+    )
     words = f" ({label(held.words, 80)})" if held.words else ""
+    if held.has_expired and held.is_host:
+        return (
+            f"First clock, the retry time: it does not count any more. The host (the hint {name}{words}) fails since "
+            f"{short(held.first_failed)}, longer than its rule allows: the next queue run gives the message up."
+        )
     if held.next_try <= clocks.now:
         return (
             f"First clock, the retry time: it was reached at {short(held.next_try)} "
@@ -83,8 +94,7 @@ def _retry_time(clocks: Clocks) -> str:
         )
     return (
         f"First clock, the retry time: {short(held.next_try)}, in {in_words(held.next_try - clocks.now)}. "
-        f"The hint {name}{words} says so, for {kind}: it fails since {short(held.first_failed)}"
-        f"{', longer than its rule allows' * held.has_expired}."
+        f"The hint {name}{words} says so, for {kind}: it fails since {short(held.first_failed)}."
     )
 
 
@@ -95,12 +105,9 @@ def _queue_run(clocks: Clocks) -> str:
         return (
             "Second clock, the queue run: this daemon runs no queue (no -q), so nobody looks at it by itself."
         )
-    wait = clocks.next_run - max(clocks.now, clocks.due or clocks.now)
-    later = (
-        f", {in_words(wait)} after the retry time"
-        if clocks.due and clocks.due > clocks.now and wait > timedelta()
-        else ""
-    )
+    wait = clocks.next_run - clocks.due
+    is_later = clocks.due > clocks.now and wait > timedelta()
+    later = f", {in_words(wait)} after the retry time" if is_later else ""
     return (
         f"Second clock, the queue run: they come every {span(clocks.runs_every)}; the first that finds it due is at "
         f"{short(clocks.next_run)}, in {in_words(clocks.next_run - clocks.now)}{later}."
@@ -108,7 +115,7 @@ def _queue_run(clocks: Clocks) -> str:
 
 
 def _by_hand(clocks: Clocks) -> str:
-    if clocks.due is None or clocks.due <= clocks.now:
+    if clocks.due <= clocks.now:
         return "By hand: exim -q tries it now."
     return (
         'By hand: exim -q changes nothing now ("retry time not reached"); exim -qf and exim -M ID do not ask for '
