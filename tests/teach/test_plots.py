@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from configparser import ConfigParser
 from datetime import datetime, timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -18,6 +21,7 @@ from labkit.lab.world import World, neighbours, partners
 from labkit.mail.event import EventKind
 from labkit.queue.plan import plan_of
 from labkit.teach.plots import (
+    beside_real_mail,
     header_growth,
     loop_graph,
     message_life,
@@ -475,6 +479,16 @@ def test_a_million_in_words() -> None:
     assert "a schedule of its own" in own
 
 
+def test_both_curves_in_one_plot() -> None:
+    both = asyncio.run(beside_real_mail("* * F,1h,10m; F,5h,40m", messages=40, down=("30m", "4h"), until="9h"))
+    assert both.real is not None and both.differences == 0
+    assert "every message left at the very second that the model says" in both.text()
+    assert "the model" in both.svg() and "the mail itself" in both.svg()
+    assert_harmless(both)
+    with pytest.raises(ValueError, match="nothing was measured"):
+        _ = scale(messages=10).differences
+
+
 @pytest.mark.parametrize(
     "wrong, words",
     [
@@ -555,6 +569,16 @@ def test_a_picture_of_hostile_words(words: str) -> None:
     assert_harmless(picture)
     assert len(picture.svg()) < 50_000
     assert label(words)[:3] in "".join(ElementTree.fromstring(picture.svg()).itertext())
+
+
+def test_a_drawing_is_one_line_that_nbval_can_leave_out() -> None:
+    settings = ConfigParser(interpolation=None)
+    settings.read(Path(__file__).parents[1] / "nbval.cfg", encoding="utf-8")
+    view = retry_schedule(USUAL)
+    html = str(view.html())
+    compared = re.sub(settings["drawing"]["regex"], settings["drawing"]["replace"], html)
+    assert "<svg/>" in compared and "<path" not in compared
+    assert f"with queue runs: {len(view.plans[0].tries)} tries" in compared
 
 
 def test_names_in_a_page_do_not_meet() -> None:

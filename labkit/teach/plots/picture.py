@@ -3,6 +3,8 @@
 WHAT       `Picture` is a view: its HTML holds the drawing as SVG, a title, and the text twin, which is its text().
 RULES      two runs give the same bytes: no date, no random name, figures with two digits, matplotlib's own defaults
            whatever style the notebook has set. Letters stay letters, so a reader's program can read them aloud.
+VERSIONS   another version of matplotlib places letters differently; so nbval compares the text twin, not the drawing
+           (tests/nbval.cfg).
 SAFE       what matplotlib wrote is read again, and only elements and attributes of a drawing are written into the page;
            a name may point to a part of the same drawing and nowhere else. `label` cuts and escapes whatever came by
            mail, and a $ in it is a $, not mathematics.
