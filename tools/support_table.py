@@ -124,6 +124,17 @@ def _command_line() -> Iterator[str]:
     yield "`labkit-exim` takes these options of Exim's, and says of every other one that it does not read it yet."
     yield ""
     modes = {
+        "-bd": "the daemon: `-bd`, `-bdf`, `-qTIME`, `-oX`, `-oP`; SIGHUP reads the files again, SIGTERM ends it",
+        "-bm": "a message from the standard input: `-t`, `-i`, `-f`, `-F`, `-oM…`, `-odf`, `-odb`, `-odq`",
+        "-bs": "SMTP on the standard input; `-bS` in batches",
+        "-bp": "the queue: `-bpc`, `-bpr`, `-bpu`, `-bpa`, `-bpru`, `-bpra`",
+        "-q": "a queue run: `-qf`, `-qff`, `-qq`, `-qi`, `-ql`, from one message to another; `-R TEXT`, `-S TEXT`",
+        "-M": "deliver these messages now; `-Mc` when they are due",
+        "-Mv": "`-Mvh`, `-Mvb`, `-Mvl`, `-Mvc`: envelope and header, body, log, all of a message",
+        "-Mf": "`-Mf`, `-Mt`, `-Mg`, `-Mrm`, `-Mar`, `-Mes`, `-Mmd`, `-Mmad`: what an administrator does to a message",
+        "-brt": "the retry rule for an address or a host",
+        "-brw": "what rewriting makes of an address",
+        "-bi": "nothing, as an alias file is read as it is",
         "-bV": "version and support",
         "-bP": "options, lists, macros, or the whole configuration; with `-n` values only",
         "-be": "expand texts; `-bem FILE` with a message",
@@ -131,7 +142,7 @@ def _command_line() -> Iterator[str]:
         "-bv": "whether an address is good; `-bvs` as a sender",
         "-bh": "an SMTP session as if from an address; `-bhc` with callouts",
     }
-    assert {mode.value for mode in command_line.Mode if mode.value} <= {*modes, "-bvs"}
+    assert {mode.value for mode in command_line.Mode if mode.value} <= {*modes, "-bvs", "-bpc", "-bS"}
     yield from _table(("option", "what it does"), [(_code(name), words) for name, words in modes.items()])
     yield ""
     yield "Besides: `-C FILE`, `-DNAME=VALUE`, `-f ADDRESS`, `-v`, `-d`."

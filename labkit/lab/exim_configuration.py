@@ -15,14 +15,13 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit.net.program_run import OWN_PATH
+
 # What only the lab can know. Exim refuses an option that is set twice, so the host's own lines step aside.
 FORCED = (
     "exim_path", "exim_user", "exim_group", "deliver_drop_privilege", "spool_directory", "log_file_path",
     "pid_file_path",
 )  # fmt: skip
-DISK = ("etc", "home", "opt", "root", "run", "srv", "tmp", "var")  # absolute paths there are the host's own
-
-_PATH = re.compile(rf"(?<![\w.$}}/^])/(?=(?:{'|'.join(DISK)})(?:/|[\s:;,)}}\"']|$))")  # a regex begins with ^
 _FORCED = re.compile(rf"\s*(?:hide\s+)?(?:{'|'.join(FORCED)})\s*=")
 _FLAG = re.compile(r"\s*(?:no_|not_)?deliver_drop_privilege\s*$")
 _INCLUDE = re.compile(r'\s*\.include(?:_if_exists)?\s+"?(?P<path>[^\s"]+)')
@@ -59,7 +58,7 @@ def copy_of(
                 "\\", "/"
             )  # a comment is never continued, but looks so
         else:
-            read = _PATH.sub(f"{folder}/", written)
+            read = OWN_PATH.sub(f"{folder}/", written)
             if found := _INCLUDE.match(read):
                 read = read[: found.start("path")] + include(found["path"]) + read[found.end("path") :]
         if read != written:

@@ -192,6 +192,7 @@ def _delivered(event: MailEvent, style: Style) -> str:
     line = f"{event.mark or '=>'} {_named(event, style, local)}{_envelope(event, style)}{_way(event)}"
     line += f" S={event.size}" if event.size is not None and "delivery_size" in on else ""
     line += f"{_host(event, style)}{_encryption(event, style)}{_authenticated(event)}"
+    line += f" ST={event.shadow}" if event.shadow else ""
     line += " K" if event.is_chunked else ""
     if event.remote_host and event.code and "smtp_confirmation" in on:
         line += f" C={_quoted(f'{event.code} {event.text}'[:_LONGEST_CONFIRMATION])}"

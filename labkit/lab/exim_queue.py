@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from labkit.queue.item import QueueItem
 
-_MESSAGE = re.compile(r"(?P<age>[\d\s]{2,3}[mhd])\s+(?P<size>\S+)\s\S+\s<\S*>")
+_MESSAGE = re.compile(r"(?P<age>[\d\s]{2,3}[mhd])\s+(?P<size>\S+)\s\S+\s<(?P<sender>\S*)>")
 _RECIPIENT = re.compile(r"(?!\s*D\s)\s+[^@]*@(?P<domain>[\w.-]+|\[[\d.]+\])")
 
 
@@ -22,7 +22,7 @@ def queue_listing(items: Iterable[QueueItem], now: datetime) -> str:
     for item in items:
         frozen = " *** frozen ***" if item.frozen else ""
         lines = [
-            f"{_age(now - item.received_at)} {_size(item.size):>5} "
+            f"{age_shown(now - item.received_at)} {size_shown(item.size):>5} "
             f"{item.queue_id} <{item.envelope.sender}>{frozen}"
         ]
         for recipient in dict.fromkeys(item.envelope.forward_paths):
@@ -32,19 +32,31 @@ def queue_listing(items: Iterable[QueueItem], now: datetime) -> str:
     return "".join(blocks)
 
 
-def queue_summary(listing: str) -> str:
-    """What `exiqsumm` makes of a listing: messages, octets, and the oldest and newest, by domain of the recipient."""
+def queue_summary(listing: str, options: str = "") -> str:
+    """What `exiqsumm` makes of a listing: messages, octets, and the oldest and newest, by domain of the recipient.
+
+    `options` are its letters: a and c sort by age and by count; f and b mark frozen messages and reports, s names the
+    sender's domain.
+    """
     domains: dict[str, list[tuple[int, str]]] = {}
-    messages: list[tuple[int, str]] = []
-    size, age = 0, "0m"
+    size, age, source, marks = 0, "0m", "", ""
     for line in listing.split("\n"):
         if message := _MESSAGE.match(line):
             age, size = message["age"].strip(), _octets(message["size"])
-            messages.append((size, age))
+            source = message["sender"].partition("@")[2] or message["sender"] or "<>"
+            marks = " (b)" if "b" in options and not message["sender"] else ""
+            marks += " (f)" if "f" in options and "*** frozen ***" in line else ""
         elif recipient := _RECIPIENT.match(line):
-            domains.setdefault(recipient["domain"].lower(), []).append((size, age))
+            domain = recipient["domain"].lower()
+            domain = f"{source.lower()} > {domain}" if "s" in options else domain
+            domains.setdefault(domain + marks, []).append((size, age))
     lines = ["", "Count  Volume  Oldest  Newest  Domain", "-----  ------  ------  ------  ------", ""]
-    lines += (_summary_line(found, domain) for domain, found in sorted(domains.items()))
+    names = sorted(domains)
+    if "a" in options:
+        names.sort(key=lambda name: -max(_seconds(age) for _, age in domains[name]))
+    elif "c" in options:
+        names.sort(key=lambda name: -len(domains[name]))
+    lines += (_summary_line(domains[name], name) for name in names)
     everything = [entry for found in domains.values() for entry in found]
     lines += ["-" * 63, _summary_line(everything, "TOTAL"), ""]
     return "\n".join(lines) + "\n"
@@ -76,15 +88,15 @@ def _volume(octets: int) -> str:
     return f"{(octets + 512 * 1024) // (1024 * 1024):4d}MB"
 
 
-def _age(span: timedelta) -> str:
+def age_shown(span: timedelta) -> str:
     minutes = int(span.total_seconds()) // 60
-    if minutes < 90:
+    if minutes <= 90:
         return f"{minutes:2d}m"
     hours = (minutes + 30) // 60
     return f"{hours:2d}h" if hours <= 72 else f"{(hours + 12) // 24:2d}d"
 
 
-def _size(octets: int) -> str:
+def size_shown(octets: int) -> str:
     if octets < 1024:
         return str(octets)
     if octets < 10 * 1024:

@@ -70,6 +70,7 @@ class Host:
         self.name = plan.name
         self.address = plan.address
         self.folder = folder
+        self.runs_programs = plan.runs_programs  # whether pipe transports may; counts from the next reload
         self.accounts: dict[str, Account] = {}
         homes = sorted(path.name for path in self.path("/home").glob("*") if _is_login(path.name))
         for account in dict.fromkeys((*plan.accounts, *homes)):  # a disk of an earlier world has more of them

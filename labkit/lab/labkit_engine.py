@@ -67,7 +67,11 @@ class LabkitEngine(Engine):
 
         configuration = answer_by(answer, reading(host.configuration, file.name))
         compiled = compile_configuration(
-            configuration, self._host.name, (self._host.address,), root=host.folder
+            configuration,
+            self._host.name,
+            (self._host.address,),
+            root=host.folder,
+            runs_programs=self._host.runs_programs,
         )
         for doubt in configuration.doubts:
             words = f"{doubt.problem}\n  {doubt.remedy}\n  (Exim loads such a file; it shows when mail comes)"
@@ -163,6 +167,7 @@ class LabkitEngine(Engine):
                 local_only=bool(found["local"]),
                 first_id=rest[0] if rest else "",
                 last_id=rest[1] if len(rest) > 1 else "",
+                login=login,
             )
             return Output(0, "")
         if (found := _SELECTED.fullmatch(option)) and len(rest) == 1:
@@ -173,13 +178,14 @@ class LabkitEngine(Engine):
                 is_regex=bool(found["regex"]),
                 part=rest[0] if is_recipient else None,
                 sender_part=None if is_recipient else rest[0],
+                login=login,
             )
             return Output(0, "")
         if option in ADMINISTRATION and rest:
             return await self._administer(option, rest, login)
         if option == "-M" and rest:
             for queue_id in rest:
-                await self.force(queue_id)
+                await self.mta.force(queue_id, login)
             return Output(0, "")
         if option in ("-Mvh", "-Mvb") and len(rest) == 1:
             return self._spool_text(rest[0], part=0 if option == "-Mvh" else 1)

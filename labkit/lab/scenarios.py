@@ -36,13 +36,17 @@ $TTL 3600
 
 @dataclass(frozen=True, slots=True)
 class HostPlan:
-    """A host that runs an MTA: its name, address, accounts and exim.conf."""
+    """A host that runs an MTA: its name, address, accounts and exim.conf.
+
+    `runs_programs`: pipe transports may start programs of this machine.
+    """
 
     role: str
     name: str
     address: str
     accounts: tuple[str, ...]
     configuration: str
+    runs_programs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -482,12 +483,17 @@ def partners(
     queue_interval: timedelta | None = timedelta(minutes=15),
     alongside: bool = False,
     engine: str | Mapping[str, str] = "labkit",
+    runs_programs: bool = False,
 ) -> World:
     """The world of two partners: st<st>.<apex> and st<partner>.<apex>, each with an MTA and a laptop.
 
-    See `partners_scenario` for the names and addresses, `World` for the rest.
+    See `partners_scenario` for the names and addresses, `World` for the rest. `runs_programs`: the pipe transports of
+    both hosts may start programs of this machine.
     """
     scenario = partners_scenario(st, partner, apex, address, partner_address)
+    if runs_programs:
+        permitted = tuple(replace(plan, runs_programs=True) for plan in scenario.hosts)
+        scenario = replace(scenario, hosts=permitted)
     return World(
         scenario,
         folder=folder,

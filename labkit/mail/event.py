@@ -71,6 +71,7 @@ class MailEvent:
     command: str | None = None  # what was refused: RCPT, MAIL, EHLO, connection, DATA, after DATA
     router: str | None = None
     transport: str | None = None
+    shadow: str | None = None  # of a delivery: the transport that has a copy, and what went wrong there
     remote_host: str | None = None
     remote_name: str | None = None  # of a client: the name that was looked up for its address
     remote_address: str | None = None

@@ -116,7 +116,7 @@ class Administration:
         for recipient in marked:
             self._log(queue_id, f"address <{recipient}> marked delivered by {login}")
         self.runner.look_again()
-        return Said("has been modified")
+        return Said("has been modified" + "\n" * (recipients is None))  # Exim adds an empty line
 
     def _item(self, queue_id: str) -> QueueItem:
         try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from labkit.delivery.generic import rewrite_rules
 from labkit.delivery.transports import check_transport
 from labkit.eximconf.configuration import Configuration, Driver, Options
 from labkit.eximconf.here import Here
@@ -38,7 +39,7 @@ class Compiled:
 
     `offers` are keywords that EHLO tells besides the usual ones; `authenticators` those of its server,
     `client_authenticators` those of its client; `signs_itself`: it offers TLS even where the configuration names no
-    certificate, as Exim does.
+    certificate, as Exim does; `runs_programs`: pipe transports may start programs.
     """
 
     configuration: Configuration
@@ -57,6 +58,7 @@ class Compiled:
     authenticators: tuple[ServerAuthenticator, ...] = ()
     client_authenticators: tuple[ClientAuthenticator, ...] = ()
     signs_itself: bool = False
+    runs_programs: bool = False
 
 
 def compile_configuration(
@@ -65,6 +67,7 @@ def compile_configuration(
     addresses: tuple[str, ...],
     *,
     runs: bool = True,
+    runs_programs: bool = False,
     signs_itself: bool = False,
     root: Path | None = None,
 ) -> Compiled:
@@ -78,9 +81,10 @@ def compile_configuration(
     qualify_recipient = main.text("qualify_recipient") or qualify_domain
     for transport in configuration.transports.values():
         check_transport(transport)
+        rewrite_rules(transport, configuration.lists)  # what is wrong with them
     rules = read_rules(configuration.retry, configuration.lists)
     if runs:
-        for problem in _unfulfilled(configuration):
+        for problem in _unfulfilled(configuration, runs_programs=runs_programs):
             raise problem
     if root is not None:
         for problem in tls_problems(configuration, Disk(root)):
@@ -115,6 +119,7 @@ def compile_configuration(
         read_authenticators(configuration),
         compile_clients(configuration.authenticators),
         signs_itself,
+        runs_programs,
     )
 
 
@@ -151,7 +156,7 @@ def _ages(main: Options, rules: Sequence[RetryRule]) -> Ages:
     return Ages((*given_up, *warned), *(timedelta(seconds=main.seconds(name)) for name in times))
 
 
-def _unfulfilled(configuration: Configuration) -> Iterable[ConfigurationError]:
+def _unfulfilled(configuration: Configuration, *, runs_programs: bool) -> Iterable[ConfigurationError]:
     """What the file asks for and labkit cannot do when mail moves. A transport counts only if a router names it."""
     if problem := configuration.main.unfulfilled():
         yield problem
@@ -160,8 +165,14 @@ def _unfulfilled(configuration: Configuration) -> Iterable[ConfigurationError]:
         if problem := router.options.unfulfilled():
             yield problem
     for transport in configuration.transports.values():
-        if transport.name in named and (problem := transport.options.unfulfilled()):
+        if transport.name not in named:
+            continue
+        if problem := transport.options.unfulfilled():
             yield problem
+        if transport.driver == "pipe" and not runs_programs:
+            problem_text = f'the transport "{transport.name}" runs a program, which this host does not permit'
+            remedy = "leave it out, or permit programs: runs_programs of the lab's host, LABKIT_PROGRAMS=yes"
+            yield ConfigurationError(transport.place, problem_text, remedy)
     rules = read_rewrite_rules(configuration.rewrite, configuration.lists)
     for line, rule in zip(configuration.rewrite, rules):
         if Where.SMTP_SENDER in rule.places and rule.can_ask:

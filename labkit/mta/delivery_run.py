@@ -11,23 +11,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from labkit.delivery.transports import AppendPlan, Trouble, planning
+from labkit.delivery.generic import with_trace, without_those
+from labkit.delivery.transports import SmtpPlan, Trouble, planning, preparing
 from labkit.eximconf.lists import Match, PatternList
 from labkit.mail.address import Mailbox
 from labkit.mail.asking import answer_later
 from labkit.mail.event import EventKind
-from labkit.mail.message import Message
+from labkit.mail.fields import fields_of
+from labkit.mail.message import HeaderField, Message
 from labkit.mta.calling import Called
 from labkit.mta.continuing import GoOn
-from labkit.mta.fixups import fields_of, with_fields, without
 from labkit.mta.grouping import grouped
 from labkit.mta.intake import Intake
 from labkit.mta.legs import Leg, Progress, generation, normal, unrouted
-from labkit.mta.outcomes import Outcomes
+from labkit.mta.local_delivery import LocalDelivery, settle_trouble
+from labkit.mta.outcomes import LOGIN, Outcomes
 from labkit.mta.sending import Sending
 from labkit.mta.settling import Settling
 from labkit.mta.state import MtaState
-from labkit.mta.storing import store
 from labkit.queue import errors
 from labkit.queue.item import QueueItem
 from labkit.routing import Route, Routed, RouteOutcome
@@ -51,6 +52,7 @@ class Mode:
     keeps_remote: bool = False
     local_only: bool = False
     cancelled_by: str = ""
+    login: str = LOGIN  # who has started it: reports come from him
 
     def with_force(self) -> Mode:
         return replace(self, forced=True)
@@ -82,9 +84,11 @@ class DeliveryRun:
         self.env = state.env_of(item, self.message)
         progress = Progress({each: {normal(each)} for each in item.remaining})
         self.outcomes = Outcomes(state, intake, item, progress)
-        self.settling = Settling(self.outcomes, item)
+        self.settling = Settling(self.outcomes, item, mode.login)
         self.sending = Sending(self, over)
         self._go_on = go_on
+        self.local = LocalDelivery(self)
+        self._shaped: dict[int, Message] = {}  # by route: what goes to other hosts
         # by leg: the recipients that came to it, and which one of several that are the same
         self.owners: dict[tuple[str, str], list[tuple[Mailbox, int]]] = {}
 
@@ -99,6 +103,7 @@ class DeliveryRun:
         if self.item.frozen:
             verdict = self._frozen_verdict()
             if verdict is None:
+                self._log("Message is frozen", selector="skip_delivery")
                 return False
             if verdict:
                 self._log(verdict)
@@ -118,6 +123,7 @@ class DeliveryRun:
         else:
             for legs in await self._legs():
                 await self._deliver(legs)
+            await self.local.wait_for_locks()
         await self.settling.settle()
         if self._go_on is not None:
             await self.sending.pass_on(self._go_on)
@@ -139,8 +145,8 @@ class DeliveryRun:
             return "Unfrozen by forced delivery" if self.mode.forced else "Unfrozen by auto-thaw"
         return None
 
-    def _log(self, words: str) -> None:
-        self.state.note(EventKind.LOGGED, queue_id=self.item.queue_id, text=words)
+    def _log(self, words: str, selector: str | None = None) -> None:
+        self.state.note(EventKind.LOGGED, queue_id=self.item.queue_id, text=words, selector=selector)
 
     def _is_looping(self) -> bool:
         limit = self.state.compiled.configuration.main.number("received_headers_max")
@@ -265,33 +271,31 @@ class DeliveryRun:
         route = legs[0].route
         if not self.sending.fits(route):
             return
-        if route.is_target and route.text.startswith("|"):
-            self.outcomes.put_off(legs[0], f"{route.transport}: labkit runs no programs")
-            return
         transport = self.state.compiled.configuration.transports[route.transport or ""]
-        env = replace(self.env, variables={**self.env.variables, **route.values})
-        sender = self.outcomes.reverse_path_of(route)
         now = self.state.surroundings.now()
-        asking = planning(
-            transport,
-            self.message_for(route),
-            sender,
-            self._envelope_to(legs[0]),
-            env,
-            now,
-            route.text if route.is_target else "",
-        )
-        made = await answer_later(self.state.answerer(env), asking)
-        if isinstance(made, Trouble):
-            for leg in legs:
-                self.outcomes.put_off(leg, made.words)
-        elif isinstance(made, AppendPlan):
+        env = replace(self.env, variables={**self.env.variables, **route.values}, now=now)
+        message, added = self.changes_of(route)
+        usual = self.outcomes.reverse_path_of(route)
+        asking = preparing(transport, message, added, usual, env)
+        prepared = await answer_later(self.state.answerer(env), asking)
+        if isinstance(prepared, Trouble):
+            settle_trouble(self, legs, prepared)
+            return
+        if transport.driver != "smtp":
             if self.mode.in_queue_run and not self.forced and await self.outcomes.mailbox_waits(legs[0]):
                 words = "Retry time not yet reached"
                 self.outcomes.deferred(legs[0], words, errno=errors.NOT_DUE_LOCAL)
             else:
-                store(self, made, legs[0])
+                await self.local.deliver(transport, legs[0], prepared, env)
+            return
+        sender, recipients = prepared.reverse_path, [leg.address for leg in legs]
+        self._shaped[id(route)] = with_trace(transport, prepared.message, sender, recipients, now)
+        asked = planning(transport, self._shaped[id(route)], sender, recipients, env, now)
+        made = await answer_later(self.state.answerer(env), asked)
+        if isinstance(made, Trouble):
+            settle_trouble(self, legs, made)
         elif await self._may_be_sent(legs):
+            assert isinstance(made, SmtpPlan), "the others deliver here"
             await self.sending.send(made, legs, sender, transport, env)
 
     async def _may_be_sent(self, legs: Sequence[Leg]) -> bool:
@@ -312,16 +316,20 @@ class DeliveryRun:
             self.outcomes.deferred(leg, words)
         return False
 
-    def _envelope_to(self, leg: Leg) -> list[Mailbox]:
+    def envelope_to(self, leg: Leg) -> list[Mailbox]:
         """All recipients that a delivery is for; those whose own delivery was one too many come first."""
         own, *others = self.owners.get(leg.key.key) or [(leg.recipient, 0)]
         return [recipient for recipient, _ in dict.fromkeys([*reversed(others), own])]
 
     def message_for(self, route: Route) -> Message:
-        """The message with the fields that routers add and remove."""
+        """The message as it goes to other hosts."""
+        return self._shaped[id(route)]
+
+    def changes_of(self, route: Route) -> tuple[Message, list[HeaderField]]:
+        """The message without the fields that routers remove, and the fields that they add."""
         names = [name.strip(" \t") for text in route.headers_remove for name in text.split(":")]
-        message = without(self.message, names) if names else self.message
-        return with_fields(message, [field for text in route.headers_add for field in fields_of(text)])
+        message = without_those(self.message, names) if names else self.message
+        return message, [field for text in route.headers_add for field in fields_of(text)]
 
 
 def _undirected(route: Route) -> Route:

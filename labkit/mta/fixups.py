@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from labkit.eximconf.configuration import Options
 from labkit.mail.dates import header_date
+from labkit.mail.fields import fields_of, with_fields, without
 from labkit.mail.message import CRLF, HeaderField, Message
 from labkit.smtp.acl import AddedField, Scene
 
 _SPECIAL = re.compile(r"[<>@,;:\\.\[\])]")
-_FIELD = re.compile(r"[!-9;-~]+[ \t]*:")  # RFC 5322 §3.6.8; blanks before the colon: §4.5
 _IS_QUOTED = re.compile(r'["(]')
 
 
@@ -56,6 +57,22 @@ def completed(
     return with_fields(message, added)
 
 
+def without_traces(message: Message, main: Options) -> Message:
+    """The message without what an earlier final delivery wrote on top: it says nothing true any more.
+
+    Exim: return_path_remove, envelope_to_remove, delivery_date_remove. RFC 5321 §4.4 wants it of Return-path.
+    """
+    names = [name for name, option in _TRACES if main.flag(option)]
+    return without(message, names)
+
+
+_TRACES = (
+    ("Return-path", "return_path_remove"),
+    ("Envelope-to", "envelope_to_remove"),
+    ("Delivery-date", "delivery_date_remove"),
+)
+
+
 def message_id(message: Message) -> str | None:
     """The Message-ID that the log shows: of a message that was sent again, that of the last time."""
     return message.first("Resent-Message-ID" if is_resent(message) else "Message-ID")
@@ -72,22 +89,6 @@ def phrase(name: str) -> str:
         return name
     escaped = name.replace("\\", "\\\\")
     return f'"{escaped}"'
-
-
-def with_fields(message: Message, fields: Iterable[HeaderField]) -> Message:
-    """The same message with more fields at the end of its header."""
-    fields = tuple(fields)
-    if not fields:
-        return message
-    separator = message.separator or (CRLF if message.body else b"")
-    return replace(message, header_fields=(*message.header_fields, *fields), separator=separator)
-
-
-def without(message: Message, names: Iterable[str]) -> Message:
-    """The same message without the fields of these names."""
-    unwanted = {name.lower() for name in names}
-    kept = tuple(field for field in message.header_fields if field.name.lower() not in unwanted)
-    return replace(message, header_fields=kept)
 
 
 def as_acls_want(message: Message, scene: Scene) -> Message:
@@ -131,20 +132,6 @@ def changed(message: Message, added: Iterable[AddedField], removed: str) -> Mess
         return message
     separator = message.separator or (CRLF if message.body else b"")
     return replace(message, header_fields=tuple(fields), separator=separator)
-
-
-def fields_of(text: str) -> tuple[HeaderField, ...]:
-    """One field (or several, one to the eye of whoever reads it later) as mail has it.
-
-    SAFE: a text may come from a stranger's header. No bare CR, LF or NUL of his is sent on, and what is no field of its
-    own becomes part of the one above: neither an empty line nor any other ends the header.
-    """
-    lines = [line.replace("\r", " ").rstrip(" \t") for line in text.replace("\0", " ").split("\n")]
-    lines = [line for line in lines if line]
-    if not lines or not _FIELD.match(lines[0]):
-        return ()
-    folded = [line if line[0] in " \t" or _FIELD.match(line) else f"\t{line}" for line in lines]
-    return (HeaderField("\r\n".join(folded).encode("latin-1", "replace") + CRLF),)
 
 
 def _ends(fields: list[HeaderField], start: int, prefixes: tuple[str, ...]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from weakref import WeakSet
@@ -30,7 +31,7 @@ from labkit.mta.state import MtaState
 from labkit.mta.surroundings import FROM_OUTSIDE
 from labkit.net.network import Peer
 from labkit.net.smtp_server import Decide, SmtpServerShell
-from labkit.queue.item import QueueItem
+from labkit.queue.item import Origin, QueueItem
 from labkit.smtp.server import Server
 
 IN_SECRET = "taken, but the client was told that it is not"  # control = fakereject or fakedefer
@@ -134,14 +135,24 @@ class Intake:
         self._on_received(item.queue_id, waits)
 
     async def take_local(
-        self, envelope: Envelope, content: bytes, login: str, queue_id: str, about: str | None = None
+        self,
+        envelope: Envelope,
+        content: bytes,
+        login: str,
+        queue_id: str,
+        about: str | None = None,
+        authenticated_sender: str = "",
+        origin: Origin | None = None,
     ) -> None:
         """Take a message that this host makes itself (a report `about` another), or that its account `login` hands in.
 
-        Raises NotTaken if an ACL refuses it, OSError.
+        `origin`: what a trusted caller says of where it came from. Raises NotTaken if an ACL refuses it, OSError.
         """
-        asking = judged(self.state, envelope, Message.parse(content), login, queue_id)
+        asking = judged(self.state, envelope, Message.parse(content), login, queue_id, origin)
         taken = await answer_later(self.state.answer, asking, self.state.hear(queue_id))
+        if about is not None:
+            ours = replace(taken.item.origin, is_report=True, authenticated_sender=authenticated_sender)
+            taken = replace(taken, item=replace(taken.item, origin=ours))
         await self.state.make_durable(taken.item)
         self.taken(taken.item, waits=taken.waits, about=about)
 

@@ -15,7 +15,7 @@ from labkit.mail.event import EventKind
 from labkit.mail.message import Message
 from labkit.mail.plainly import SaidPlainly
 from labkit.mta import variables
-from labkit.mta.fixups import as_acls_want
+from labkit.mta.fixups import as_acls_want, without_traces
 from labkit.mta.own_trace import traced
 from labkit.mta.rewriting import qualifying, rewritten
 from labkit.mta.state import SOFTWARE, MtaState
@@ -36,19 +36,29 @@ class Taken:
     waits: bool = False
 
 
-def judged(state: MtaState, envelope: Envelope, message: Message, login: str, queue_id: str) -> Asking[Taken]:
-    """Ask the ACL and make the item. Raises NotTaken."""
+def judged(
+    state: MtaState,
+    envelope: Envelope,
+    message: Message,
+    login: str,
+    queue_id: str,
+    origin: Origin | None = None,
+) -> Asking[Taken]:
+    """Ask the ACL and make the item. `origin`: where it comes from, if not from `login` here. Raises NotTaken."""
     now = state.surroundings.now()
+    message = without_traces(message, state.compiled.configuration.main)
+    origin = origin or Origin(protocol="local", login=login)
     env = state.env()
     envelope, message = yield from rewritten(
         state.compiled, envelope, message, env, state.tell, qualifying(state.compiled)
     )
     trace = received_field(
-        client_address="",
-        helo_name="",
+        client_address=origin.client_address,
+        client=_client(origin),
+        helo_name=origin.helo_name,
         by=state.primary_hostname,
         software=SOFTWARE,
-        protocol="local",
+        protocol=origin.protocol,
         envelope=envelope,
         queue_id=queue_id,
         at=now,
@@ -57,7 +67,9 @@ def judged(state: MtaState, envelope: Envelope, message: Message, login: str, qu
     scene = Scene(Phase.NOT_SMTP, env, recipients=envelope.forward_paths, watched=True)
     env.acl = state.compiled.acls.hook(scene)
     values = env.variables
-    values |= {"received_protocol": "local", "sender_ident": login}
+    values |= {"received_protocol": origin.protocol, "sender_ident": login}
+    if origin.client_address:
+        values |= {"sender_host_address": origin.client_address, "sender_host_name": origin.client_name}
     variables.from_sender(values, envelope.reverse_path)
     longest = max((len(line) for line in bytes(message).split(b"\r\n")), default=0)
     variables.arrived(values, message, queue_id, envelope.forward_paths, longest)
@@ -79,11 +91,18 @@ def judged(state: MtaState, envelope: Envelope, message: Message, login: str, qu
         envelope,
         bytes(message),
         now,
-        Origin(protocol="local", login=login),
+        origin,
         frozen=effects.is_frozen,
+        is_untried=True,
         acl_variables=variables.of_acls(values),
     )
     return Taken(item, bool(effects.queues))
+
+
+def _client(origin: Origin) -> str:
+    """How a Received field names the host that a trusted caller speaks for."""
+    name, address = origin.client_name, f"[{origin.client_address}]"
+    return f"{name} ({address})" if name else address
 
 
 def _refuse(state: MtaState, envelope: Envelope, verdict: AclVerdict, login: str, queue_id: str) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -39,7 +41,7 @@ class Mta:
 
     Arguments: `name` of the host; its lab `addresses`; the `compiled` configuration; `accounts` by name; `root`,
     the folder that is the host's file system; `queue_interval` between queue runs (None: no queue runner);
-    `threaded`: whether the spool may have a writer thread.
+    `threaded`: whether the spool may have a writer thread; `spool` its folder, if it is not var/spool/exim of `root`.
     """
 
     def __init__(
@@ -50,13 +52,15 @@ class Mta:
         compiled: Compiled,
         network: Network,
         resolver: AnswersDns,
-        accounts: Mapping[str, Account],
+        accounts: Mapping[str, Account] | None,
         root: Path,
         surroundings: Surroundings,
         queue_interval: timedelta | None = timedelta(minutes=15),
         threaded: bool = True,
+        spool: Path | None = None,
     ) -> None:
-        self._open_spool: Callable[[], Spool] = lambda: Spool(root / "var/spool/exim", threaded=threaded)
+        folder = spool or root / "var/spool/exim"
+        self._open_spool: Callable[[], Spool] = lambda: Spool(folder, threaded=threaded)
         self.state = MtaState(
             name, addresses, compiled, network, resolver, accounts, root, self._open_spool(), surroundings
         )
@@ -65,6 +69,25 @@ class Mta:
         self.administration = Administration(self.state, self.runner)
         self._listeners: list[Listener] = []
         self._recover()
+
+    def beside(
+        self, name: str, addresses: tuple[str, ...], compiled: Compiled, surroundings: Surroundings
+    ) -> Mta:
+        """The same queue for work that is done under another configuration, or watched by somebody else."""
+        other = copy(self)
+        other.state = replace(
+            self.state,
+            name=name,
+            addresses=addresses,
+            compiled=compiled,
+            surroundings=surroundings,
+            is_running=True,
+        )
+        other.intake = Intake(other.state, other._received, other._turned)
+        other.runner = Runner(other.state, other.intake, None)
+        other.administration = Administration(other.state, other.runner)
+        other._listeners = []
+        return other
 
     def _recover(self) -> None:
         """Take up what an earlier life of this host left in the spool."""
@@ -101,33 +124,36 @@ class Mta:
         in_order = sorted(self.ports, key=lambda port: port in secure)
         return f"listening on {', '.join(map(str, in_order))}"
 
-    async def start(self, *, queue_only: bool = False) -> None:
+    async def start(
+        self, *, queue_only: bool | None = None, places: Sequence[tuple[str, int]] | None = None
+    ) -> None:
         """Listen, and run the queue; with `queue_only` (exim -odq) new messages wait for the next queue run.
 
-        Raises what Network.listen raises.
+        `places`: addresses and ports to listen at, if not as the configuration says. Raises what Network.listen raises.
         """
         if self.state.is_running:
             return
-        await self._listen()
+        await self._listen(places)
         self.state.is_running = True
         self.runner.queue_only = True if queue_only else None
         self.state.note(EventKind.STARTED, text=self._doors)
         self.runner.start()
 
-    async def listen_again(self) -> None:
+    async def listen_again(self, places: Sequence[tuple[str, int]] | None = None) -> None:
         """Close the doors and open those that the configuration names now. Raises what Network.listen raises."""
         if not self.state.is_running:
             return
         self._close_listeners()
-        await self._listen()
+        await self._listen(places)
         self.state.note(EventKind.STARTED, text=self._doors)
 
-    async def _listen(self) -> None:
+    async def _listen(self, places: Sequence[tuple[str, int]] | None) -> None:
+        if places is None:
+            places = [(address, port) for address in self.state.addresses for port in self.ports]
         try:
-            for address in self.state.addresses:
-                for port in self.ports:
-                    accept = partial(self.intake.accept, port=port)
-                    self._listeners.append(await self.state.network.listen(address, port, accept))
+            for address, port in places:
+                accept = partial(self.intake.accept, port=port)
+                self._listeners.append(await self.state.network.listen(address, port, accept))
         except OSError:
             self._close_listeners()
             raise
@@ -192,6 +218,7 @@ class Mta:
         routes_first: bool = False,
         first_id: str = "",
         last_id: str = "",
+        login: str = DAEMON,
     ) -> None:
         """`exim -q`, -qf, -qff (`thaws`), -qi (`first_only`), -ql (`local_only`), -qq (`routes_first`), between
         two ids; -R TEXT (`part`) and -S TEXT (`sender_part`), -Rr and -Sr (`is_regex`).
@@ -238,11 +265,11 @@ class Mta:
         """None: all recipients. Raises ValueError for somebody who is no recipient."""
         return self.administration.mark_delivered(queue_id, recipients, login)
 
-    async def force(self, queue_id: str) -> None:
+    async def force(self, queue_id: str, login: str = DAEMON) -> None:
         """`exim -M ID`. Raises KeyError if there is no such message."""
         if queue_id not in self.state.queue:
             raise KeyError(f"no message {queue_id} in the queue of {self.state.name}")
-        await self.runner.deliver(queue_id, forced=True)
+        await self.runner.deliver(queue_id, forced=True, login=login)
 
     async def submit(self, envelope: Envelope, content: bytes, login: str) -> str:
         """A message from an account of this host, as the sendmail command hands it in. Returns its queue id.

@@ -48,6 +48,7 @@ class Ending:
     errno: int = 0
     shows_hop: bool = False
     has_timed_out: bool = False
+    output: bytes = b""  # what a program has said
     passed_on: bool = False  # of one that is delivered: the next host tells the sender what becomes of it
 
     @property
@@ -137,7 +138,8 @@ class Outcomes:
     ) -> None:
         """`passed_on`: the host has taken over what the sender wants to hear (it offers DSN).
 
-        `details` are those of the connection, for the journal: cipher, is_verified, authenticator, is_continued.
+        `details` are those of the connection, for the journal: cipher, is_verified, authenticator, is_continued;
+        of a delivery here: its shadow.
         """
         if hop is None and leg.route.outcome is RouteOutcome.ROUTED and not leg.route.hosts:
             self.forget(leg, self._mailbox_key(leg))
@@ -192,12 +194,17 @@ class Outcomes:
         reply: Reply | None = None,
         *,
         told: str | None = None,
+        output: bytes = b"",
         details: Mapping[str, Any] = {},
     ) -> None:
-        """`words` are for the log; `told`, if they differ, for the sender. `details`: see `delivered`."""
+        """`words` are for the log; `told`, if they differ, for the sender, with the `output` of a program.
+
+        `details`: see `delivered`.
+        """
         ending = self._ending(
             leg, words, words if told is None else told, hop, reply, shows_hop=hop is not None
         )
+        ending.output = output
         if self.is_cancelled:  # of each recipient of one that is, Exim says nothing; a report vanishes
             if self.item.is_report:
                 self.progress.finished(leg.key)

@@ -16,8 +16,8 @@ from labkit.eximconf.expansion import Env, Value
 from labkit.mail.address import Mailbox
 from labkit.mail.asking import Asking
 from labkit.mail.dates import header_date
+from labkit.mail.fields import fields_of
 from labkit.mail.message import HeaderField, Message
-from labkit.mta.fixups import fields_of
 from labkit.mta.server_tls import written
 
 

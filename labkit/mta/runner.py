@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from labkit.mail.event import EventKind
 from labkit.mta.calling import Called
 from labkit.mta.delivery_run import DeliveryRun, Mode
 from labkit.mta.intake import Intake
+from labkit.mta.outcomes import LOGIN
 from labkit.mta.state import MtaState
 from labkit.mta.surroundings import Appointment
 from labkit.queue.due import LONGEST, due_at
@@ -44,6 +45,7 @@ class QueueRun:
     routes_first: bool = False
     first_id: str = ""
     last_id: str = ""
+    login: str = LOGIN  # who has started it
 
     @property
     def selects(self) -> bool:
@@ -126,12 +128,13 @@ class Runner:
         paths = [path.strip() for path in files.split(":")]
         return any((self.state.root / path.lstrip("/")).exists() for path in paths if path.startswith("/"))
 
-    async def deliver(self, queue_id: str, *, forced: bool = False) -> None:
+    async def deliver(self, queue_id: str, *, forced: bool = False, login: str = LOGIN) -> None:
         """One run over one message, not as a part of a queue run: `forced` is exim -M, which thaws it, too."""
-        await self._deliver(queue_id, Mode(forced=forced, thaws=forced))
+        await self._deliver(queue_id, Mode(forced=forced, thaws=forced, login=login))
+        self.look_again()
 
     async def give_up(self, queue_id: str, login: str) -> None:
-        await self._deliver(queue_id, Mode(forced=True, thaws=True, cancelled_by=login))
+        await self._deliver(queue_id, Mode(forced=True, thaws=True, cancelled_by=login, login=login))
         self.look_again()
 
     async def _deliver(self, queue_id: str, mode: Mode, over: Called | None = None) -> bool:
@@ -157,13 +160,10 @@ class Runner:
         """Try what is in the queue, oldest first. Raises ValueError for a regular expression that is none."""
         if not run.selects:
             self._last_run = self.state.surroundings.now()
+        mode = Mode(in_queue_run=True, forced=run.forced, thaws=run.thaws, login=run.login)
         if run.routes_first:
-            await self._once(
-                run, Mode(in_queue_run=True, forced=run.forced, thaws=run.thaws, keeps_remote=True)
-            )
-        await self._once(
-            run, Mode(in_queue_run=True, forced=run.forced, thaws=run.thaws, local_only=run.local_only)
-        )
+            await self._once(run, replace(mode, keeps_remote=True))
+        await self._once(run, replace(mode, local_only=run.local_only))
         self.look_again()
 
     async def _once(self, run: QueueRun, mode: Mode) -> None:

@@ -29,7 +29,7 @@ from labkit.mail.questions import Standing, VerifyRecipient
 from labkit.mail.reply import Reply, shaped, worded
 from labkit.mta import log_details, variables
 from labkit.mta.connecting import connecting, lines_about
-from labkit.mta.fixups import as_acls_want, completed
+from labkit.mta.fixups import as_acls_want, completed, without_traces
 from labkit.mta.greeting import greeted
 from labkit.mta.local_message import tell_steps
 from labkit.mta.own_trace import traced
@@ -203,7 +203,7 @@ class Session:
     # --- one answer for each decision ---------------------------------------------------------
 
     def _connected(self, decision: Connected) -> Asking[Answer]:
-        if self.peer.address.startswith("127.") and not self.takes_localhost:
+        if self.peer.address.startswith("127.") and not (self.takes_localhost or self.state.takes_localhost):
             return Answer(localhost_refused(self.state.primary_hostname))
         refused = yield from connecting(self)
         if refused is not None:
@@ -326,7 +326,7 @@ class Session:
             forward_paths=tuple(self.taken),
             wishes=tuple((each, said) for each, said in received.envelope.wishes if each in self.taken),
         )
-        message = Message.parse(received.content)
+        message = without_traces(Message.parse(received.content), self.main)
         variables.arrived(env.variables, message, queue_id, envelope.forward_paths, received.longest_line)
         who = self._submitter()
         if effects.submission is not None:
@@ -369,6 +369,7 @@ class Session:
             now,
             self._origin(received),
             frozen=effects.is_frozen,
+            is_untried=True,
             acl_variables=variables.of_acls(env.variables),
         )
         if effects.fake is not None:

@@ -73,7 +73,7 @@ class SessionLog:
         """An ACL has refused."""
         session = self._session
         scene, argument = session.scene, printed(session.machine.command_argument)
-        phase, values = scene.phase, session.env.variables
+        phase = scene.phase
         assert verdict.reply is not None, "a refusal has words"
         if phase is Phase.AUTH:  # what follows is a secret
             argument = argument.partition(" ")[0]
@@ -82,7 +82,7 @@ class SessionLog:
                 verdict.reply,
                 verdict.log_text,
                 f"AUTH {argument}" if phase is Phase.AUTH else _COMMANDS.get(phase, phase.name),
-                values.get("sender_address", "") if phase in _OF_A_SENDER else None,
+                self._sender(phase) if phase in _OF_A_SENDER else None,
             ),
             rejected(verdict, scene, argument),
             scene.reject_logs,
@@ -91,6 +91,14 @@ class SessionLog:
         )
         if verdict.closes:
             self.tell(f"{self._connection} closed by DROP in ACL", selector="smtp_connection")
+
+    def _sender(self, phase: Phase) -> str:
+        """Before the message is there the log has it as it was given, whatever verification has rewritten."""
+        session = self._session
+        envelope = session.machine.envelope
+        if phase is not Phase.DATA and envelope is not None and session.scene.memory.has_rewritten_sender:
+            return envelope.sender
+        return session.env.variables.get("sender_address", "")
 
     def incident(self, incident: Incident) -> None:
         """The machine has refused or seen something by itself."""

@@ -24,11 +24,11 @@ from labkit.queue.retrying import RetryItem
 class Settling:
     """What follows from the outcomes of one run. `before` is the message as it stands on disk."""
 
-    def __init__(self, outcomes: Outcomes, before: QueueItem) -> None:
+    def __init__(self, outcomes: Outcomes, before: QueueItem, login: str = LOGIN) -> None:
         self.outcomes = outcomes
         self.state = outcomes.state
         self.before = before
-        self.teller = Teller(outcomes.state, outcomes.intake, before)
+        self.teller = Teller(outcomes.state, outcomes.intake, before, login)
         self._over: dict[int, bool] = {}  # by item: whether its time is over
 
     async def settle(self) -> None:
@@ -40,7 +40,7 @@ class Settling:
             if not each.passed_on and each.wishes.notify and "SUCCESS" in each.wishes.notify
         ]
         if succeeded and not outcomes.item.is_report:
-            await self.teller.tell_success(succeeded)
+            await self.teller.tell_success(succeeded[::-1])  # in the order of delivery
         await self._tell_failures()
         state.store_hints()
         if outcomes.waiting or outcomes.stuck or outcomes.item.remaining:
@@ -166,5 +166,8 @@ class Settling:
     def _why_frozen(self, item: QueueItem) -> str:
         if self.outcomes.freezes:
             return ""
-        is_own_report = item.origin.protocol != "local" or item.origin.login == LOGIN
-        return " (delivery error message)" if is_own_report else " (message created with -f <>)"
+        origin = item.origin
+        is_by_hand = bool(origin.login) and not (
+            origin.client_address or origin.is_report or origin.names_sender
+        )
+        return " (message created with -f <>)" if is_by_hand else " (delivery error message)"

@@ -50,7 +50,7 @@ class MtaState:
     compiled: Compiled
     network: Network
     resolver: AnswersDns
-    accounts: Mapping[str, Account]
+    accounts: Mapping[str, Account] | None  # None: those of this machine
     root: Path
     spool: Spool
     surroundings: Surroundings
@@ -58,6 +58,7 @@ class MtaState:
     hints: Hints = field(default_factory=Hints)
     busy: set[str] = field(default_factory=set)
     is_running: bool = False
+    takes_localhost: bool = False  # whether 127.0.0.1 is a client like others: not in a lab
     waits: Waits = field(default_factory=Waits)
     has_real_clock: bool = False  # nobody waits for us: a time-out is as long as the configuration says
     own_certificate: SelfSigned | None = None  # shown where the configuration names none
@@ -74,7 +75,7 @@ class MtaState:
             sleep=self.surroundings.sleep,
             beside=self.root / "etc",
             seed=self.name,
-            rates=self.root / "var/spool/exim/db/labkit-rates",
+            rates=self.spool.folder / "db/labkit-rates",
             callout_expiry=lambda: expiry_of(self.compiled.configuration.main),
         )
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from labkit.eximconf.mailbox_text import NoMailbox, read_mailbox
 from labkit.mail.address import AddressSyntaxError, Mailbox
+from labkit.mail.fields import with_fields, without
 from labkit.mail.message import HeaderField, Message
-from labkit.mta.fixups import is_resent, phrase, with_fields, without
+from labkit.mta.fixups import is_resent, phrase
 from labkit.smtp.acl import Submission
 
 

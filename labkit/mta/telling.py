@@ -23,7 +23,7 @@ from labkit.mail.lookups import FileText
 from labkit.mail.message import Message
 from labkit.mta.intake import Intake
 from labkit.mta.local_message import NotTaken
-from labkit.mta.outcomes import LOGIN, Ending
+from labkit.mta.outcomes import Ending
 from labkit.mta.state import MtaState
 from labkit.queue import errors
 from labkit.queue.item import QueueItem
@@ -43,10 +43,11 @@ from labkit.queue.report_parts import ReportStyle
 class Teller:
     """Whoever tells people about one message."""
 
-    def __init__(self, state: MtaState, intake: Intake, item: QueueItem) -> None:
+    def __init__(self, state: MtaState, intake: Intake, item: QueueItem, login: str) -> None:
         self.state = state
         self.intake = intake
         self.item = item
+        self.login = login  # who has started the run
         self.main = state.compiled.configuration.main
 
     async def tell_failures(self, errors_to: Mailbox, endings: Sequence[Ending]) -> None:
@@ -222,7 +223,12 @@ class Teller:
     async def _hand_in(self, queue_id: str, content: bytes, to: Sequence[Mailbox]) -> None:
         try:
             await self.intake.take_local(
-                Envelope(None, tuple(to)), content, LOGIN, queue_id, about=self.item.queue_id
+                Envelope(None, tuple(to)),
+                content,
+                self.login,
+                queue_id,
+                about=self.item.queue_id,
+                authenticated_sender=self.main.text("bounce_sender_authentication") or "",
             )
         except NotTaken as problem:  # by the host's own ACL; its sender hears nothing, but the log does
             self.state.note(EventKind.PROBLEM, queue_id=self.item.queue_id, text=f"no report: {problem}")
@@ -249,6 +255,7 @@ def _failed(ending: Ending) -> FailedRecipient:
         is_hidden=route.hides_child,
         original=ending.wishes.original,
         more=": retry timeout exceeded" if has_more else "",
+        output=ending.output,
     )
 
 

@@ -7,8 +7,8 @@ HOW        everything that is promised (accepted, finished, changed, removed) is
 DOES       one writer thread makes durable everything that came while it was busy (group commit): many sessions share
            the waiting for the disk. In memory worlds the same is done inline.
 ORDER      the journal is true at once, the files soon. A segment of the journal is let go when what it says of each
-           message stands in synced files, or the message is gone: a few messages at a time while others come, all of
-           them at a `checkpoint`. So the journal of a spool that was closed is empty, and an Exim may go on with it.
+           message stands in synced files, or the message is gone: one message at a time in quiet moments, all of them
+           at a `checkpoint`. So the journal of a spool that was closed is empty, and an Exim may go on with it.
 LIKE EXIM  spool/input with its modes; `<id>-J`, the deliveries since -H was written; spool/db for hints
 STANDARDS  RFC 5321 §4.2.5, §6.1 (responsibility); Exim specification, chapter "Format of spool files"
 READ NEXT  spool_files.py
@@ -34,7 +34,9 @@ from labkit.net.durable import (
     read_regular,
     release_lock,
     replace_file,
+    sync_folder,
     take_lock,
+    write_all,
 )
 from labkit.net.spool_files import SpoolFiles
 from labkit.net.spool_format import address_line, check_queue_id, encode
@@ -45,11 +47,12 @@ from labkit.queue.item import QueueItem
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-__all__ = ["LARGEST_BATCH", "OnDurable", "Spool", "SpoolBusy"]
+__all__ = ["LARGEST_BATCH", "OnDurable", "Spool", "SpoolBusy", "sync_folder", "write_all"]
 
 OnDurable = Callable[["OSError | None"], None]
 HINTS = "labkit-retry"  # a name of our own: db/retry is a database of the real Exim's, who may work here, too
 LARGEST_BATCH = 100
+MOST_LIVE = 16  # segments of the journal: while fewer are full, files are synced in quiet moments only
 
 
 @dataclass(slots=True)
@@ -336,7 +339,10 @@ class Spool:
             for loop in {arrival.loop for arrival in arrivals if arrival.loop is not None}:
                 with suppress(RuntimeError):  # that loop is closed: nobody waits any more
                     loop.call_soon_threadsafe(_tell, loop, [each for each in arrivals if each.loop is loop])
-            self._settle(len(arrivals) + 1)
+            while self._arrived.empty() and self._settle(1):
+                pass
+            if len(self._journal.live) > MOST_LIVE:
+                self._settle(len(arrivals) + 1)
 
     # --- the files ----------------------------------------------------------------------------
 
@@ -347,8 +353,11 @@ class Spool:
             self._files.write_header(waiting.item)
         waiting.has_files, waiting.is_stale, waiting.texts = True, False, None
 
-    def _settle(self, most: int) -> None:
-        """Let go of all segments but the last, doing the work for so many messages; a full disk puts it off."""
+    def _settle(self, most: int) -> bool:
+        """Let go of all segments but the last, doing the work for so many messages; a full disk puts it off.
+
+        Returns whether there is more to do.
+        """
         with suppress(OSError):
             while len(self._journal.live) > 1:
                 with self._disk:
@@ -360,7 +369,8 @@ class Spool:
                         self._sync(needed)
                         most -= 1
                     else:
-                        return
+                        return True
+        return False
 
     def _sync(self, queue_id: str) -> None:
         """From now on the files say all that the journal says of this message."""

@@ -6,7 +6,6 @@ LIKE EXIM  4.96: `exim -bp`, `-Mvh`, `-Mvb` and exipick read these files, and Ex
 DECIDES    lines end in LF, as in all text here; a body with a bare CR or LF is kept as it came (Exim's wire format).
            A field that Exim could not read back (a NUL in it, a bare CR or LF) begins the body. What these files
            cannot say is in two options of ours: Exim skips a line in '-' that it does not know.
-SIMPLER    no warning count, no DSN parameters: read over where Exim wrote them
 STANDARDS  Exim specification, chapter "Format of spool files"; RFC 5321 §4.1.2 (addresses)
 READ NEXT  spool.py
 """
@@ -19,8 +18,9 @@ from datetime import datetime, timedelta, timezone
 from itertools import takewhile
 
 from labkit.mail.address import Mailbox
-from labkit.mail.envelope import Envelope
+from labkit.mail.envelope import NO_WISHES, Envelope, Wishes
 from labkit.mail.message import CRLF, HeaderField, Message, is_canonical
+from labkit.net.spool_wishes import RETURNS, encryption_in, options_of, returns_in, wishes_in, with_wishes
 from labkit.queue.item import Origin, QueueItem
 
 LF = b"\n"
@@ -95,18 +95,27 @@ def encode(item: QueueItem) -> tuple[bytes, bytes]:
         "-received_time_complete": f"{seconds}.{microseconds:06d}",
         "--helo_name": origin.helo_name,
         "--host_name": origin.client_name,
+        "--host_auth": origin.authenticator,
         "--host_address": origin.client_address and f"[{origin.client_address}]:{origin.client_port}",
         "-ident": origin.login,
         "-received_protocol": origin.protocol,
         "-body_linecount": str(line_count) if is_unix else "",
         "-max_received_linelength": str(longest),
         "-body_zerocount": str(body.count(0)) if b"\0" in body else "",
-        "-frozen": str(seconds if item.frozen else ""),  # since when, nobody noted: not before this
+        "--auth_id": origin.authenticated_id,
+        "--auth_sender": origin.authenticated_sender,
+        "-frozen": str(_since_epoch(item.frozen_at or item.received_at)[0] if item.frozen else ""),
+        **options_of(origin.encryption),
+        "-dsn_envid": item.envelope.identifier,
+        "-dsn_ret": RETURNS.get(item.envelope.returns, ""),
     }
     flags = {
         "-spool_file_wireformat": not is_unix,
-        "-local": bool(origin.login) and sender is not None,
-        "-localerror": sender is None and not origin.client_address,
+        "-local": bool(origin.login) and not (origin.is_report or origin.names_sender),
+        "-localerror": origin.is_report,
+        "-deliver_firsttime": item.is_untried,
+        "-manual_thaw": item.is_thawed_by_hand,
+        "-tls_certificate_verified": origin.encryption is not None and origin.encryption.is_verified,
         f"-{NO_EMPTY_LINE}": not has_empty_line,
         f"-{NO_LAST_LINE_END}": lacks_line_end,
     }
@@ -114,12 +123,15 @@ def encode(item: QueueItem) -> tuple[bytes, bytes]:
         f"{queue_id}-H",
         f"{origin.login} 65534 65534" if origin.login else NOBODY,
         f"<{'' if sender is None else _checked(str(sender))}>",
-        f"{seconds} 0",
+        f"{seconds} {item.warnings}",
         *(f"{name} {value}" for name, value in options.items() if value),
         *(name for name, is_set in flags.items() if is_set),
         *(_tree(sorted(map(address_line, item.finished))) or ["XX"]),
         str(len(item.envelope.forward_paths)),
-        *map(address_line, item.envelope.forward_paths),
+        *(
+            with_wishes(address_line(each), item.envelope.wishes_of(each))
+            for each in item.envelope.forward_paths
+        ),
     ]
     if any(c in line for line in lines for c in "\n\0"):
         raise ValueError(f"{queue_id}: a line end or NUL inside a name that came with the message")
@@ -210,7 +222,9 @@ def decode(header_file: bytes, data_file: bytes) -> QueueItem:
     reader.match(r".+ -?[0-9]+ -?[0-9]+", "login, uid and gid")
     (sender,) = reader.match(r"<(.*)>", "the sender in angle brackets")
     reverse_path = reader.mailbox(sender) if sender else None
-    (seconds,) = reader.match(r"(-?[0-9]{1,12}) [0-9]+", "the time of receipt and the number of warnings")
+    seconds, warnings = reader.match(
+        r"(-?[0-9]{1,12}) ([0-9]{1,9})", "the time of receipt and the number of warnings"
+    )
     try:
         received_at = _EPOCH + timedelta(seconds=int(seconds))
     except OverflowError:
@@ -219,7 +233,10 @@ def decode(header_file: bytes, data_file: bytes) -> QueueItem:
     (microseconds,) = reader.option(r"received_time_usec \.([0-9]{6})")
     finished = reader.tree(root)
     (count,) = reader.match(r"([0-9]{1,9})", "the number of recipients")
-    forward_paths = tuple(reader.recipient() for _ in range(int(count)))
+    recipients = tuple(reader.recipient() for _ in range(int(count)))
+    wishes = {
+        recipient.key: (recipient, said) for recipient, said in reversed(recipients) if said != NO_WISHES
+    }
     reader.match("", "an empty line")
     header = reader.header()
     if NO_EMPTY_LINE not in reader.options:
@@ -228,9 +245,16 @@ def decode(header_file: bytes, data_file: bytes) -> QueueItem:
     if int(port or 0) > 65535:
         raise reader.error(f"no client has the port {port}")
     given = reader.options.get
+    (since,) = reader.option(r"frozen (-?[0-9]{1,12})")
     return QueueItem(
         queue_id,
-        Envelope(reverse_path, forward_paths),
+        Envelope(
+            reverse_path,
+            tuple(recipient for recipient, _ in recipients),
+            returns_in(reader.options),
+            given("dsn_envid", ""),
+            tuple(reversed(wishes.values())),
+        ),
         header + _body(data_file, queue_id, reader.options),
         received_at + timedelta(microseconds=int(microseconds or 0)),
         Origin(
@@ -240,10 +264,20 @@ def decode(header_file: bytes, data_file: bytes) -> QueueItem:
             given("received_protocol", ""),
             given("ident", ""),
             given("host_name", ""),
+            encryption_in(reader.options),
+            given("host_auth", ""),
+            given("auth_id", ""),
+            "localerror" in reader.options,
+            given("auth_sender", ""),
+            bool(given("ident", "")) and not {"local", "localerror"} & set(reader.options),
         ),
         frozenset(finished),
         "frozen" in reader.options,
         tuple(reader.acl_variables),
+        _EPOCH + timedelta(seconds=int(since)) if since and since != seconds else None,
+        "manual_thaw" in reader.options,
+        "deliver_firsttime" in reader.options,
+        int(warnings),
     )
 
 
@@ -314,8 +348,12 @@ class _Reader:
         """An address, or what else a delivery is known by."""
         return _delivery(text) or self.mailbox(text)
 
-    def recipient(self) -> Mailbox:
-        return self.mailbox(self.next("a recipient"), _AFTER_RECIPIENT)
+    def recipient(self) -> tuple[Mailbox, Wishes]:
+        """With what the sender wants to hear of him."""
+        line = self.next("a recipient")
+        mailbox = self.mailbox(line, _AFTER_RECIPIENT)
+        found = _ADDRESS.match(line)
+        return mailbox, wishes_in(line[found.end() :] if found else "")
 
     def read_options(self) -> str:
         """Read the lines that begin with a hyphen; returns the first one that does not."""

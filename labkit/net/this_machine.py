@@ -1,9 +1,11 @@
 """The network of a command that runs as its own process: the lab, if it is in one, and this machine's loopback.
 
-WHAT       `ThisMachine` is a Network that only calls: what listens belongs to a world.
-DECIDES    a lab address is where the world has put it; 127/8 is this machine; nobody else is called. Questions to the
-           nameserver are the exception: the lab's if there is one, else those of /etc/resolv.conf.
-RULES      waits in real time, and not long.
+WHAT       `ThisMachine` is a Network of one process, which calls and listens.
+DECIDES    a lab address is where the world has put it; 127/8 is this machine; nobody else is called, and nothing
+           listens elsewhere. Questions to the nameserver are the exception: the lab's if there is one, else those of
+           /etc/resolv.conf.
+RULES      waits in real time, and not long. In a lab only its own people may call: this user, root, and whom LABNET
+           names.
 READ NEXT  the room cli
 """
 
@@ -18,9 +20,11 @@ from itertools import pairwise
 import dns.exception
 import dns.resolver
 
-from labkit.net.network import Accept, Answer, HostSilent, Listener, Network, Peer, refused
+from labkit.net.callers import may_call
+from labkit.net.listeners import Place, TcpListener
+from labkit.net.network import Accept, Answer, HostSilent, Listener, Network, Peer, refused, report
 from labkit.net.programs.labnet_facts import Facts
-from labkit.net.translation import AddressTable, real_address
+from labkit.net.translation import LOCALHOST, AddressTable, real_address
 
 NAMESERVER = "the nameserver"  # stands for whichever is asked
 DNS_PATIENCE = 2.0  # seconds for one answer
@@ -45,6 +49,8 @@ class ThisMachine(Network):
                 continue
         super().__init__(table)
         self._facts = facts or Facts()
+        self._patience = self._facts.patience or PATIENCE
+        self._arrivals: set[asyncio.Task[None]] = set()
         self.nameservers: list[tuple[str, int]] = _nameservers(facts)
 
     def real_place(self, address: str, port: int) -> tuple[str, int]:
@@ -68,7 +74,7 @@ class ThisMachine(Network):
             here = (real_address(source), 0) if source in self.addresses else None
         try:
             calling = loop.create_connection(make, *place, local_addr=here)
-            transport, _ = await asyncio.wait_for(calling, PATIENCE)
+            transport, _ = await asyncio.wait_for(calling, self._patience)
         except asyncio.TimeoutError:
             raise HostSilent(errno.ETIMEDOUT, f"{address} port {port} does not answer") from None
         return transport
@@ -88,7 +94,33 @@ class ThisMachine(Network):
         return None
 
     async def listen(self, address: str, port: int, accept: Accept) -> Listener:
-        raise OSError(errno.EOPNOTSUPP, "a command listens nowhere")
+        """Raises OSError (EADDRINUSE; NotCalled for an address that is neither of the lab nor in 127/8)."""
+        place = self.real_place(address, port)
+
+        def welcome(caller: socket.socket, source: Place) -> None:
+            if not may_call(source, caller.getsockname(), self._facts.callers):
+                caller.close()
+                return
+            arrival = asyncio.get_running_loop().create_task(self._arrive(accept, caller, source))
+            self._arrivals.add(arrival)
+            arrival.add_done_callback(self._arrivals.discard)
+
+        return TcpListener(place, welcome)
+
+    async def _arrive(self, accept: Accept, caller: socket.socket, source: Place) -> None:
+        peer = self.peer(source)
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.connect_accepted_socket(lambda: accept(peer), caller)
+        except Exception as problem:  # a fault of ours: the others are served all the same
+            caller.close()
+            report(f"no server for the call from {peer}", problem)
+
+    def peer(self, source: Place) -> Peer:
+        """Who calls from a real place, in the lab's words; who has no address in the lab, in this machine's."""
+        return Peer(
+            self.addresses.lab_address(source[0]) or source[0] or LOCALHOST, source[1], is_foreign=True
+        )
 
     async def listen_datagrams(self, address: str, port: int, answer: Answer) -> Listener:
         raise OSError(errno.EOPNOTSUPP, "a command listens nowhere")

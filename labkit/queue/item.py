@@ -28,7 +28,9 @@ class Origin:
     encryption: Encryption | None = None
     authenticator: str = ""  # which one of the configuration the client has passed
     authenticated_id: str = ""
+    is_report: bool = False  # this host made it itself about another message
     authenticated_sender: str = ""  # what MAIL said after AUTH=, or who handed in a message here
+    names_sender: bool = False  # a trusted account handed it in and said whose it is: no local sender to Exim
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class QueueItem:
 
     def freeze(self, now: datetime) -> QueueItem:
         """The same, frozen: nothing is tried until somebody thaws it."""
-        return replace(self, frozen=True, frozen_at=now, is_thawed_by_hand=False)
+        return replace(self, frozen=True, frozen_at=now.replace(microsecond=0), is_thawed_by_hand=False)
 
     def thaw(self, *, by_hand: bool) -> QueueItem:
         return replace(

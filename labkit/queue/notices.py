@@ -127,8 +127,9 @@ class DeliveredRecipient:
 def success_report(about: NoticeAbout, delivered: Sequence[DeliveredRecipient]) -> bytes:
     """RFC 3461 NOTIFY=SUCCESS, with Exim's words."""
     item, report = about.item, about.report
+    *reply_to, submitted, sender, to = report.fields("auto-generated", item.envelope.sender)
     fields = [
-        *report.fields("auto-generated", item.envelope.sender),
+        *(*reply_to, sender, submitted, to),
         HeaderField.make("Subject", "Delivery Status Notification"),
         *report.mime_fields(),
     ]

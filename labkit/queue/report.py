@@ -65,6 +65,7 @@ class FailedRecipient:
     is_hidden: bool = False
     original: str = ""
     more: str = ""  # Exim's own words behind the reply: ": retry timeout exceeded"
+    output: bytes = b""  # what a program has said
 
 
 def failure_report(
@@ -118,7 +119,19 @@ def _human_part(failures: Sequence[FailedRecipient]) -> str:
     lines = []
     for each in failures:
         lines += told_of(each)
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + _outputs(failures)
+
+
+def _outputs(failures: Sequence[FailedRecipient]) -> str:
+    """What programs have said while they were given the message."""
+    talkers = [each for each in failures if each.output]
+    if not talkers:
+        return ""
+    text = f"\nThe following text was generated during the delivery attempt{'s' * (len(talkers) > 1)}:\n"
+    for each in talkers:
+        name = "\n       ".join(line.strip() for line in _named(each))
+        text += f"\n------ {name} ------\n\n{each.output.decode('ascii', 'replace')}"
+    return text
 
 
 def told_of(failed: FailedRecipient, why: str = "") -> list[str]:

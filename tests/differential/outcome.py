@@ -256,7 +256,7 @@ def _sizes(sections: Sections, engine: str) -> Sections:
 def _idle_runs(line: str, engine: str) -> str | None:
     return (
         None
-        if re.fullmatch(r"deferred \| .* \| text=retry time not reached for any host for '\S+'", line)
+        if re.fullmatch(r"deferred \| .* \| text=retry time not reached(?: for any host for '\S+')?", line)
         else line
     )
 
@@ -293,7 +293,7 @@ def _own_message_id(line: str, engine: str) -> str:
 
 PERMITTED: tuple[Permitted, ...] = (
     Permitted("software", "each program says its own name and version", _each_line(_software)),
-    Permitted("extensions", "labkit does not offer these yet (ARCHITECTURE.md)", _each_line(_extensions)),
+    Permitted("extensions", "labkit does not offer these yet (docs/differences.md)", _each_line(_extensions)),
     Permitted(
         "idle runs",
         "the lab leaves out those runs of a real Exim's queue that can change nothing",

@@ -57,10 +57,10 @@ st2.sne21   IN MX  10 mx2.st2.sne21
 """
 
 
-def host(name: str, configuration: str, *accounts: str) -> HostPlan:
+def host(name: str, configuration: str, *accounts: str, runs_programs: bool = False) -> HostPlan:
     """A host of the cast with this exim.conf and these accounts."""
     role = {MINE: "student", PARTNER: "partner"}.get(name, name)
-    return HostPlan(role, name, ADDRESSES[name], accounts, configuration)
+    return HostPlan(role, name, ADDRESSES[name], accounts, configuration, runs_programs)
 
 
 def message(subject: str = "hello", text: str = "hello\n", sender: str = ANN) -> bytes:

@@ -330,10 +330,11 @@ LATER = [
         "two places",
     ),
     (
-        "begin transports\nt:\n driver = appendfile\n directory = /b",
-        2,
-        "directory goes with maildir_format",
-        "not a Maildir",
+        "begin routers\nr:\n driver = accept\n transport = t\n"
+        "begin transports\nt:\n driver = pipe\n command = /bin/true",
+        6,
+        "runs a program, which this host does not permit",
+        "not without permission",
     ),
     (
         "begin transports\nt:\n driver = appendfile\n file = /a\n maildir_format",
@@ -341,8 +342,8 @@ LATER = [
         "directory goes with",
         "not a folder",
     ),
-    ("begin retry\n* *", 2, "a retry rule needs", "no schedule"),
-    ("begin retry\n* quota F,1h,1m", 2, 'the retry error condition "quota"', "not yet"),
+    ("begin retry\n*", 2, "", "no condition"),
+    ("begin retry\n* nonsense F,1h,1m", 2, "nonsense", "no such condition"),
 ]
 
 

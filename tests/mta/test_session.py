@@ -340,7 +340,11 @@ def test_a_name_that_an_acl_looked_up_stands_in_received(line: str) -> None:
 @pytest.mark.parametrize(
     "text, begins, because",
     [
-        ("Received: by $primary_hostname\\n\\tfor $received_for", "by mx2.st11.sne21.test\tfor ann@st11", "words of its own"),
+        (
+            "Received: by $primary_hostname\\n\\tfor $received_for",
+            "by mx2.st11.sne21.test\tfor ann@st11",
+            "words of its own",
+        ),
         ("Received: $received_protocol", "esmtp;\t", "the date follows"),
         ("", "from [", "where nothing is said, the usual ones"),
     ],

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from labkit.mail.address import Mailbox
-from labkit.mail.envelope import Envelope
+from labkit.mail.encryption import Encryption
+from labkit.mail.envelope import Envelope, Wishes
 from labkit.net.mailboxes import read_mbox
 from labkit.net.spool_format import (
     SpoolFormatError,
@@ -126,11 +127,13 @@ def test_reads_what_only_exim_writes() -> None:
         b"--aclm x 7\n-a\nXX\n\n\n"  # the value of $acl_m_x is seven characters, line ends among them
         b"-aclc 0 4\n-x\ny\n--(lsearch)active_hostname h.test\n-tls_resumption A\n-deliver_firsttime\n-N\n"
         b"-received_protocol esmtps\n-body_linecount 1\nXX\n4\n"
-        b"bob@st1.sne21.test rfc822;bob@x 12,3  0,-1#3\nann@st1.sne21.test  0,0#1\neve@st1.sne21.test 0\n"
+        b"bob@st1.sne21.test rfc822;bob@x 12,2  0,-1#3\nann@st1.sne21.test  0,0#1\neve@st1.sne21.test 0\n"
         b'"a 1"@c.test 1,2,3\n\n020* From: x rewritten !\n010F From: ann\n'
     )
     item = decode(header, b"1xVGdp-0000LT-0M-D\nx\n")
-    assert item.envelope == Envelope(None, (BOB, ANN, EVE, Mailbox("a 1", "c.test")))
+    wishes = ((BOB, Wishes(frozenset({"NEVER"}), "rfc822;bob@x")),)
+    assert item.envelope == Envelope(None, (BOB, ANN, EVE, Mailbox("a 1", "c.test")), wishes=wishes)
+    assert item.warnings == 2 and item.is_untried
     assert item.content == b"From: ann\r\n\r\nx\r\n"
     assert item.received_at == NOON.replace(microsecond=0)
 
@@ -364,9 +367,10 @@ def test_exim_changes_and_we_read(real_exim: RealExim) -> None:
     item = replace(ITEM, finished=frozenset((EVE,)))
     real_exim.store(item)
     assert real_exim.run("-Mf", item.queue_id) == f"Message {item.queue_id} is now frozen\n"
-    assert real_exim.read(item.queue_id) == replace(item, frozen=True)
+    frozen = real_exim.read(item.queue_id)
+    assert frozen == replace(item, frozen=True, frozen_at=frozen.frozen_at)
     real_exim.run("-Mt", item.queue_id)
-    assert real_exim.read(item.queue_id) == item
+    assert real_exim.read(item.queue_id) == replace(item, is_thawed_by_hand=True)
     real_exim.run("-Mmad", item.queue_id)
     assert not real_exim.read(item.queue_id).remaining
 
@@ -417,7 +421,8 @@ def test_we_read_what_exim_receives(real_exim: RealExim) -> None:
     )
     first, second = (line.rpartition("id=")[2] for line in said.splitlines() if "id=" in line)
     item = real_exim.read(first)
-    assert item.envelope == Envelope.of("ivan@gmail.test", "bob@st1.sne21.test", "eve@st1.sne21.test")
+    people = Envelope.of("ivan@gmail.test", "bob@st1.sne21.test", "eve@st1.sne21.test")
+    assert item.envelope == replace(people, wishes=((BOB, Wishes(frozenset({"NEVER"}))),))
     assert item.content.endswith(b"\r\nFrom: ivan\r\nSubject: h\xe9\r\n\r\nbody\r\n.\r\n\r\n")
     assert item.content.startswith(b"Received: from [203.0.113.77] (helo=client.test")
     assert (item.origin.client_address, item.origin.client_port) == ("203.0.113.77", 4321)
@@ -434,6 +439,53 @@ def test_a_delivery_by_one_transport_is_not_the_end_of_an_address() -> None:
     )
     item = decode(header, b"1xVGdp-0000LT-0M-D\nx\n")
     assert [str(left) for left in item.remaining] == ["c@d.test"]
+
+
+RICH = replace(
+    ITEM,
+    envelope=Envelope(
+        ANN,
+        (BOB, EVE),
+        "HDRS",
+        "QQ314159",
+        (
+            (BOB, Wishes(frozenset({"SUCCESS", "DELAY"}), "rfc822;bob+40x@y.test")),
+            (EVE, Wishes(frozenset({"NEVER"}))),
+        ),
+    ),
+    origin=replace(
+        ITEM.origin,
+        encryption=Encryption("TLS1.3", "TLS_AES_256_GCM_SHA384", 256, True, "/CN=client.test", "mx.test"),
+        authenticator="plain",
+        authenticated_id="ann",
+        authenticated_sender="ann@a.test",
+    ),
+    frozen=True,
+    frozen_at=ITEM.received_at.replace(microsecond=0) + timedelta(hours=2),
+    is_untried=True,
+    warnings=3,
+)
+
+
+def test_all_that_can_be_known_of_a_message() -> None:
+    header, data = encode(RICH)
+    for line in (
+        "bob@st1.sne21.test rfc822;bob+40x@y.test 21,20  0,-1#3", "eve@st1.sne21.test  0,2  0,-1#3", "-dsn_ret 2",
+        "-dsn_envid QQ314159", "--tls_cipher TLS1.3:TLS_AES_256_GCM_SHA384:256", "-tls_certificate_verified",
+        "--auth_id ann", "--auth_sender ann@a.test", "--host_auth plain", "-deliver_firsttime",
+    ):  # fmt: skip
+        assert f"\n{line}\n".encode() in header, header.decode()
+    assert decode(header, data) == RICH
+    by_hand = RICH.thaw(by_hand=True)
+    assert decode(*encode(by_hand)) == by_hand and b"\n-manual_thaw\n" in encode(by_hand)[0]
+
+
+def test_exim_reads_all_of_it(real_exim: RealExim) -> None:
+    """Frozen by us, thawed by Exim, with every other line as it was."""
+    real_exim.store(RICH)
+    assert f"{RICH.queue_id} <{ANN}> *** frozen ***" in real_exim.run("-bp")
+    assert "is no longer frozen" in real_exim.run("-Mt", RICH.queue_id)
+    assert real_exim.read(RICH.queue_id) == RICH.thaw(by_hand=True)
 
 
 KEYS = (

@@ -18,6 +18,8 @@ from labkit.net import this_machine as module
 from labkit.net.dns_server import DnsServer
 from labkit.net.dns_zones import Zones, read_zone
 from labkit.net.loopback import Loopback
+from labkit.net.network import Peer
+from labkit.net.port_base import claim_base
 from labkit.net.programs.labnet_facts import Facts, read_facts
 from labkit.net.resolver import Resolver
 from labkit.net.this_machine import NAMESERVER, NotCalled, ThisMachine, interface_addresses
@@ -140,13 +142,35 @@ def test_no_nameserver() -> None:
     run(story())
 
 
-def test_it_listens_nowhere() -> None:
+class Telling(asyncio.Protocol):
+    """Tells its caller who he is."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).write(f"{self.peer.address} {self.peer.is_foreign}".encode())
+        transport.close()
+
+
+def test_it_listens_in_the_lab_and_on_loopback_only() -> None:
     async def story() -> None:
+        base = claim_base()
+        machine = ThisMachine(Facts(base.number, [HERE, THERE]))
+        door = await machine.listen(HERE, 25, Telling)
+        for source, told in (("127.0.113.8", THERE), ("127.0.0.9", "127.0.0.9")):
+            reader, writer = await asyncio.open_connection(
+                "127.0.113.7", base.number + 25, local_addr=(source, 0)
+            )
+            assert await reader.read() == f"{told} True".encode()
+            writer.close()
+        door.close()
+        base.close()
+        with pytest.raises(NotCalled):
+            await machine.listen("192.0.2.1", 2525, Telling)
         with pytest.raises(OSError, match="listens nowhere"):
-            await ThisMachine(None).listen("127.0.0.1", 25, cast(Any, None))
-        with pytest.raises(OSError, match="listens nowhere"):
-            await ThisMachine(None).listen_datagrams("127.0.0.1", 53, cast(Any, None))
-        assert ThisMachine(None).foreign_connections() == []
+            await machine.listen_datagrams("127.0.0.1", 53, cast(Any, None))
+        assert machine.foreign_connections() == []
 
     run(story())
 

@@ -402,7 +402,8 @@ RETRY_ERRORS = [
     "e.test quota_3d F,1h,12m", "e.test quota F,1h,13m", "e.test auth_failed F,1h,14m",
     "e.test lost_connection G,1h,15m,1.25", "e.test tls_required G,1h,16m,2", "e.test lookup G,1d,17m,3.125",
     '"quoted.test" * senders = "a@b.test : c.test" F,1h,18m', '"quoted.test : *@other.test" * F,1h,19m',
-    "^ann@regex\\.te * F,2w3d,1h30m", "*@+listed * F,1h,20m", "+people * F,1h,22m", "no.test *", '"! *.test : *.test" * F,1h,21m',
+    "^ann@regex\\.te * F,2w3d,1h30m", "*@+listed * F,1h,20m", "+people * F,1h,22m", "no.test *",
+    '"! *.test : *.test" * F,1h,21m',
 ]  # fmt: skip
 
 

@@ -125,7 +125,10 @@ def test_hosts_that_do_not_answer() -> None:
     at = host()
     at.callout = CalloutAnswer(Standing.UNDECIDED, "Connection refused")
     found = recipient("x@b.test", Callout(), at)
-    assert (found.standing, found.words) == (Standing.UNDECIDED, "")
+    assert (found.standing, found.words) == (
+        Standing.UNDECIDED,
+        "Could not complete recipient verify callout",
+    )
     assert found.reason == "Could not complete recipient verify callout", "there are two hosts"
     found = sender("x@a.test", Callout(), at)
     assert found.reason == "Could not complete sender verify callout: Connection refused"

@@ -47,6 +47,8 @@ def asked(replied: Reply) -> Lines:
         reply.ETRN_WITHOUT_HASH: "ETRN x",
         MADE["commands_supported"]: "HELP",
         reply.RESET_OK: "RSET",
+        reply.TLS_GO_AHEAD: "STARTTLS",
+        reply.TLS_UNAVAILABLE: "STARTTLS",
     }
     if replied is reply.ENTER_MESSAGE:
         return [*RECIPIENT, ("C", "DATA")]

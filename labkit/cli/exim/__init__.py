@@ -1,16 +1,18 @@
 """`labkit-exim`: Exim's command line, spoken by labkit.
 
-WHAT       `main(arguments)` runs one command and returns its exit status: -bV, -bP, -be, -bem, -bt, -bv, -bvs, -bh.
-WHY        scripts that test a configuration with Exim test it with labkit by one changed word.
+WHAT       `main(arguments)` runs one command and returns its exit status: tests of a configuration (-bV, -bP, -be,
+           -bt, -bv, -bh), the daemon (-bd, -q15m), messages handed in (-bm, -t, -bs, -bS), the queue (-bp, -q, -M…).
+WHY        scripts that drive an Exim drive labkit by one changed word.
 RULES      its own process, in real time, on this machine's files. What only Exim can do is refused by name.
-LIKE EXIM  what is printed, where, and the exit status
+LIKE EXIM  what is printed, where, and the exit status; the names mailq, newaliases, rmail, rsmtp, runq, sendmail
+FAST       each kind of command loads what it needs and no more.
 STANDARDS  Exim specification, chapter "The Exim command line"
-READ NEXT  command_line.py, machine.py, version.py, printing.py, expanding.py, addresses.py, host_test.py
+READ NEXT  command_line.py, main_settings.py, listing.py, client.py, owner.py, daemon.py; machine.py, printing.py,
+           expanding.py, addresses.py, host_test.py
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
@@ -22,23 +24,27 @@ from labkit.cli.exim.command_line import Command, Mode, Refused, Usage, read_com
 if TYPE_CHECKING:
     from labkit.cli.exim.machine import Machine
 
+_ON_FILES = (Mode.LIST, Mode.COUNT, Mode.SHOW)
+_ON_THE_SPOOL = (Mode.MESSAGE, Mode.SMTP, Mode.BATCH, Mode.DELIVER, Mode.ACT, Mode.RUN_QUEUE)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns its exit status."""
+    program = ""
     if arguments is None:
-        arguments = sys.argv[1:]
+        program, arguments = sys.argv[0], sys.argv[1:]
         signal.signal(
             signal.SIGINT, signal.SIG_DFL
         )  # asyncio would wait for the end of a line that is being read
     _open_what_is_closed()
     words = [_octets(word) for word in arguments]
     try:
-        command = read_command_line(words)
+        command = read_command_line(words, program)
     except (Refused, Usage) as problem:
         print(problem, file=sys.stderr)
         return 1
     try:
-        return asyncio.run(_run(command))
+        return _run(command)
     except BrokenPipeError:  # nobody reads on: `labkit-exim -bP | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -55,24 +61,67 @@ def _open_what_is_closed() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for the whole process
 
 
-async def _run(command: Command) -> int:
-    from labkit.cli.exim import version
-    from labkit.cli.exim.machine import CannotStart, Machine
+def _run(command: Command) -> int:
+    from labkit.cli.exim.files import CannotStart
 
     if command.shows_version:
+        from labkit.cli.exim import version
+
         version.show()
     try:
+        if command.mode in (*_ON_FILES, *_ON_THE_SPOOL, Mode.DAEMON) or command.removes_pid_file:
+            return _run_on_spool(command)
+        return _run_on_machine(command)
+    except CannotStart as problem:
+        print(problem, file=sys.stderr)
+        return 1
+
+
+def _run_on_spool(command: Command) -> int:
+    """Raises CannotStart."""
+    from labkit.cli.exim.main_settings import read_settings
+
+    settings = read_settings(command)
+    if command.removes_pid_file:
+        from labkit.cli.exim.listing import remove_pid_file
+
+        return remove_pid_file(command, settings)
+    if command.mode in (Mode.LIST, Mode.COUNT):
+        from labkit.cli.exim.listing import list_queue
+
+        return list_queue(command, settings)
+    if command.mode is Mode.SHOW:
+        from labkit.cli.exim.listing import show
+
+        return show(command, settings)
+    if command.mode is Mode.DAEMON:
+        from labkit.cli.exim.daemon import start_daemon
+
+        return start_daemon(command, settings)
+    from labkit.cli.exim.client import ask
+
+    if command.mode in (Mode.DELIVER, Mode.RUN_QUEUE) and not settings.is_admin:
+        may = command.action != "g" and not settings.is_on("prod_requires_admin", True)
+        if not may:
+            print("exim: permission denied", file=sys.stderr)
+            return 1
+    return ask(command, settings)
+
+
+def _run_on_machine(command: Command) -> int:
+    """Raises CannotStart."""
+    import asyncio
+
+    async def run() -> int:
+        from labkit.cli.exim.machine import Machine
+
         machine = await Machine.start(command)
-    except CannotStart as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    try:
-        return await _run_on(machine, command)
-    except CannotStart as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    finally:
-        machine.close()
+        try:
+            return await _run_on(machine, command)
+        finally:
+            machine.close()
+
+    return asyncio.run(run())
 
 
 async def _run_on(machine: Machine, command: Command) -> int:
@@ -80,6 +129,10 @@ async def _run_on(machine: Machine, command: Command) -> int:
         from labkit.cli.exim.printing import print_options
 
         return print_options(machine, command)
+    if command.mode is Mode.RETRY:
+        from labkit.cli.exim.retry import test_retry
+
+        return await test_retry(machine, command)
     if command.mode is Mode.REWRITE:
         from labkit.cli.exim.rewriting import test_rewriting
 
@@ -96,6 +149,11 @@ async def _run_on(machine: Machine, command: Command) -> int:
         from labkit.cli.exim.host_test import test_host
 
         return await test_host(machine, command)
+    if command.mode is Mode.BUILD:  # nothing is to be built: an lsearch file is read as it is
+        if machine.configuration.main.text("bi_command"):
+            print("labkit-exim: bi_command is set, and labkit starts no programs", file=sys.stderr)
+            return 1
+        return 0
     print(f"Configuration file is {machine.file}")
     return 0
 

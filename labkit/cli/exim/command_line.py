@@ -1,10 +1,11 @@
 """Read Exim's command line.
 
-WHAT       `read_command_line(words)` gives a Command: what to do, with which file, macros and arguments.
+WHAT       `read_command_line(words, program)` gives a Command: what to do, with which file, macros and arguments.
 REFUSED    an option that Exim has and labkit has not, by name; an option that nobody has, in Exim's words.
-IGNORED    only what Exim itself ignores (-Ac, -B, -h, -m, -O, -om, -oo, -U, -x, -X)
+IGNORED    only what Exim itself ignores (-Ac, -B, -E, -h, -m, -O, -om, -oo, -U, -x, -X), what makes Exim faster or
+           slower only (-oB, -oY), and -G, which would suppress fixups that labkit does not make
 STANDARDS  Exim specification, chapter "The Exim command line"
-READ NEXT  machine.py
+READ NEXT  command.py, queue_options.py, client.py
 """
 
 from __future__ import annotations
@@ -12,69 +13,42 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 
+from labkit.cli.exim.command import USAGE, Command, Mode, Refused, Usage
+from labkit.cli.exim.queue_options import (
+    add_interval,
+    message_option,
+    queue_option,
+    seconds_of,
+    selecting_option,
+    settle_queue,
+)
 from labkit.eximconf.blanks import BLANKS
-from labkit.mail.plainly import SaidPlainly
 
-USAGE = """\
-Exim is a Mail Transfer Agent. It is normally called by Mail User Agents,
-not directly from a shell command line. Options and/or arguments control
-what it does when called. For a list of options, see the Exim documentation."""
-
-
-class Mode(Enum):
-    """What a command does."""
-
-    NOTHING = ""
-    REWRITE = "-brw"
-    PRINT = "-bP"
-    EXPAND = "-be"
-    TEST = "-bt"
-    VERIFY = "-bv"
-    VERIFY_SENDER = "-bvs"
-    HOST = "-bh"
-
-
-class Refused(SaidPlainly, ValueError):
-    """A command line that cannot be carried out; the text says why."""
-
-
-class Usage(Refused):
-    """Nothing was asked for."""
-
-    def __init__(self) -> None:
-        super().__init__(USAGE)
-
-
-@dataclass(slots=True)
-class Command:
-    """What a command line says. All texts are octets, as latin-1."""
-
-    mode: Mode = Mode.NOTHING
-    files: str | None = None  # what -C names, a list with colons
-    macros: dict[str, str] = field(default_factory=dict)
-    arguments: list[str] = field(default_factory=list)
-    message: str | None = None  # the file of -bem
-    host: str = ""  # of -bh
-    callouts: bool = False  # -bhc
-    sender: str | None = None  # of -f
-    values_only: bool = False  # -n
-    traces: bool = False  # -d
-    is_verbose: bool = False  # -v
-    shows_version: bool = False
-
+__all__ = ["USAGE", "Command", "Mode", "Refused", "Usage", "read_command_line", "split_host"]
 
 _MODES = {
     "-brw": Mode.REWRITE,
+    "-brt": Mode.RETRY,
     "-bP": Mode.PRINT,
     "-be": Mode.EXPAND,
     "-bt": Mode.TEST,
     "-bv": Mode.VERIFY,
     "-bvs": Mode.VERIFY_SENDER,
+    "-bpc": Mode.COUNT,
+    "-bm": Mode.MESSAGE,
+    "-bs": Mode.SMTP,
+    "-bS": Mode.BATCH,
+    "-bi": Mode.BUILD,
 }
-_IGNORED = re.compile(r"-(?:A[cm]|B.+|h.+|m|O.+|om|oo|U|x.*|X.+)")
+_PROGRAMS = {  # the names under which other programs call a mail transfer agent
+    "mailq": ("-bp",),
+    "newaliases": ("-bi",),
+    "rmail": ("-i", "-oee"),
+    "rsmtp": ("-bS",),
+    "runq": ("-q",),
+}
+_IGNORED = re.compile(r"-(?:A[cm]|B.+|E.*|G|h.+|m|O.+|om|oo|oY|oB[0-9]*|odd|U|x|X.+)")
 _SELECTORS = frozenset(  # of -d
     """acl all auth deliver dns dnsbl exec expand filter hints_lookup host_lookup ident interface lists load local_scan
     lookup memory noutf8 pid process_info queue_run receive resolver retry rewrite route timestamp tls transport uid
@@ -82,29 +56,61 @@ _SELECTORS = frozenset(  # of -d
 )
 _IGNORED_WITH_NEXT = ("-B", "-h", "-O", "-X")
 _KNOWN = re.compile(  # what Exim 4.96 has besides
-    r"""-(?:b(?:d|df|F|f[dlps]?|i|I:.*|m|malware|nq|p(?:c|r?[au]?)|rt|rw|S|s|w.*)|C.*|E.*|e[bempqw].*|F.*|G|i|L.*
-    |M(?:C.*|G|N|R|Rm|S|a[dr]|arm|c|es|f|g|m|mad|rm|set|t|v[bhlr]|nvh)?|N|o(?:A.*|B.*|d.*|e.*|i|itrue|M.*|P.*|r.*|s.*
-    |X.*|Y)|p.*|q.*|R.*|S.*|T.*|t|ti|tls-on-connect|z.*)""",
+    r"""-(?:b(?:F|f[dlps]?|I:.*|malware|nq|w.*)|dropcr|L.*|M(?:C.*|G|N|R|Rm|a[dr]|arm|m|set|vr|nvh)|N
+    |p.*|T.*|tls-on-connect|z.*)""",
     re.VERBOSE,
 )
+_TOLD = {
+    "a": "address",
+    "s": "host",
+    "i": "interface",
+    "r": "protocol",
+    "t": "ident",
+    "aa": "authenticator",
+    "as": "authenticated_sender",
+    "ai": "authenticated_id",
+    "m": "about",
+}
 
 
-def read_command_line(words: Sequence[str]) -> Command:
-    """Raises Refused, Usage."""
+def read_command_line(words: Sequence[str], program: str = "") -> Command:
+    """`program` is the name we are called by. Raises Refused, Usage."""
     command = Command()
     modes: list[Mode] = []
-    left = iter(words)
+    name = program.rpartition("/")[2]
+    if name in _PROGRAMS:
+        command.called_as = f"-{name}"
+        for word in _PROGRAMS[name]:
+            _option(word, iter(()), command, modes)
+    left = _Words(words)
     for word in left:
         if not word.startswith("-") or word == "-":
-            command.arguments = [word, *left]
+            command.arguments += [word, *left]
         elif word == "--":
-            command.arguments = list(left)
+            command.arguments += list(left)
         elif word == "--help":
             raise Usage
         else:
             _option(word, left, command, modes)
     _settle(command, modes)
     return command
+
+
+class _Words(Iterator[str]):
+    """The words of a command line, with a look at the next one."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words, self._at = words, 0
+
+    def __next__(self) -> str:
+        if self._at == len(self._words):
+            raise StopIteration
+        self._at += 1
+        return self._words[self._at - 1]
+
+    @property
+    def following(self) -> str | None:
+        return self._words[self._at] if self._at < len(self._words) else None
 
 
 def _option(word: str, left: Iterator[str], command: Command, modes: list[Mode]) -> None:
@@ -118,6 +124,17 @@ def _option(word: str, left: Iterator[str], command: Command, modes: list[Mode])
     elif word in ("-bh", "-bhc"):
         modes.append(Mode.HOST)
         command.host, command.callouts = _next(word, left), word == "-bhc"
+    elif word in ("-bd", "-bdf"):
+        command.listens, command.in_foreground = True, word == "-bdf"
+    elif re.fullmatch(r"-bpr?[au]?", word):
+        modes.append(Mode.LIST)
+        command.listing = word[3:]
+    elif re.fullmatch(r"-q.*", word, re.DOTALL):
+        queue_option(word, left, command)
+    elif word.startswith(("-R", "-S")):
+        selecting_option(word, left, command)
+    elif message_option(word, left, command, modes):
+        pass
     elif word.startswith("-C"):
         command.files = word[2:] or _next(word, left)
     elif word.startswith("-D"):
@@ -130,6 +147,26 @@ def _option(word: str, left: Iterator[str], command: Command, modes: list[Mode])
         command.traces = _debugs_routing(word[1:].lstrip("d"))
     elif word[:2] in ("-f", "-r"):
         command.sender = word[2:] or _next(word, left)
+    elif word[:2] == "-F":
+        command.full_name = word[2:] or _next(word, left)
+    elif word in ("-t", "-ti"):
+        command.reads_recipients = True
+        command.dot_ends = command.dot_ends and word == "-t"
+    elif word in ("-i", "-oi", "-oitrue"):
+        command.dot_ends = False
+    elif re.fullmatch(r"-o?e[bempqw]", word):
+        command.errors = word[-1]
+    elif re.fullmatch(r"-od(?:b|f|i|q|qs)", word):
+        command.delivery = "i" if word == "-odf" else word[3:]
+    elif word.startswith("-oM"):
+        _tell(word, left, command)
+    elif word in ("-oP", "-oX"):
+        setattr(command, "pid_file" if word == "-oP" else "interfaces", _next(word, left))
+    elif word == "-oPX":
+        command.removes_pid_file = True
+    elif word[:3] in ("-or", "-os"):
+        span = seconds_of(word[3:] or _next(word, left))
+        setattr(command, "message_timeout" if word[2] == "r" else "smtp_timeout", span)
     elif word in _IGNORED_WITH_NEXT:
         next(left, "")
     elif _IGNORED.fullmatch(word):
@@ -162,6 +199,18 @@ def _next(word: str, left: Iterator[str]) -> str:
     return found
 
 
+def _tell(word: str, left: Iterator[str], command: Command) -> None:
+    name = word[3:]
+    value = next(left, None)
+    if value is None:
+        raise Refused(f"exim: data expected after -oM{name}")
+    if name not in _TOLD:
+        raise malformed(word)
+    if name == "r" and command.told.protocol is not None:
+        raise Refused("received_protocol is set already")
+    setattr(command.told, _TOLD[name], value)
+
+
 def _macro(text: str, command: Command) -> None:
     found = re.match(r"([A-Z][A-Za-z0-9_]*)\s*", text)
     if found is None:
@@ -176,22 +225,32 @@ def _macro(text: str, command: Command) -> None:
 
 def _settle(command: Command, modes: list[Mode]) -> None:
     """Whether what was asked for goes together."""
-    kinds = {mode if mode is not Mode.VERIFY_SENDER else Mode.VERIFY for mode in modes}
-    checks = kinds - {Mode.PRINT}
+    kinds = {mode if mode is not Mode.VERIFY_SENDER else Mode.VERIFY for mode in modes} - {Mode.MESSAGE}
+    checks = kinds - {Mode.PRINT, Mode.LIST, Mode.COUNT, Mode.BUILD, Mode.SMTP, Mode.BATCH, Mode.DELIVER}
     if (Mode.PRINT in kinds and checks) or {Mode.TEST, Mode.VERIFY} <= kinds:
-        raise Refused("exim: incompatible command-line options or arguments")
+        raise _incompatible()
+    if command.reads_recipients and kinds & {Mode.TEST, Mode.VERIFY, Mode.PRINT, Mode.SMTP, Mode.BATCH}:
+        raise _incompatible()
+    if kinds & {Mode.SMTP, Mode.BATCH} and command.sender is not None and Mode.SMTP in kinds:
+        raise _incompatible()
     if len(kinds) > 1:
         names = ", ".join(mode.value for mode in modes)
         raise Refused(f"labkit-exim: one thing at a time: {names}")
     if modes:
-        command.mode = Mode.VERIFY_SENDER if Mode.VERIFY_SENDER in modes else modes[0]
+        command.mode = Mode.VERIFY_SENDER if Mode.VERIFY_SENDER in modes else (*kinds, Mode.MESSAGE)[0]
+    settle_queue(command, _incompatible)
+    add_interval(command)
     if command.mode is Mode.HOST and not _is_host(command.host):
         raise Refused(f'exim abandoned: "{command.host}" is not an IP address')
-    if command.mode is Mode.NOTHING:
-        if command.arguments:
-            raise Refused("labkit-exim: sending a message is not read by labkit yet; a real Exim can do it")
-        if not command.shows_version:
+    if command.mode in (Mode.NOTHING, Mode.MESSAGE):
+        if command.arguments or command.reads_recipients:
+            command.mode = Mode.MESSAGE
+        elif not command.shows_version and not command.removes_pid_file:
             raise Usage
+
+
+def _incompatible() -> Refused:
+    return Refused("exim: incompatible command-line options or arguments")
 
 
 def split_host(text: str) -> tuple[str, int]:

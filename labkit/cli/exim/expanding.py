@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labkit.cli.exim.command_line import Command
-from labkit.cli.exim.machine import Machine, shown_error
+from labkit.cli.exim.files import shown_error
+from labkit.cli.exim.machine import Machine
 from labkit.cli.exim.variables import of_caller, of_message
 from labkit.eximconf.blanks import BLANKS
 from labkit.eximconf.expansion import Env, Value, compile_text

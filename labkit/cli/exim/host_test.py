@@ -1,8 +1,8 @@
 """`labkit-exim -bh ADDRESS`: an SMTP session on the standard input, as if from that host. Nothing is kept.
 
 WHAT       the session machine and the ACLs of a host that runs, with this machine's files, accounts and names.
-LIKE EXIM  the words before the session, and about the id of a message; what would be logged comes after LOG:, and what
-           was looked at after >>>, on the standard error
+LIKE EXIM  the words before the session, and about the id of a message; what would be logged comes after LOG:, and
+           what was looked at after >>>, on the standard error
 SIMPLER    callouts are made with -bhc only; `delay` does not delay
 STANDARDS  Exim specification, chapter "The Exim command line" (-bh, -bhc)
 READ NEXT  the room teach
@@ -51,7 +51,7 @@ async def test_host(machine: Machine, command: Command) -> int:
     session = state.session(Peer(address, port))
     say = sys.stdout.buffer
     say.write(OPENING.format(address=address).encode())
-    conversation = _Conversation(session)
+    conversation = Conversation(session)
     await conversation.go_on()
     while not session.machine.is_closed:
         say.write(session.machine.bytes_to_send() + state.aside())
@@ -76,7 +76,7 @@ async def test_host(machine: Machine, command: Command) -> int:
     return 0
 
 
-class _Conversation:
+class Conversation:
     """Gets each decision of the machine decided."""
 
     def __init__(self, session: Session) -> None:
@@ -110,6 +110,7 @@ class _State:
         self.is_received = False
         self._calls_out = command.callouts
         self._answer = machine.answers.answer
+        self.folder = Path(machine.configuration.main.text("spool_directory") or "/nowhere")  # of our spool
         self.files = machine.answers.files
         state = MtaState(
             machine.primary_hostname,

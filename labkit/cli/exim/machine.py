@@ -11,9 +11,7 @@ READ NEXT  printing.py
 from __future__ import annotations
 
 import asyncio
-import grp
 import os
-import pwd
 import re
 import socket
 from collections.abc import Mapping, Sequence
@@ -22,35 +20,30 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from labkit.cli.exim.command_line import Command
+from labkit.cli.exim.command import Command
+from labkit.cli.exim.files import CannotStart, first_file, octets_of, shown_error, text_of
+from labkit.cli.exim.main_settings import gid_of, login, uid_of
 from labkit.eximconf.builtin_macros import BUILTIN
 from labkit.eximconf.configuration import Configuration, reading
 from labkit.eximconf.expansion import AclVerdict, Env, patterns
 from labkit.eximconf.here import Here
-from labkit.eximconf.lists import split_list
 from labkit.eximconf.macros import DEFINITION, Macros
 from labkit.eximconf.reader import ConfigurationError, LogicalLine, reading_sections
 from labkit.mail.asking import Asking, Question, answer_by, answer_later
 from labkit.mail.lookups import FileText
-from labkit.mail.plainly import SaidPlainly
 from labkit.mail.questions import Account, VerifyRecipient, VerifySender
 from labkit.mta.answers import Answers
 from labkit.mta.callouts import expiry_of
 from labkit.mta.compiled import Compiled, compile_configuration
 from labkit.mta.rewriting import hook
 from labkit.net.file_text import file_text
+from labkit.net.programs.lab_time import LabTime
 from labkit.net.programs.labnet_facts import Facts, read_facts
 from labkit.net.resolver import Resolver
 from labkit.net.this_machine import NAMESERVER, ThisMachine, interface_addresses
 from labkit.smtp.acl import Phase, Scene
 
-NO_FILE = """\
-labkit-exim: no configuration: name one with -C FILE
-  labkit has none built in, as an Exim has. `labkit-exim -C FILE -bV` says whether it can be read."""
-
-
-class CannotStart(SaidPlainly, RuntimeError):
-    """The configuration cannot be read; the text is what Exim would print, and what to do."""
+PROGRAMS = "LABKIT_PROGRAMS"  # yes: pipe transports may start programs
 
 
 class Machine:
@@ -66,22 +59,26 @@ class Machine:
     ) -> None:
         self.file, self.configuration, self.lines = file, configuration, lines
         self.presets = macros
-        self.user = _octets(_login())
+        self.user = login()
         main = configuration.main
         self.primary_hostname = main.text("primary_hostname") or _own_name(facts)
         self.qualify_domain = main.text("qualify_domain") or self.primary_hostname
         self.addresses = _own_addresses(main.values.get("local_interfaces"), facts)
+        self.facts = facts
+        self.now = LabTime(facts)
         self.network = ThisMachine(facts)
-        accounts: Mapping[str, Account] | None = None
+        self.resolver = Resolver(self.network, self.addresses[0], NAMESERVER, self.now, _at_once)
+        self.accounts: Mapping[str, Account] | None = None
         if facts is not None:
-            accounts = {name: Account(_octets(name), _octets(home)) for name, home in facts.accounts.items()}
+            homes = facts.accounts.items()
+            self.accounts = {name: Account(octets_of(name), octets_of(home)) for name, home in homes}
         self.answers = Answers(
             root=Path("/"),
             addresses=self.addresses,
-            resolver=Resolver(self.network, self.addresses[0], NAMESERVER, now, _at_once),
+            resolver=self.resolver,
             network=self.network,
-            accounts=accounts,
-            now=now,
+            accounts=self.accounts,
+            now=self.now,
             sleep=_sleep,
             callout_expiry=lambda: expiry_of(configuration.main),
         )
@@ -89,10 +86,15 @@ class Machine:
     @classmethod
     async def start(cls, command: Command) -> Machine:
         """Read the configuration. Raises CannotStart."""
+        return cls.read(command)
+
+    @classmethod
+    def read(cls, command: Command) -> Machine:
+        """As `start`, where nothing runs yet. Raises CannotStart."""
         facts = _facts()
-        file = _first_file(command.files)
+        file = first_file(command.files)
         try:
-            with open(os.fsencode(_text(file)), "rb") as opened:
+            with open(os.fsencode(text_of(file)), "rb") as opened:
                 octets = opened.read()
             text = octets.decode("utf-8")
         except OSError as problem:
@@ -122,8 +124,21 @@ class Machine:
         """The configuration, ready for -bt, -bv and -bh. Raises CannotStart."""
         try:
             return compile_configuration(
-                self.configuration, self.primary_hostname, self.addresses, runs=False, signs_itself=True
+                self.configuration,
+                self.primary_hostname,
+                self.addresses,
+                runs=False,
+                runs_programs=os.environ.get(PROGRAMS) == "yes",
+                signs_itself=True,
             )
+        except ConfigurationError as error:
+            raise CannotStart(shown_error(error)) from None
+
+    @cached_property
+    def running(self) -> Compiled:
+        """The configuration, ready to move mail: what labkit cannot do is refused. Raises CannotStart."""
+        try:
+            return compile_configuration(self.configuration, self.primary_hostname, self.addresses)
         except ConfigurationError as error:
             raise CannotStart(shown_error(error)) from None
 
@@ -134,7 +149,7 @@ class Machine:
         if os.getuid() == 0:
             return True
         user, group = main.text("exim_user"), main.text("exim_group")
-        return _uid(user) == os.getuid() or _gid(group) in (os.getgid(), *os.getgroups())
+        return uid_of(user) == os.getuid() or gid_of(group) in (os.getgid(), *os.getgroups())
 
     def macros(self) -> Macros:
         """The macros that the file has defined at its end."""
@@ -149,7 +164,7 @@ class Machine:
         env = Env(
             dict(variables),
             here=Here(self.primary_hostname, self.addresses),
-            now=now(),
+            now=self.now(),
             environment=self._environment(),
             named=self.configuration.lists,
         )
@@ -171,9 +186,9 @@ class Machine:
         """What keep_environment lets in, and add_environment adds."""
         kept = self.configuration.main.texts("keep_environment")
         found = {
-            _octets(name): _octets(value)
+            octets_of(name): octets_of(value)
             for name, value in os.environ.items()
-            if any(_is_kept(_octets(name), item) for item in kept)
+            if any(_is_kept(octets_of(name), item) for item in kept)
         }
         for setting in self.configuration.main.texts("add_environment"):
             name, _, value = setting.partition("=")
@@ -203,12 +218,6 @@ async def _at_once(span: timedelta) -> None:
     """A nameserver that is silent has had our patience already."""
 
 
-def shown_error(error: ConfigurationError) -> str:
-    """In Exim's form, and the remedy."""
-    place = f" in line {error.place.line} of {error.place.file}" if error.place.line else ""
-    return f"Exim configuration error{place}:\n  {error.problem}\n  labkit: {error.remedy}"
-
-
 def _facts() -> Facts | None:
     path = os.environ.get("LABNET")
     if not path:
@@ -219,17 +228,6 @@ def _facts() -> Facts | None:
         raise CannotStart(
             f"labkit-exim: LABNET names {path}, which cannot be read: {problem.strerror}"
         ) from None
-
-
-def _first_file(files: str | None) -> str:
-    """-C takes a list: the first file that is there counts. Raises CannotStart."""
-    if files is None:
-        raise CannotStart(NO_FILE)
-    names = [name for name in split_list(files) if name]
-    for name in names:
-        if os.path.exists(os.fsencode(_text(name))):
-            return name
-    raise CannotStart(f"non-existent configuration file(s): {', '.join(names) or files}")
 
 
 def _included(question: Question[Any]) -> Any:
@@ -269,39 +267,3 @@ def _is_kept(name: str, item: str) -> bool:
     if item.startswith("^"):
         return patterns.match(name, item) is not None
     return item in (name, "*") or (item.startswith("*") and name.endswith(item[1:]))
-
-
-def _login() -> str:
-    if login := os.environ.get("LABUSER"):
-        return login
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
-
-
-def _uid(name: str | None) -> int | None:
-    if not name:
-        return None
-    try:
-        return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
-    except KeyError:
-        return None
-
-
-def _gid(name: str | None) -> int | None:
-    if not name:
-        return None
-    try:
-        return int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
-    except KeyError:
-        return None
-
-
-def _text(octets: str) -> str:
-    """Octets as the system's functions want them."""
-    return os.fsdecode(octets.encode("latin-1"))
-
-
-def _octets(text: str) -> str:
-    return os.fsencode(text).decode("latin-1")

@@ -1,8 +1,8 @@
 """The value of an option, written as `exim -bP` writes it.
 
 WHAT       `lines_of(row, options, …)`: one line for each option, with its own value, or its default.
-LIKE EXIM  a number with a unit only where Exim counts in units; repeated settings are joined in the form in which Exim
-           keeps them; accounts by their names; what is not printable is escaped.
+LIKE EXIM  a number with a unit only where Exim counts in units; repeated settings are joined in the form in which
+           Exim keeps them; accounts by their names; what is not printable is escaped.
 STANDARDS  Exim specification, chapter "The Exim command line" (-bP)
 READ NEXT  printing.py
 """
@@ -23,6 +23,7 @@ IN_KILOBYTES = ("check_log_space", "check_spool_space")
 IN_UNITS = ("bounce_return_linesize_limit", "bounce_return_size_limit", "max_output", "message_body_visible")
 USERS = ("never_users", "trusted_users", "owners")
 GROUPS = ("admin_groups", "trusted_groups", "owngroups")
+LOADS = ("deliver_queue_load_max", "queue_only_load", "smtp_load_reserve")
 LOCAL_TRANSPORTS = ("appendfile", "autoreply", "lmtp", "pipe")
 OF_LOCAL_PARTS = (  # a router with one of these retries local parts one by one
     "check_local_user", "condition", "local_part_prefix", "local_part_suffix", "local_parts", "require_files",
@@ -39,7 +40,7 @@ def line_of(row: Option, options: Options, *, values_only: bool = False) -> str:
     text = text_of(row, options)
     if values_only:
         return text
-    if row.name in (*USERS, *GROUPS):
+    if row.name in (*USERS, *GROUPS, *LOADS):
         return f"{row.name} = {text}" if text else f"{row.name} ="
     return f"{row.name} = {text}"
 

@@ -27,7 +27,7 @@ def _tested(name: str, kind: Kind, default: str | bool | None, effect: str) -> O
 
 _NEVER_ROOT = "labkit runs as one ordinary user and becomes no other"
 _OPENSSL = "labkit's TLS is OpenSSL's"
-_NO_PROGRAMS = "labkit starts no programs"
+_NO_PROGRAMS = "a program gets the variables of its transport, and no others"
 _NO_IDENT = "labkit never asks an ident server"
 _NO_DNSSEC = "labkit's resolver gives no DNSSEC data"
 _NO_DISK_CHECK = "labkit writes 452 when the disk is full, and does not look before"
@@ -59,6 +59,10 @@ ROWS: tuple[Option, ...] = (
     _works("acl_smtp_rcpt", kinds.EXPANSION, None, "the ACL for RCPT; unset: all are refused"),
     _works("acl_smtp_starttls", kinds.EXPANSION, None, "the ACL for STARTTLS, where it is offered"),
     _works("acl_smtp_vrfy", kinds.EXPANSION, None, "the ACL for VRFY; unset: refused"),
+    # --- what an earlier delivery wrote
+    _works("delivery_date_remove", kinds.BOOLEAN, True, "Delivery-date is taken out of what comes in"),
+    _works("envelope_to_remove", kinds.BOOLEAN, True, "Envelope-to is taken out of what comes in"),
+    _works("return_path_remove", kinds.BOOLEAN, True, "Return-path is taken out of what comes in"),
     # --- who we are
     _works("primary_hostname", kinds.HOST_NAME, None, "the name of this host; unset: as the lab calls it"),
     _works("qualify_domain", kinds.HOST_NAME, None, "added to local parts; unset: primary_hostname"),
@@ -126,30 +130,39 @@ ROWS: tuple[Option, ...] = (
     _moot("check_log_space", kinds.INTEGER, "10M", _NO_DISK_CHECK),
     _moot("check_spool_inodes", kinds.INTEGER, "100", _NO_DISK_CHECK),
     _moot("check_spool_space", kinds.INTEGER, "10M", _NO_DISK_CHECK),
-    _moot("daemon_startup_retries", kinds.INTEGER, "9", "a port in the lab is free or not"),
+    _works(
+        "daemon_startup_retries", kinds.INTEGER, "9", "labkit-exim -bd: tries, 30 seconds apart, for a port"
+    ),
     _moot("deliver_drop_privilege", kinds.BOOLEAN, False, _NEVER_ROOT),
     _moot("disable_ipv6", kinds.BOOLEAN, False, "hosts of the lab have IPv4 addresses"),
     _moot("dns_csa_search_limit", kinds.INTEGER, "5", "labkit has no verify = csa"),
     _moot("dns_dnssec_ok", kinds.INTEGER, "-1", _NO_DNSSEC),
     _moot("dns_retrans", kinds.TIME, "0s", "labkit's resolver has patience of its own"),
     _moot("dns_retry", kinds.INTEGER, "0", "labkit's resolver has patience of its own"),
-    _moot("exim_group", kinds.STRING, None, _NEVER_ROOT),
-    _moot("exim_path", kinds.STRING, None, _NO_PROGRAMS),
-    _moot("exim_user", kinds.STRING, None, _NEVER_ROOT),
+    _works("exim_group", kinds.STRING, None, "labkit-exim: who may administer it; it becomes no other user"),
+    _moot("exim_path", kinds.STRING, None, "labkit does not start itself again"),
+    _works("exim_user", kinds.STRING, None, "labkit-exim: who may administer it; it becomes no other user"),
+    _moot("gecos_name", kinds.STRING, None, "accounts of the lab have no full names"),
+    _moot("gecos_pattern", kinds.STRING, None, "accounts of the lab have no full names"),
+    _works(
+        "local_from_check",
+        kinds.BOOLEAN,
+        True,
+        "labkit-exim: a From: that is not the caller's gets a Sender:",
+    ),
+    _works("log_file_path", kinds.STRINGS, None, "the logs of labkit-exim; a lab host's is the journal"),
     _moot("gnutls_allow_auto_pkcs11", kinds.BOOLEAN, False, _OPENSSL),
     _moot("gnutls_compat_mode", kinds.BOOLEAN, False, _OPENSSL),
     _moot(
         "openssl_options", kinds.STRING, None, "TLS is 1.2 or 1.3, and nothing that is known to be weak is on"
     ),
-    _moot("gecos_name", kinds.STRING, None, "accounts of the lab have no full names"),
-    _moot("gecos_pattern", kinds.STRING, None, "accounts of the lab have no full names"),
-    _moot("local_from_check", kinds.BOOLEAN, True, "labkit adds no Sender: field to local mail"),
-    _moot("log_file_path", kinds.STRINGS, None, "the log of a lab host is the journal"),
     _works("log_selector", kinds.STRING, None, "which lines the log has, and what they show"),
     _works("log_timezone", kinds.BOOLEAN, False, "lines of the log have the time zone"),
-    _moot("message_logs", kinds.BOOLEAN, True, "the journal has the log of each message"),
+    _works(
+        "message_logs", kinds.BOOLEAN, True, "labkit-exim keeps a log for each message; a lab has the journal"
+    ),
     _moot("never_users", kinds.STRINGS, None, _NEVER_ROOT),
-    _moot("pid_file_path", kinds.STRING, None, "a lab host has no process of its own"),
+    _works("pid_file_path", kinds.STRING, None, "of labkit-exim -bd; a lab host has no process of its own"),
     _moot("rfc1413_hosts", kinds.HOSTS, None, _NO_IDENT),
     _moot("rfc1413_query_timeout", kinds.TIME, "0s", _NO_IDENT),
     _moot("split_spool_directory", kinds.BOOLEAN, False, "the spool of a lab host is small"),
@@ -160,10 +173,18 @@ ROWS: tuple[Option, ...] = (
     _moot("tls_eccurve", kinds.EXPANSION, "auto", "OpenSSL chooses the curve"),
     _moot("tls_dhparam", kinds.STRING, None, "the TLS of today has no such parameters"),
     _moot("tls_resumption_hosts", kinds.EXPANSION, None, "labkit resumes no TLS sessions"),
-    _moot("trusted_groups", kinds.STRINGS, None, _NEVER_ROOT),
-    _moot("trusted_users", kinds.STRINGS, None, _NEVER_ROOT),
-    _moot("untrusted_set_sender", kinds.ADDRESSES, None, "a lab account may name any sender"),
-    _works("write_rejectlog", kinds.BOOLEAN, True, "there is a log of what was refused"),
+    _works("admin_groups", kinds.STRINGS, None, "labkit-exim: groups whose members may administer it"),
+    _works(
+        "extract_addresses_remove_arguments",
+        kinds.BOOLEAN,
+        True,
+        "labkit-exim -t: arguments are left out, not added",
+    ),
+    _works("prod_requires_admin", kinds.BOOLEAN, True, "labkit-exim -q and -M are for its administrators"),
+    _works("trusted_groups", kinds.STRINGS, None, "of labkit-exim: groups that may name any sender"),
+    _works("trusted_users", kinds.STRINGS, None, "of labkit-exim: users who may name any sender"),
+    _works("untrusted_set_sender", kinds.ADDRESSES, None, "senders that others may name with labkit-exim -f"),
+    _works("write_rejectlog", kinds.BOOLEAN, True, "labkit-exim writes a reject log; a lab has the journal"),
     # --- what waits, and what is told of it
     _works(
         "auto_thaw",
@@ -236,7 +257,7 @@ ROWS: tuple[Option, ...] = (
     _moot("preserve_message_logs", kinds.BOOLEAN, False, "the journal has the log of each message"),
     _moot("print_topbitchars", kinds.BOOLEAN, False, "the journal is UTF-8"),
     _moot("queue_fast_ramp", kinds.BOOLEAN, False, "a queue run of labkit is one process"),
-    _moot("queue_list_requires_admin", kinds.BOOLEAN, True, "a lab account may see the queue"),
+    _works("queue_list_requires_admin", kinds.BOOLEAN, True, "labkit-exim -bp is for its administrators"),
     _moot("queue_run_in_order", kinds.BOOLEAN, False, "labkit always begins with the oldest message"),
     _moot("queue_run_max", kinds.EXPANSION, "5", "labkit has one queue run at a time"),
     _works(

@@ -99,9 +99,7 @@ ROWS: tuple[Option, ...] = (
     _generic("group", kinds.EXPANSION, None, _NEVER_ROOT, Standing.MOOT),
     _generic("initgroups", kinds.BOOLEAN, False, _NEVER_ROOT, Standing.MOOT),
     _generic("log_as_local", kinds.BOOLEAN, False, "the journal knows router and transport", Standing.MOOT),
-    _generic(
-        "transport_current_directory", kinds.EXPANSION, None, "labkit starts no programs", Standing.MOOT
-    ),
+    _generic("transport_current_directory", kinds.EXPANSION, None, "where a pipe transport's program runs"),
     _generic("user", kinds.EXPANSION, None, _NEVER_ROOT, Standing.MOOT),
     # --- delivery
     _generic("fallback_hosts", kinds.STRINGS, None, "hosts to try when all others have put it off"),

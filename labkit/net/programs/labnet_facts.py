@@ -4,11 +4,13 @@ WHAT       `read_facts(path)` for a program of ours that is its own process; lab
 RULES      a line that cannot be read is left alone, as the shim leaves unknown facts alone.
 ALSO       files of labs that labkit has not made: `ports N` moves the ports below 1024 only, and `clock FILE` may name
            a file with seconds to add to the real time, as text, which may change at any moment.
-READ NEXT  ../this_machine.py
+READ NEXT  lab_time.py, ../this_machine.py
 """
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +29,9 @@ class Facts:
     accounts: dict[str, str] = field(default_factory=dict)
     low_ports: int = 0  # added to ports below 1024; then `base` is 0
     clock: Path | None = None
+    ticks: int = 0  # microseconds that a look at labkit's own clock takes
+    patience: float | None = None  # seconds
+    callers: list[int] = field(default_factory=list)
 
     def real_port(self, port: int) -> int:
         """Where a lab port really is: beyond LAST_PORT every port is its own, as for labshim.c."""
@@ -46,9 +51,22 @@ class Facts:
         try:
             if self.clock is None or self.clock.stat().st_size > LONGEST_OFFSET:
                 return 0.0
-            return float(self.clock.read_text(encoding="ascii"))
+            ahead = float(self.clock.read_text(encoding="ascii"))
+            return 0.0 if os.environ.get("LD_PRELOAD") and _is_nearer(ahead, _moved()) else ahead
         except (OSError, ValueError):
             return 0.0
+
+
+def _moved() -> float:
+    """By how much a library that was loaded before ours has moved this process's clock: a shim of that lab."""
+    with open("/proc/stat", encoding="ascii") as file:
+        started = next(float(line.split()[1]) for line in file if line.startswith("btime "))
+    return time.time() - started - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _is_nearer(ahead: float, moved: float) -> bool:
+    """Whether it is moved already, rather than not at all."""
+    return abs(moved - ahead) < abs(moved)
 
 
 def read_facts(path: Path) -> Facts:
@@ -60,6 +78,12 @@ def read_facts(path: Path) -> Facts:
             facts.base = int(rest)
         elif name == "ports" and rest.isdecimal():
             facts.low_ports = int(rest)
+        elif name == "ticks" and rest.isdecimal():
+            facts.ticks = int(rest)
+        elif name == "caller" and rest.isdecimal():
+            facts.callers.append(int(rest))
+        elif name == "patience" and rest.replace(".", "", 1).isdecimal():
+            facts.patience = float(rest)
         elif name == "clock":
             facts.clock = Path(rest)
         elif name == "host":

@@ -1,0 +1,171 @@
+"""docs/differences.md, row by row: where labkit differs from Exim on purpose, both sides are asked.
+
+HOW        the same command line for both programs; or, for a row of ELSEWHERE, the tests that hold it.
+RULES      a row of the page without a test is an error here, and so is a test without a row.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .real_exim import RealExim
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "differences.md"
+CONFIGURATION = """\
+primary_hostname = mx.here.test
+domainlist local_domains = here.test
+host_lookup =
+tls_advertise_hosts =
+acl_smtp_rcpt = rcpt
+begin acl
+rcpt:
+  accept
+begin routers
+all:
+  driver = accept
+  transport = file
+begin transports
+file:
+  driver = appendfile
+  file = /tmp/nowhere
+"""
+Ask = Callable[..., tuple[int, str]]
+
+
+def dialogue(ask: Ask, *lines: str) -> str:
+    """The last reply of a session as if from another host, before QUIT."""
+    _, said = ask("-bh", "198.51.100.9", stdin="".join(f"{line}\r\n" for line in (*lines, "QUIT")))
+    replies = [line for line in said.splitlines() if re.match("[2-5][0-9][0-9] ", line)]
+    return replies[-2]
+
+
+def setting(ask: Ask, name: str) -> str:
+    return ask("-bP", name)[1].strip()
+
+
+def offers(ask: Ask) -> str:
+    _, said = ask("-bh", "198.51.100.9", stdin="EHLO c.test\r\nQUIT\r\n")
+    words = {line[4:].split()[0] for line in said.splitlines() if line.startswith(("250-", "250 "))}
+    return " ".join(sorted(words & {"PIPECONNECT", "SMTPUTF8"}))
+
+
+MESSAGE = ("EHLO c.test", "MAIL FROM:<a@b.test>", "RCPT TO:<x@here.test>", "DATA")
+
+# name of the row: (how both are asked, what Exim says, what labkit says)
+ASKED: dict[str, tuple[Callable[[Ask], str], str, str]] = {
+    "non-ascii": (
+        lambda ask: dialogue(ask, "EHLO c.test", "MAIL FROM:<\xe9@a.test>")[:3], "250", "501"
+    ),
+    "long-lines": (
+        lambda ask: dialogue(ask, *MESSAGE, "Subject: x", "", "x" * 1200, ".")[:3], "250", "550"
+    ),
+    "recipients-max": (
+        lambda ask: setting(ask, "recipients_max"), "recipients_max = 50000", "recipients_max = 1000"
+    ),
+    "accept-max": (
+        lambda ask: setting(ask, "smtp_accept_max"), "smtp_accept_max = 20", "smtp_accept_max = 1000"
+    ),
+    "extensions": (offers, "PIPECONNECT SMTPUTF8", ""),
+    "not-utf-8": (
+        lambda ask: str(ask("-bP", "primary_hostname", more="# caf\xe9\n")[0]), "0", "1"
+    ),
+    "a-folder": (lambda ask: str(ask("-bV", file="/usr")[0]), "0", "1"),
+    "zero-recipients": (
+        lambda ask: str(ask("-bP", "recipients_max", before="recipients_max = 0\n")[0]), "0", "1"
+    ),
+}  # fmt: skip
+
+# name of the row: the tests in which each side is seen
+ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "bare-lf": (
+        "tests/smtp/test_server.py::test_lines_that_end_in_lf_alone_are_answered_at_once",
+        "tests/oracles/test_differences.py::test_exim_takes_lines_that_end_in_lf",
+    ),
+    "chunks": ("tests/smtp/test_chunks.py", "tests/oracles/test_session_agrees.py"),
+    "certificates": ("tests/lab/test_tls_server.py",),
+    "client-certificates": ("tests/lab/test_tls_server.py::test_who_must_show_a_certificate",),
+    "password": ("tests/differential/stories_client.py", "tests/differential/stories_tls.py"),
+    "size-addition": ("tests/delivery/test_smtp_plan.py",),
+    "programs": ("tests/differential/stories_local.py", "tests/delivery/test_pipe.py"),
+    "once": ("tests/net/test_local_files.py::test_once",),
+    "locked": ("tests/differential/stories_local.py",),
+    "bombs": ("tests/routing/test_bombs.py::test_an_alias_bomb_ends",),
+    "expansions": ("tests/oracles/test_expansion_agrees.py::test_explained",),
+    "acls": ("tests/oracles/test_acl_agrees.py::test_explained",),
+    "routing": ("tests/oracles/test_routing_agrees.py::test_explained",),
+    "comparison": ("tests/differential/test_comparison.py",),
+}
+
+
+@pytest.fixture(scope="module")
+def theirs(real_exim: RealExim) -> Ask:
+    def ask(
+        *words: str, stdin: str = "", more: str = "", before: str = "", file: str = ""
+    ) -> tuple[int, str]:
+        path = real_exim.folder / "differences.conf"
+        path.write_text(before + CONFIGURATION + more, encoding="latin-1")
+        path.chmod(0o644)
+        done = real_exim.run("-C", file or path, *words, stdin=stdin)
+        return done.returncode, done.stdout
+
+    return ask
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Ask:
+    folder = tmp_path_factory.mktemp("differences")
+
+    def ask(
+        *words: str, stdin: str = "", more: str = "", before: str = "", file: str = ""
+    ) -> tuple[int, str]:
+        path = folder / "differences.conf"
+        path.write_text(before + CONFIGURATION + more, encoding="latin-1")
+        done = subprocess.run(
+            [sys.executable, "-m", "labkit.cli.exim", "-C", file or str(path), *words],
+            input=stdin, capture_output=True, encoding="latin-1", check=False, timeout=60,
+            env={**os.environ, "TZ": "UTC"}, cwd=ROOT,
+        )  # fmt: skip
+        return done.returncode, done.stdout
+
+    return ask
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_exim(theirs: Ask, name: str) -> None:
+    how, exim, _ = ASKED[name]
+    assert how(theirs) == exim
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_labkit(ours: Ask, name: str) -> None:
+    how, _, labkit = ASKED[name]
+    assert how(ours) == labkit
+
+
+def test_exim_takes_lines_that_end_in_lf(theirs: Ask) -> None:
+    _, said = theirs("-bs", stdin="HELO x\nNOOP\nQUIT\n")
+    assert "250 OK" in said
+
+
+def test_every_row_has_a_test_and_every_test_a_row() -> None:
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \|", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert sorted(rows) == sorted([*ASKED, *ELSEWHERE])
+
+
+@pytest.mark.parametrize("where", [each for tests in ELSEWHERE.values() for each in tests])
+def test_what_holds_it_is_there(where: str) -> None:
+    file, _, name = where.partition("::")
+    tree = ast.parse((ROOT / file).read_text("utf-8"))
+    functions = {
+        node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    }
+    assert not name or name in functions
