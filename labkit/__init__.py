@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from labkit.lab.world import World, neighbours, partners
     from labkit.teach.checks import check
     from labkit.teach.show import show
+    from labkit.teach.views.mail_map import mail_map
+    from labkit.teach.views.queue import queue_view
 
 __version__ = "0.1.0"
-__all__ = ["World", "check", "neighbours", "partners", "show"]
+__all__ = ["World", "check", "mail_map", "neighbours", "partners", "queue_view", "show"]
 
 _WHERE = {
     "World": "labkit.lab.world",
@@ -39,6 +41,8 @@ _WHERE = {
     "partners": "labkit.lab.world",
     "check": "labkit.teach.checks",
     "show": "labkit.teach.show",
+    "mail_map": "labkit.teach.views.mail_map",
+    "queue_view": "labkit.teach.views.queue",
 }
 
 

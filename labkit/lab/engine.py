@@ -13,6 +13,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -123,6 +124,10 @@ class Engine(ABC):
     @abstractmethod
     async def run_queue(self, run: QueueRun) -> None:
         """`exim -q`, -qf, -qff, -R."""
+
+    @abstractmethod
+    def next_queue_run(self, instant: datetime) -> datetime | None:
+        """The daemon's first queue run that is not before; None if it has none."""
 
     @abstractmethod
     async def force(self, queue_id: str) -> None:

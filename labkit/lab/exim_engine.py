@@ -89,6 +89,7 @@ class EximEngine(Engine):
         self._runs = 0
         self._looked_at: tuple[object, ...] = ()
         self._ages: list[timedelta] = []
+        self.gives_up_after: timedelta | None = None  # the longest age that a retry rule of the file names
         self._ports: tuple[int, ...] = (25,)
         self._log = host.folder / "var/log/exim/mainlog"
         self._heard = self._log_number = 0
@@ -154,6 +155,7 @@ class EximEngine(Engine):
         given_up = [
             age + timedelta(seconds=1) for age in cutoffs(flattened.text)
         ]  # older than the rule allows
+        self.gives_up_after = max(given_up, default=timedelta(seconds=1)) - timedelta(seconds=1)
         self._ages = [
             *given_up,
             *warnings(values.get("delay_warning", ""), max(given_up, default=timedelta())),
@@ -348,16 +350,21 @@ class EximEngine(Engine):
         if waiting(self._spool):
             now = self._host.world.now()
             due = max(self._due(now), now + timedelta(microseconds=1))
-            passed = -(
-                (self._started - due) // self._interval
-            )  # rounded up: the first fixed time that is not before
-            self._appoint(self._started + passed * self._interval)
+            self._appoint(self._fixed_time(due))
+
+    def _fixed_time(self, instant: datetime) -> datetime:
+        """The first of the daemon's times that is not before."""
+        assert self._interval is not None
+        return self._started - ((self._started - instant) // self._interval) * self._interval
+
+    def next_queue_run(self, instant: datetime) -> datetime | None:
+        return None if self._interval is None or not self.is_running else self._fixed_time(instant)
 
     def _due(self, now: datetime) -> datetime:
         """When the next queue run is worth while."""
         items = self.queue
         is_tried = {item.queue_id for item in items} <= self._tried
-        if not is_tried or any(item.frozen for item in items) or (dump := self._retry_hints()) is None:
+        if not is_tried or any(item.frozen for item in items) or (dump := self.retry_hints()) is None:
             return now
         return min(next_due(items, retry_times(dump), self._ages, now), now + LONGEST)
 
@@ -367,7 +374,17 @@ class EximEngine(Engine):
         stamps = tuple(stamp.st_mtime_ns for stamp in files)
         return (*stamps, tuple(waiting(self._spool)), self._runs)
 
-    def _retry_hints(self) -> str | None:
+    @property
+    def queue_interval(self) -> timedelta | None:
+        return self._interval
+
+    def next_run(self, instant: datetime) -> datetime | None:
+        """The first of its queue runs that is not before; None: it runs none."""
+        if self._interval is None:
+            return None
+        return self._started - ((self._started - instant) // self._interval) * self._interval
+
+    def retry_hints(self) -> str | None:
         """Exim's retry hints as text; None if that program is not there."""
         dumper = self.installed.companion("exim_dumpdb") if self.installed else None
         if dumper is None:

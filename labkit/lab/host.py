@@ -8,7 +8,7 @@ READ NEXT  engine.py, laptop.py
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -264,6 +264,14 @@ class Host:
         """
         run = QueueRun(forced=forced or thaws, thaws=thaws, domain=domain)
         await self.world.do(lambda: self.engine.run_queue(run), f"{self.name} runs its queue")
+
+    def next_queue_run(self, instant: datetime | None = None) -> datetime | None:
+        """When the daemon runs its queue next (-q15m), or first at or after `instant`.
+
+        None if it does not: it is stopped, or the world has no queue_interval.
+        """
+        after = self.world.now() + timedelta(microseconds=1)
+        return self.engine.next_queue_run(after if instant is None else max(instant, after))
 
     async def force(self, queue_id: str) -> None:
         """Deliver one message now: `exim -M ID`. Raises KeyError if it is not in the queue."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import warn_explicit
@@ -123,6 +123,9 @@ class LabkitEngine(Engine):
 
     async def run_queue(self, run: QueueRun) -> None:
         await self.mta.run_queue(forced=run.forced, thaws=run.thaws, part=run.domain)
+
+    def next_queue_run(self, instant: datetime) -> datetime | None:
+        return self.mta.runner.next_run(instant)
 
     async def force(self, queue_id: str) -> None:
         await self.mta.force(queue_id)

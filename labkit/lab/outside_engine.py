@@ -9,6 +9,7 @@ READ NEXT  outside_session.py, faults.py
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -142,6 +143,9 @@ class OutsideEngine(Engine):
 
     async def run_queue(self, run: QueueRun) -> None:
         """There is nothing to do."""
+
+    def next_queue_run(self, instant: datetime) -> datetime | None:
+        return None
 
     async def force(self, queue_id: str) -> None:
         raise self._no_exim("it has no queue")

@@ -202,6 +202,10 @@ class Runner:
         if self._next is None or instant < self._next_at:
             self._appoint(instant)
 
+    def next_run(self, instant: datetime) -> datetime | None:
+        """The first queue run of the daemon that is not before; None: it is stopped, or was started without -q."""
+        return None if self.interval is None or not self.state.is_running else self._fixed_time(instant)
+
     def _fixed_time(self, instant: datetime) -> datetime:
         """The first of the daemon's times that is not before."""
         assert self.interval is not None

@@ -81,9 +81,15 @@ def read_mbox(path: Path) -> list[bytes]:
 
 
 def read_maildir(path: Path) -> list[bytes]:
-    """The messages of a Maildir, read or not, sorted by name, with CR LF line ends. Raises OSError."""
+    """The messages of a Maildir, read or not, with CR LF line ends, as they came. Raises OSError."""
     files = [file for folder in ("new", "cur") for file in (path / folder).glob("[!.]*") if file.is_file()]
-    return [with_crlf(file.read_bytes()) for file in sorted(files, key=lambda file: file.name.partition(":"))]
+    return [with_crlf(file.read_bytes()) for file in sorted(files, key=_arrival)]
+
+
+def _arrival(file: Path) -> tuple[int, int, str]:
+    """By the second in the name; within one by the file's own time, because the number after it tells no order."""
+    second = file.name.partition(".")[0]
+    return int(second) if second.isdecimal() else 0, file.stat().st_mtime_ns, file.name
 
 
 __all__ = ["MailboxRefused", "append_to_mbox", "deliver_to_maildir", "read_maildir", "read_mbox"]

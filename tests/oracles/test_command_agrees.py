@@ -109,8 +109,10 @@ plain:
   server_condition = yes
 """
 DEFAULTS = {  # the options that print another value where the file says nothing, and why
-    "delay_warning_condition": "labkit sends no warnings yet",
+    "check_string": "Exim fills it in for an mbox",
+    "delay_warning_condition": "the same condition in other words",
     "dsn_from": "the same text, which labkit builds itself",
+    "escape_string": "Exim fills it in for an mbox",
     "exim_path": "no Exim to start",
     "hosts_try_fastopen": "labkit calls without it",
     "message_prefix": "Exim fills it in for an mbox",

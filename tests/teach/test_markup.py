@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.teach.markup import Markup, clip, join, tag, visible
+from labkit.teach.markup import Markup, clip, drawing, join, tag, visible
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,19 @@ def test_hidden_characters_are_seen(text: str, seen: str) -> None:
 def test_too_much_is_cut_and_says_so() -> None:
     assert clip("abc", 3) == "abc"
     assert clip("a" * 100_003, 3) == "aaa [and 100,000 more characters]"
+
+
+def test_of_a_drawing_only_shapes_and_letters_pass() -> None:
+    hostile = b"""<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" onload="alert(1)">
+        <style>* {display: none}</style><script>alert(2)</script><image xlink:href="http://x.test/a.png"/>
+        <g id="a" onclick="alert(3)"><path id="b" d="M 0 0.123456" style="fill: url(http://x.test/)"/></g>
+        <use xlink:href="#b" x="1.50"/><use xlink:href="http://x.test/c.svg#d"/>
+        <a href="javascript:alert(4)"><text>no</text></a>
+        <text style="fill: #000000">&lt;b&gt;\xe2\x80\xae</text><foreignObject><p>no</p></foreignObject></svg>"""
+    shown = str(drawing(hostile, "one", 'a "title"'))
+    assert "alert" not in shown and "x.test" not in shown and "none" not in shown and ">no<" not in shown
+    assert 'd="M 0 0.12"' in shown and 'href="#one-0" x="1.5"' in shown and 'id="one-0"' in shown
+    assert "&lt;b&gt;\\u202e" in shown and 'aria-label="a &quot;title&quot;"' in shown
 
 
 def test_markup_is_made_in_one_place(root: Path) -> None:

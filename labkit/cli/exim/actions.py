@@ -34,8 +34,6 @@ async def act(work: Work) -> None:
         status = 0
         for queue_id in command.ids:
             status = max(status, _change(work, queue_id))
-        if command.action == "mad":
-            work.console.say("\n")
     work.console.end(status)
 
 
