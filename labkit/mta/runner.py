@@ -143,6 +143,7 @@ class Runner:
         item = state.queue.get(queue_id)
         if item is None or not state.is_running or queue_id in state.busy:
             return False
+        state.look_at_hints()
         state.busy.add(queue_id)
         try:
             return await DeliveryRun(

@@ -174,6 +174,11 @@ class MtaState:
         yield from tester.test(named)
         return shaped(553 if tester.status else 250, "", "\n".join(line.strip() for line in tester.lines))
 
+    def look_at_hints(self) -> None:
+        """Forget what is known of failures if an administrator has taken the file away: rm spool/db/*."""
+        if self.hints.rows and not self.hints.has_changed and not self.spool.has_hints():
+            self.hints = Hints()
+
     def store_hints(self) -> None:
         """Bring the hints to disk, and what ACLs remember, if anything has changed. Raises OSError."""
         self.answers.store()

@@ -238,6 +238,10 @@ class Spool:
         octets = text.encode("utf-8", "surrogateescape")
         replace_file(self._db / HINTS, octets, self._db / f"{HINTS}.new", synced=False)
 
+    def has_hints(self) -> bool:
+        """Whether the file is there: an administrator may take it away, so that all is tried again."""
+        return (self._db / HINTS).exists()
+
     def read_hints(self) -> str:
         """What was stored last, or "". Raises OSError."""
         try:

@@ -261,3 +261,21 @@ def test_another_port() -> None:
             await world.laptop.send(BOB, port=465)
 
     tell(story)
+
+
+def test_who_takes_the_hints_away_has_all_tried_again() -> None:
+    """`rm spool/db/*` is how an administrator forgets retry times: the next run knows of none."""
+
+    async def story() -> None:
+        async with partners(network="memory") as world:
+            await world.partner.stop()
+            await world.laptop.send("bob@st2.sne21.test", "waits")
+            await world.partner.start()
+            await world.mine.run_queue()
+            assert len(world.mine.queue) == 1, "its time has not come"
+            for file in world.mine.path("/var/spool/exim/db").iterdir():
+                file.unlink()
+            await world.mine.run_queue()
+            assert world.mine.queue == ()
+
+    asyncio.run(story())
