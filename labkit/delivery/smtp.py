@@ -201,12 +201,6 @@ def plan_host(transport: Driver, env: Env, name: str, address: str) -> Asking[Ho
     )
 
 
-def avoids_tls_in_callouts(transport: Driver, env: Env, name: str, address: str) -> Asking[bool]:
-    """hosts_verify_avoid_tls."""
-    found = yield from _is_listed(transport.options, "hosts_verify_avoid_tls", env, name, address)
-    return found is True
-
-
 def authenticated_sender(transport: Driver, env: Env, own: str) -> Asking[str | Trouble]:
     """What MAIL says after AUTH=, in plain text; `own` is what came with the message."""
     text = transport.options.expansion("authenticated_sender")

@@ -160,6 +160,15 @@ def _unfulfilled(configuration: Configuration, *, runs_programs: bool) -> Iterab
     """What the file asks for and labkit cannot do when mail moves. A transport counts only if a router names it."""
     if problem := configuration.main.unfulfilled():
         yield problem
+    for row, setting in configuration.main.written:
+        if row.name == "queue_only_file" and any(
+            item.strip().startswith("smtp") for item in (setting.value or "").split(":")
+        ):
+            yield ConfigurationError(
+                setting.place,
+                "queue_only_file: files that delay SMTP only (smtp/path) are not looked at by labkit yet",
+                "name a file from its root: then no message is delivered at once while it is there",
+            )
     named = set(_named_transports(configuration))
     for router in configuration.routers:
         if problem := router.options.unfulfilled():

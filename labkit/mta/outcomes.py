@@ -405,7 +405,6 @@ class Outcomes:
             kind,
             queue_id=self.item.queue_id,
             recipient=str(leg.address if route.outcome is RouteOutcome.DISCARDED else leg.recipient),
-            became=became(leg, is_local=hop is None and kind is EventKind.DELIVERED),
             router=route.router,
             transport=route.transport,
             remote_host=hop.host if hop else None,
@@ -413,5 +412,9 @@ class Outcomes:
             code=reply.code if reply else None,
             errno=errno,
             text=words,
-            **{**of_leg(self.item, leg, hop, self.state.addresses[0]), **details},
+            **{
+                "became": became(leg, is_local=hop is None and kind is EventKind.DELIVERED),
+                **of_leg(self.item, leg, hop, self.state.addresses[0]),
+                **details,
+            },
         )

@@ -124,7 +124,7 @@ class Runner:
         return main.flag("queue_only") or self._finds_queue_only_file(main.text("queue_only_file") or "")
 
     def _finds_queue_only_file(self, files: str) -> bool:
-        """`queue_only_file`: while one of these is there. (One that begins with smtp is looked at elsewhere.)"""
+        """`queue_only_file`: while one of these is there."""
         paths = [path.strip() for path in files.split(":")]
         return any((self.state.root / path.lstrip("/")).exists() for path in paths if path.startswith("/"))
 

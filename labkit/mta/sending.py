@@ -13,16 +13,16 @@ READ NEXT  hosts_to_try.py, calling.py, transfer.py, continuing.py
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from labkit.delivery.generic import Trouble
+from labkit.delivery.generic import Trouble, bare
 from labkit.delivery.smtp import HostPlan, SmtpPlan, uses_own_hosts
 from labkit.eximconf.configuration import Driver
 from labkit.eximconf.expansion import Env
 from labkit.mail.address import Mailbox
 from labkit.mail.asking import answer_later
-from labkit.mail.envelope import Envelope
+from labkit.mail.envelope import NO_WISHES, Envelope
 from labkit.mail.event import EventKind
 from labkit.mta.calling import Called, Caller
 from labkit.mta.continuing import GoOn, Kept
@@ -60,7 +60,8 @@ class _Job:
     env: Env
     envelope: Envelope
     content: bytes
-    waiting: dict[Mailbox, Leg]
+    waiting: dict[Mailbox, Leg]  # by what RCPT says
+    names: dict[int, Mailbox]  # the same the other way round, by id
     settled: list[Settled] = field(default_factory=list)
     troubles: dict[Mailbox, tuple[HostTrouble, NextHop | None]] = field(default_factory=dict)
     counts: _Counts = field(default_factory=_Counts)
@@ -90,8 +91,15 @@ class Sending:
         run = self.run
         content = bytes(run.message_for(legs[0].route))
         item = run.item
-        envelope = Envelope(sender, (), item.envelope.returns, item.envelope.identifier, item.envelope.wishes)
-        job = _Job(made, transport, env, envelope, content, {leg.address: leg for leg in legs})
+        named = {
+            bare(leg.address, transport, replace(env, variables=dict(leg.route.values))): leg for leg in legs
+        }
+        others = [leg for leg in legs if leg not in named.values()]  # of the same name to the other host
+        said = ((each, item.envelope.wishes_of(leg.address)) for each, leg in named.items())
+        wishes = tuple((each, wish) for each, wish in said if wish != NO_WISHES)
+        envelope = Envelope(sender, (), item.envelope.returns, item.envelope.identifier, wishes)
+        names = {id(leg): each for each, leg in named.items()}
+        job = _Job(made, transport, env, envelope, content, named, names)
         if max((len(line) for line in item.content.split(b"\r\n")), default=0) > made.longest_line:
             for leg in legs:
                 run.outcomes.fail(leg, TOO_LONG_LINES)
@@ -114,6 +122,8 @@ class Sending:
             hops, trouble = await self._named(job, fallback)
             await self._try(job, hops, trouble)
         self._tell(job, hops)
+        if others:
+            await self.send(made, others, sender, transport, env)
 
     async def _named(self, job: _Job, text: str) -> tuple[tuple[NextHop, ...], HostTrouble | None]:
         asking = hosts_named(
@@ -378,11 +388,13 @@ class Sending:
         """Note what became of each leg, in their order."""
         outcomes = self.run.outcomes
         for each in job.settled:
-            details = {**each.called.details, "is_continued": each.is_continued or None}
+            details: dict[str, Any] = {**each.called.details, "is_continued": each.is_continued or None}
             if each.words:
                 outcomes.fail(each.leg, each.words, each.called.hop, each.reply, details=details)
             else:
                 offers_dsn = each.called.connection.machine.offers("DSN")
+                if (name := job.names[id(each.leg)]).key != each.leg.address.key:
+                    details["became"] = str(name)
                 outcomes.delivered(
                     each.leg, each.called.hop, each.reply, passed_on=offers_dsn, details=details
                 )

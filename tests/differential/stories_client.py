@@ -298,3 +298,27 @@ async def long_lines(lab: Lab) -> None:
         await lab.submit(world.mine, BOB, message("long", "x" * 100 + "\n"))
         (failed,) = world.journal.where(EventKind.FAILED)
         assert failed.text == "message has lines too long for transport"
+
+
+@story()
+async def affixes(lab: Lab) -> None:
+    """The next host hears the local part without what a router took off."""
+    await with_affixes(lab, "", "bob@st2.sne21.test")
+
+
+@story()
+async def affixes_included(lab: Lab) -> None:
+    """With rcpt_include_affixes it hears all of it."""
+    await with_affixes(lab, "  rcpt_include_affixes\n", "bob+a@st2.sne21.test")
+
+
+async def with_affixes(lab: Lab, option: str, arrives: str) -> None:
+    suffix = "  local_part_suffix = +*\n  local_part_suffix_optional\n  no_more"
+    routers = OTHERS.replace("  no_more", suffix) + OURS
+    ours = OURS.replace("  check_local_user", "  local_parts = bob : bob+a")
+    mine = exim_conf(MINE, routers=routers, transports=BY_SMTP + option + INTO_MAILBOX)
+    theirs = exim_conf(PARTNER, routers=OTHERS + ours)
+    async with lab.world(host(MINE, mine, "ann"), host(PARTNER, theirs, "bob")) as world:
+        await lab.submit(world.mine, "bob+a@st2.sne21.test", message("affixes"))
+        (there,) = world.journal.where(EventKind.DELIVERED, host=PARTNER)
+        assert there.recipient == arrives
