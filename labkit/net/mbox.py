@@ -154,6 +154,8 @@ def _open(folder: int, name: str, rules: MailboxRules, shown: str, root: Path, *
         return os.open(name, flags, rules.mode, dir_fd=folder)
     except OSError as problem:
         number = problem.errno or errno.EIO
+        if number == errno.EACCES and not is_new:  # the words about the mode say more
+            _check_mode(os.stat(name, dir_fd=folder), rules, shown)
         if number == errno.ENXIO and rules.takes_fifo:
             words = f"while opening named pipe {shown} (could mean no process is reading it)"
             raise MailboxRefused(number, words) from None
@@ -207,13 +209,17 @@ def _check_owner(found: os.stat_result, rules: MailboxRules, shown: str) -> None
 
 def _fit_mode(mbox: int, found: os.stat_result, rules: MailboxRules, shown: str) -> None:
     """Permissions are taken away, never given."""
+    _check_mode(found, rules, shown)
     has = stat.S_IMODE(found.st_mode)
-    if rules.mode & ~has:
-        if rules.refuses_narrower:
-            words = f"mailbox {shown} has the wrong mode {has:o} ({rules.mode:o} expected)"
-            raise MailboxRefused(BAD_MODE, words)
-    elif has != rules.mode:
+    if not rules.mode & ~has and has != rules.mode:
         os.fchmod(mbox, rules.mode)
+
+
+def _check_mode(found: os.stat_result, rules: MailboxRules, shown: str) -> None:
+    has = stat.S_IMODE(found.st_mode)
+    if rules.mode & ~has and rules.refuses_narrower:
+        words = f"mailbox {shown} has the wrong mode {has:o} ({rules.mode:o} expected)"
+        raise MailboxRefused(BAD_MODE, words)
 
 
 def _gap(mbox: int, length: int, rules: MailboxRules) -> bytes:
