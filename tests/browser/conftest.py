@@ -102,7 +102,7 @@ class Desk:
         self.wait_for_kernel()
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.get_by_text("Run All Cells", exact=True).click()
-        self.page.wait_for_function(ALL_HAVE_RUN, timeout=60_000)
+        self.page.wait_for_function(ALL_HAVE_RUN, timeout=120_000)
         if self.page.locator(ERROR).count():
             pytest.fail(self.page.locator(ERROR).first.inner_text(), pytrace=False)
         self.wait_for_kernel()
@@ -217,7 +217,7 @@ def open_notebook(jupyter: Jupyter, chromium: Any) -> Iterator[Callable[..., Des
     def open_one(name: str, cells: list[str | dict[str, Any]], **context: Any) -> Desk:
         (jupyter.folder / name).write_text(json.dumps(notebook(cells)))
         page = chromium.new_context(**{**CONTEXT, **context}).new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(30_000)
         desk = Desk(page)
         desks.append(desk)
         page.on(
@@ -226,7 +226,7 @@ def open_notebook(jupyter: Jupyter, chromium: Any) -> Iterator[Callable[..., Des
         page.on("pageerror", lambda problem: desk.console_errors.append(str(problem)))
         page.on("request", lambda request: note_outside(desk, request.url, jupyter.port))
         page.goto(jupyter.url(name))
-        page.locator(".jp-Notebook .jp-Cell").nth(len(cells) - 1).wait_for(timeout=20_000)
+        page.locator(".jp-Notebook .jp-Cell").nth(len(cells) - 1).wait_for(timeout=60_000)
         return desk
 
     yield open_one
