@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
 from labkit.mail.envelope import Envelope
 from labkit.mail.plainly import SaidPlainly
+from labkit.queue.hints import Hint
 from labkit.queue.item import QueueItem
 from labkit.routing import Routed
 
@@ -128,6 +129,15 @@ class Engine(ABC):
     @abstractmethod
     def next_queue_run(self, instant: datetime) -> datetime | None:
         """The daemon's first queue run that is not before; None if it has none."""
+
+    @property
+    @abstractmethod
+    def queue_interval(self) -> timedelta | None:
+        """What stands behind the daemon's -q; None if it was started without."""
+
+    @abstractmethod
+    def retry_hints(self) -> Mapping[str, Hint] | None:
+        """`exim_dumpdb SPOOL retry`, by key (queue/hints.py). None: that program is not there."""
 
     @abstractmethod
     async def force(self, queue_id: str) -> None:

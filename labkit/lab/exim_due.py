@@ -14,22 +14,29 @@ import re
 from datetime import datetime, timedelta, timezone
 
 from labkit.eximconf.options import read_time
-from labkit.eximconf.reader import Place
-from labkit.queue.due import LONGEST, next_due, warning_ages
+from labkit.eximconf.place import Place, readable
+from labkit.queue.due import warning_ages
+from labkit.queue.hints import Hint
+from labkit.queue.schedule import Attempt
 
 SAID = Place("exim -bP", 1)  # where these times come from, should one be unreadable
-__all__ = ["LONGEST", "cutoffs", "next_due", "retry_times", "warnings"]
 _STAMP = r"\d\d-\w{3}-\d{4} \d\d:\d\d:\d\d"
-_RECORD = re.compile(rf"{_STAMP}  {_STAMP}  ({_STAMP})")  # first failed, last tried, next try
+_RECORD = re.compile(  # key, error, words; first failed, last tried, next try, and a star if its time is over
+    rf"^ *([RT]:.+?) (-?\d+) (-?\d+) (.*)\n({_STAMP})  ({_STAMP})  ({_STAMP}) *(\*?) *$", re.MULTILINE
+)
 _RULE = re.compile(r"\b[FGH]\s*,\s*((?:\d+[wdhms])+)")
 
 
-def retry_times(dump: str) -> list[datetime]:
-    """The instants in what `exim_dumpdb SPOOL retry` prints: when each host or address may be tried again."""
-    return [
-        datetime.strptime(stamp, "%d-%b-%Y %H:%M:%S").replace(tzinfo=timezone.utc)
-        for stamp in _RECORD.findall(dump)
-    ]
+def read_hints(dump: str) -> dict[str, Hint]:
+    """What `exim_dumpdb SPOOL retry` prints, two lines for each hint: of hosts and addresses that failed."""
+    found = {}
+    for key, errno, more, words, *stamps, star in _RECORD.findall(dump):
+        first, last, following = (
+            datetime.strptime(stamp, "%d-%b-%Y %H:%M:%S").replace(tzinfo=timezone.utc) for stamp in stamps
+        )
+        attempt = Attempt(first, last, following, bool(star))
+        found[readable(key)] = Hint(attempt, readable(words), int(errno), int(more))
+    return found
 
 
 def cutoffs(configuration: str) -> list[timedelta]:

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ from labkit.lab.engine import (
     QueueRun,
 )
 from labkit.lab.exim_configuration import Change, copy_of, lab_settings, main_settings
-from labkit.lab.exim_due import LONGEST, cutoffs, next_due, retry_times, warnings
+from labkit.lab.exim_due import cutoffs, read_hints, warnings
 from labkit.lab.exim_facts import Fact, fact_in
 from labkit.lab.exim_queue import queue_summary
 from labkit.lab.exim_routes import routes_in
@@ -45,6 +45,8 @@ from labkit.net.programs.exim_found import InstalledExim
 from labkit.net.programs.supervised import Daemon
 from labkit.net.spool_format import SpoolFormatError
 from labkit.net.spool_reading import read_item, spool_pair, waiting
+from labkit.queue.due import LONGEST, fixed_time, next_due
+from labkit.queue.hints import Hint
 from labkit.queue.item import QueueItem
 from labkit.routing import Routed
 
@@ -299,9 +301,7 @@ class EximEngine(Engine):
         return False
 
     async def stop(self) -> None:
-        if self._next_run is not None:
-            self._next_run.cancel()
-            self._next_run = None
+        self._appoint_nothing()
         if self._daemon is None:
             return
         await self._end_daemon()
@@ -326,9 +326,7 @@ class EximEngine(Engine):
         await self._until_it_listens(before)
 
     def close(self) -> None:
-        if self._next_run is not None:
-            self._next_run.cancel()
-            self._next_run = None
+        self._appoint_nothing()
         self._daemon = None  # it ends with the supervisor
 
     # --- its queue runner ---------------------------------------------------------------------
@@ -344,9 +342,7 @@ class EximEngine(Engine):
         if known == self._looked_at:
             return
         self._looked_at = known
-        if self._next_run is not None:
-            self._next_run.cancel()
-            self._next_run = None
+        self._appoint_nothing()
         if waiting(self._spool):
             now = self._host.world.now()
             due = max(self._due(now), now + timedelta(microseconds=1))
@@ -355,7 +351,7 @@ class EximEngine(Engine):
     def _fixed_time(self, instant: datetime) -> datetime:
         """The first of the daemon's times that is not before."""
         assert self._interval is not None
-        return self._started - ((self._started - instant) // self._interval) * self._interval
+        return fixed_time(self._started, self._interval, instant)
 
     def next_queue_run(self, instant: datetime) -> datetime | None:
         return None if self._interval is None or not self.is_running else self._fixed_time(instant)
@@ -364,9 +360,10 @@ class EximEngine(Engine):
         """When the next queue run is worth while."""
         items = self.queue
         is_tried = {item.queue_id for item in items} <= self._tried
-        if not is_tried or any(item.frozen for item in items) or (dump := self.retry_hints()) is None:
+        if not is_tried or any(item.frozen for item in items) or (hints := self.retry_hints()) is None:
             return now
-        return min(next_due(items, retry_times(dump), self._ages, now), now + LONGEST)
+        retry_times = (hint.attempt.next_try for hint in hints.values())
+        return min(next_due(items, retry_times, self._ages, now), now + LONGEST)
 
     def _state_of_queue(self) -> tuple[object, ...]:
         """Changes whenever anything in the spool does."""
@@ -378,18 +375,17 @@ class EximEngine(Engine):
     def queue_interval(self) -> timedelta | None:
         return self._interval
 
-    def next_run(self, instant: datetime) -> datetime | None:
-        """The first of its queue runs that is not before; None: it runs none."""
-        if self._interval is None:
-            return None
-        return self._started - ((self._started - instant) // self._interval) * self._interval
-
-    def retry_hints(self) -> str | None:
-        """Exim's retry hints as text; None if that program is not there."""
+    def retry_hints(self) -> Mapping[str, Hint] | None:
         dumper = self.installed.companion("exim_dumpdb") if self.installed else None
         if dumper is None:
             return None
-        return self._programs.run_at_once((dumper, self._spool, "retry"), {"PATH": os.defpath, "TZ": "UTC"})
+        environment = {"PATH": os.defpath, "TZ": "UTC"}
+        return read_hints(self._programs.run_at_once((dumper, self._spool, "retry"), environment))
+
+    def _appoint_nothing(self) -> None:
+        if self._next_run is not None:
+            self._next_run.cancel()
+            self._next_run = None
 
     def _appoint(self, instant: datetime) -> None:
         async def run() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from labkit.mta.compiled import Compiled, compile_configuration
 from labkit.mta.mta import Mta
 from labkit.net.file_text import file_text
 from labkit.net.resolver import Resolver
+from labkit.queue.hints import Hint
 from labkit.queue.item import QueueItem
 from labkit.routing import Mode, Routed
 
@@ -126,6 +127,13 @@ class LabkitEngine(Engine):
 
     def next_queue_run(self, instant: datetime) -> datetime | None:
         return self.mta.runner.next_run(instant)
+
+    @property
+    def queue_interval(self) -> timedelta | None:
+        return self.mta.runner.interval
+
+    def retry_hints(self) -> Mapping[str, Hint]:
+        return self.mta.state.hints.rows
 
     async def force(self, queue_id: str) -> None:
         await self.mta.force(queue_id)

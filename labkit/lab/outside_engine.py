@@ -8,8 +8,8 @@ READ NEXT  outside_session.py, faults.py
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from labkit.mta.queue_id import queue_id as new_queue_id
 from labkit.net.network import Listener, Peer
 from labkit.net.resolver import Resolver
 from labkit.net.smtp_server import SmtpServerShell
+from labkit.queue.hints import Hint
 from labkit.queue.item import Origin, QueueItem
 from labkit.routing import Routed
 from labkit.smtp.trace_fields import received_field
@@ -146,6 +147,13 @@ class OutsideEngine(Engine):
 
     def next_queue_run(self, instant: datetime) -> datetime | None:
         return None
+
+    @property
+    def queue_interval(self) -> timedelta | None:
+        return None
+
+    def retry_hints(self) -> Mapping[str, Hint]:
+        return {}
 
     async def force(self, queue_id: str) -> None:
         raise self._no_exim("it has no queue")

@@ -21,7 +21,7 @@ from labkit.mta.intake import Intake
 from labkit.mta.outcomes import LOGIN
 from labkit.mta.state import MtaState
 from labkit.mta.surroundings import Appointment
-from labkit.queue.due import LONGEST, due_at
+from labkit.queue.due import LONGEST, due_at, fixed_time
 from labkit.queue.item import QueueItem
 
 
@@ -210,7 +210,7 @@ class Runner:
     def _fixed_time(self, instant: datetime) -> datetime:
         """The first of the daemon's times that is not before."""
         assert self.interval is not None
-        return self._started - ((self._started - instant) // self.interval) * self.interval
+        return fixed_time(self._started, self.interval, instant)
 
     def _appoint(self, instant: datetime) -> None:
         async def run() -> None:

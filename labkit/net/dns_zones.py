@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from textwrap import shorten
+from typing import NamedTuple
 
 import dns.exception
 import dns.name
@@ -56,6 +57,14 @@ class Zone:
         return tuple(rrset for rrset in self.records.get(name, ()) if rrset.rdtype == rdtype)
 
 
+class MxRecord(NamedTuple):
+    """Mail for the domain goes to this exchanger. A null MX (RFC 7505) has the exchanger "."."""
+
+    domain: str
+    preference: int
+    exchange: str
+
+
 class Zones:
     """The zones of a nameserver. Each can be replaced at any time; the next query sees it."""
 
@@ -79,6 +88,21 @@ class Zones:
             if zone := self._zones.get(name.split(length)[1]):
                 return zone
         return None
+
+    def mx_records(self) -> list[MxRecord]:
+        """Every MX record, by domain and preference."""
+        return sorted(
+            MxRecord(
+                rrset.name.to_text(omit_final_dot=True).lower(),
+                int(rdata.preference),
+                rdata.exchange.to_text(omit_final_dot=len(rdata.exchange) > 1).lower(),
+            )
+            for zone in self
+            for rrsets in zone.records.values()
+            for rrset in rrsets
+            if rrset.rdtype == RdataType.MX
+            for rdata in rrset
+        )
 
     def __getitem__(self, origin: str) -> Zone:
         return self._zones[dns.name.from_text(origin)]

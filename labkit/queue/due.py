@@ -59,6 +59,11 @@ def due_at(items: Iterable[QueueItem], hints: Hints, ages: Ages, since: datetime
     return min([*frozen, next_due(waiting, retry_times, ages.waiting, since), since + LONGEST])
 
 
+def fixed_time(started: datetime, interval: timedelta, instant: datetime) -> datetime:
+    """The first queue run of a daemon that is not before; it runs one every so often since it was started."""
+    return started - ((started - instant) // interval) * interval
+
+
 def _of_frozen(item: QueueItem, ages: Ages) -> Iterator[datetime]:
     if ages.dropped:
         yield item.received_at + ages.dropped

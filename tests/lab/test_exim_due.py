@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from labkit.lab.exim_due import LONGEST, cutoffs, next_due, retry_times, warnings
+from labkit.lab.exim_due import cutoffs, read_hints, warnings
 from labkit.mail.envelope import Envelope
+from labkit.queue.due import LONGEST, next_due
 from labkit.queue.item import QueueItem
 
 NOON = datetime(2026, 9, 7, 12, tzinfo=timezone.utc)
@@ -18,9 +19,21 @@ DUMP = """\
 """
 
 
+def retry_times(dump: str) -> list[datetime]:
+    return [hint.attempt.next_try for hint in read_hints(dump).values()]
+
+
 def test_the_third_time_of_a_hint_is_the_next_try() -> None:
     assert retry_times(DUMP) == [NOON + HOUR / 2, NOON - HOUR / 4]
     assert retry_times("") == []
+    host, address = read_hints(DUMP).values()
+    assert (host.attempt.has_expired, host.text, host.errno, host.more) == (
+        True,
+        "Connection refused",
+        111,
+        77,
+    )
+    assert (address.attempt.has_expired, address.errno) == (False, -44)
 
 
 def test_ages_at_which_something_happens() -> None:

@@ -15,9 +15,9 @@ from labkit.lab.world import neighbours
 from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
 from labkit.mail.message import with_crlf
-from labkit.teach.hops import MOST_MESSAGES, MOST_STEPS
+from labkit.teach.trail import MOST_MESSAGES, MOST_STEPS
 from labkit.teach.views.mail_map import MailMap, mail_map
-from labkit.teach.views.mail_map_places import MOST_DOMAINS, MOST_HOSTS, drawing, mx_records
+from labkit.teach.views.mail_map_places import MOST_DOMAINS, MOST_HOSTS, drawing
 
 from .mail_worlds import ANN, BOB, MINE, THEIRS, backup_world, loop_world
 
@@ -170,7 +170,7 @@ def test_mx_records_of_all_kinds() -> None:
     async def story() -> None:
         async with neighbours("a.test", "b.test", network="memory") as world:
             world.write_zone("d.test", ZONE)
-            assert [(mx.domain, mx.preference, mx.exchange) for mx in mx_records(world)] == [
+            assert [(mx.domain, mx.preference, mx.exchange) for mx in world.zones.mx_records()] == [
                 ("a.test", 10, "mx.a.test"),
                 ("b.test", 10, "mx.b.test"),
                 ("none.d.test", 0, "."),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from labkit.lab.host import SpoolEntry
+from labkit.lab.waiting import Tries, held_by
 from labkit.lab.world import neighbours
 from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind, MailEvent
@@ -21,7 +22,7 @@ from labkit.queue.schedule import Attempt
 from labkit.teach import spool_words
 from labkit.teach.spool_words import explained
 from labkit.teach.views.queue import MOST_HOSTS, MOST_MESSAGES, QueueView, queue_view
-from labkit.teach.waiting import MOST_DOMAINS, Tries, Trying, ages_by_domain, standing_in_the_way
+from labkit.teach.waiting import MOST_DOMAINS, ages_by_domain
 
 from .mail_worlds import ANN, BOB, MINE, THEIRS, backup_world
 
@@ -288,8 +289,10 @@ def test_attempts_are_runs_that_tried() -> None:
 def test_which_retry_time_counts(rows: dict[str, int], expected: int | None, because: str) -> None:
     item = QueueItem("a-b-c", Envelope.of("s@s.test", "x@d.test", "y@d.test"), b"", NOW)
     hints = {key: Hint(Attempt(NOW, NOW, NOW + timedelta(minutes=m)), "") for key, m in rows.items()}
-    found = standing_in_the_way(item, Trying(hosts={"mx.d.test", "mx2.d.test"}), hints)
-    assert (None if found is None else (found[1] - NOW).total_seconds() / 60) == expected, because
+    found = held_by(item, {"mx.d.test", "mx2.d.test"}, hints, {})
+    assert (None if found is None else (found.holds_until - NOW).total_seconds() / 60) == expected, because
+    known = held_by(item, (), hints, {"d.test": {"mx.d.test", "mx2.d.test"}})
+    assert known == found, "where it was tried, or where the zones send it"
 
 
 def test_ages_are_counted_as_qshape_does() -> None:

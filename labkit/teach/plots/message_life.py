@@ -98,7 +98,7 @@ class MessageLife(Picture):
         if len(told) > MOST_ROWS:
             lines.append(f"and {len(told) - MOST_ROWS} more lines")
         for stay in self.life.stays[:MOST_LANES]:
-            tries = len(stay.tries)
+            tries = len({event.at for event in stay.tries})  # several recipients at one instant are one
             stayed = (stay.ended or self.now) - stay.began
             ended = "still there" if stay.ended is None else "gone"
             lines.append(

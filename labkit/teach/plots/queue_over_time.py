@@ -21,11 +21,11 @@ from labkit.lab.world import World
 from labkit.teach.plots.picture import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, YELLOW, Picture, label
 from labkit.teach.plots.time_axis import lab_time_axis, short
 from labkit.teach.tables import text_table
+from labkit.teach.waiting import AGE_CLASSES, SHAPE_HEAD, shape_row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BANDS = (5, 10, 20, 40, 80, 160, 320, 640, 1280)  # minutes: qshape's
 MOST_DOMAINS = 6
 MOST_IN_TABLE = 12
 MOST_INSTANTS = 400
@@ -90,12 +90,11 @@ class QueueOverTime(Picture):
         table = self.by_age(instant)
         rows = []
         for domain, row in sorted(table.items(), key=lambda item: (-sum(item[1]), item[0])):
-            rows.append((label(domain, 30), str(sum(row)), *map(str, row)))
+            rows.append(shape_row(label(domain, 30), row))
         total = self.all_by_age(instant)
-        head = ("", "T", *map(str, BANDS), f"{BANDS[-1]}+")
-        shown = [("TOTAL", str(sum(total)), *map(str, total)), *rows[:MOST_IN_TABLE]]
+        shown = [shape_row("TOTAL", total), *rows[:MOST_IN_TABLE]]
         more = f"\nand {len(rows) - MOST_IN_TABLE} more domains" if len(rows) > MOST_IN_TABLE else ""
-        return text_table(head, shown, caption) + more
+        return text_table(("", *SHAPE_HEAD[1:]), shown, caption) + more
 
     def _drawing(self, figure: Figure) -> None:
         above = figure.add_axes((0.07, 0.6, 0.7, 0.32))
@@ -148,18 +147,18 @@ class _Spans:
         since = [(each - self._begin).total_seconds() for each, _ in stays]
         until = [np.inf if each is None else (each - self._begin).total_seconds() for _, each in stays]
         self._since, self._until = np.array(since), np.array(until)
-        self._bands = np.array([0, *(60.0 * minutes for minutes in BANDS), np.inf])
+        self._bands = np.array([0, *(60.0 * minutes for minutes in AGE_CLASSES), np.inf])
 
     def by_age(self, instant: datetime) -> list[int]:
         """How many waited then, up to 5 minutes, 10, 20, …, and longer."""
         import numpy as np
 
         if not len(self._since):
-            return [0] * (len(BANDS) + 1)
+            return [0] * (len(AGE_CLASSES) + 1)
         at = (instant - self._begin).total_seconds()
         waiting = (self._since <= at) & (at < self._until)
         bands = np.searchsorted(self._bands, at - self._since[waiting], side="right") - 1
-        return [int(each) for each in np.bincount(bands, minlength=len(BANDS) + 1)]
+        return [int(each) for each in np.bincount(bands, minlength=len(AGE_CLASSES) + 1)]
 
 
 def _joined(row: list[int]) -> list[int]:

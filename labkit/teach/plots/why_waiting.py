@@ -73,7 +73,7 @@ def _retry_time(clocks: Clocks) -> str:
     held = clocks.held
     if held is None:
         return "No retry time holds it: the next queue run tries it."
-    name = label(held.what)
+    name, attempt = label(held.what), held.hint.attempt
     kind = (
         "the host"
         if held.is_host
@@ -81,20 +81,20 @@ def _retry_time(clocks: Clocks) -> str:
         if held.what.startswith("T:")
         else "the address or domain"
     )
-    words = f" ({label(held.words, 80)})" if held.words else ""
-    if held.has_expired and held.is_host:
+    words = f" ({label(held.hint.text, 80)})" if held.hint.text else ""
+    if attempt.has_expired and held.is_host:
         return (
             f"First clock, the retry time: it does not count any more. The host (the hint {name}{words}) fails since "
-            f"{short(held.first_failed)}, longer than its rule allows: the next queue run gives the message up."
+            f"{short(attempt.first_failed)}, longer than its rule allows: the next queue run gives the message up."
         )
-    if held.next_try <= clocks.now:
+    if attempt.next_try <= clocks.now:
         return (
-            f"First clock, the retry time: it was reached at {short(held.next_try)} "
+            f"First clock, the retry time: it was reached at {short(attempt.next_try)} "
             f"(the hint {name}{words}); nothing holds it any more."
         )
     return (
-        f"First clock, the retry time: {short(held.next_try)}, in {in_words(held.next_try - clocks.now)}. "
-        f"The hint {name}{words} says so, for {kind}: it fails since {short(held.first_failed)}."
+        f"First clock, the retry time: {short(attempt.next_try)}, in {in_words(attempt.next_try - clocks.now)}. "
+        f"The hint {name}{words} says so, for {kind}: it fails since {short(attempt.first_failed)}."
     )
 
 

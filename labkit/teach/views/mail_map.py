@@ -4,7 +4,7 @@ WHAT       `mail_map(world)`: hosts with address and state, MX arrows with their
            steps, forward and back. A host shows its log and its configuration, a message its journey, hop by hop; a
            loop turns, and the count on its arrows grows.
 LIMITS     hops.py and mail_map_places.py say how many steps, messages and hosts; what is left out is said and counted.
-READ NEXT  ../hops.py, mail_map_places.py, ../static/mailmap.js
+READ NEXT  ../trail.py, mail_map_places.py, ../static/mailmap.js
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from labkit.lab.host import Host
 from labkit.lab.world import World
 from labkit.mail.event import MailEvent
 from labkit.teach.following import Part, WorldView
-from labkit.teach.hops import OUTSIDE, Totals, Trail, Traveller
+from labkit.teach.trail import OUTSIDE, Totals, Trail, Traveller
 from labkit.teach.markup import clip, visible
 from labkit.teach.views.mail_map_places import Drawing, drawing
 
@@ -87,7 +87,7 @@ class MailMap(WorldView):
             "time": f"{self.world.now():%A %d %B %Y, %H:%M} lab time",
             "height": drawn.height,
             "nodes": [asdict(node) | {"silent": self._is_silent(node.address)} for node in drawn.nodes],
-            "mx": [asdict(arrow) for arrow in drawn.arrows],
+            "mx": [arrow._asdict() for arrow in drawn.arrows],
             "left_out": "; ".join(filter(None, (drawn.left_out, self._steps_left_out))),
             "before": {
                 "hops": [[*way, count] for way, count in sorted(trail.before.hops.items())],

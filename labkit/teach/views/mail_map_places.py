@@ -12,10 +12,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from math import cos, pi, sin
 
-from dns.rdatatype import RdataType
-
 from labkit.lab.world import World
-from labkit.teach.hops import OUTSIDE
+from labkit.net.dns_zones import MxRecord
+from labkit.teach.trail import OUTSIDE
 from labkit.teach.markup import clip, visible
 
 WIDTH = 960
@@ -39,37 +38,11 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class MxArrow:
-    """An MX record: mail for the domain goes to this exchanger. A null MX has the exchanger "."."""
-
-    domain: str
-    preference: int
-    exchange: str
-
-
-@dataclass(frozen=True, slots=True)
 class Drawing:
     nodes: tuple[Node, ...]
-    arrows: tuple[MxArrow, ...]
+    arrows: tuple[MxRecord, ...]
     left_out: str  # words on what is not drawn
     height: int
-
-
-def mx_records(world: World) -> list[MxArrow]:
-    """Every MX record of the world's zones, by domain and preference."""
-    found = [
-        MxArrow(
-            rrset.name.to_text(omit_final_dot=True).lower(),
-            int(rdata.preference),
-            rdata.exchange.to_text(omit_final_dot=len(rdata.exchange) > 1).lower(),
-        )
-        for zone in world.zones
-        for rrsets in zone.records.values()
-        for rrset in rrsets
-        if rrset.rdtype == RdataType.MX
-        for rdata in rrset
-    ]
-    return sorted(found, key=lambda mx: (mx.domain, mx.preference, mx.exchange))
 
 
 def drawing(world: World, busy: Collection[str], has_outside: bool) -> Drawing:
@@ -77,7 +50,9 @@ def drawing(world: World, busy: Collection[str], has_outside: bool) -> Drawing:
     plans = world.scenario.hosts
     chosen = {plan.name for plan in sorted(plans, key=lambda plan: plan.name not in busy)[:MOST_HOSTS]}
     hosts = [plan for plan in plans if plan.name in chosen]
-    arrows = [arrow for arrow in mx_records(world) if len(hosts) == len(plans) or arrow.exchange in chosen]
+    arrows = [
+        arrow for arrow in world.zones.mx_records() if len(hosts) == len(plans) or arrow.exchange in chosen
+    ]
     homes = _homes(arrows, chosen)
     drawn = {domain for domains in homes.values() for domain in domains}
     all_domains = {arrow.domain for arrow in arrows}
@@ -107,12 +82,12 @@ def drawing(world: World, busy: Collection[str], has_outside: bool) -> Drawing:
         for more, what in ((len(plans) - len(hosts), "hosts"), (len(all_domains) - len(drawn), "domains"))
         if more
     ]
-    shown_arrows = (MxArrow(_shown(a.domain), a.preference, _shown(a.exchange)) for a in arrows)
+    shown_arrows = (MxRecord(_shown(a.domain), a.preference, _shown(a.exchange)) for a in arrows)
     height = max(node.y for node in nodes) + 40
     return Drawing(tuple(nodes), tuple(shown_arrows), "; ".join(said), height)
 
 
-def _homes(arrows: list[MxArrow], hosts: Collection[str]) -> dict[str, list[str]]:
+def _homes(arrows: list[MxRecord], hosts: Collection[str]) -> dict[str, list[str]]:
     """The domains to draw at each host: those whose best exchanger it is; at "" those that have none here."""
     most = 5 if len(hosts) <= 2 else 2
     homes: dict[str, list[str]] = {}
@@ -122,7 +97,7 @@ def _homes(arrows: list[MxArrow], hosts: Collection[str]) -> dict[str, list[str]
     return {host: domains[:most] if host else domains for host, domains in homes.items()}
 
 
-def _missing(arrows: list[MxArrow], hosts: Collection[str]) -> list[str]:
+def _missing(arrows: list[MxRecord], hosts: Collection[str]) -> list[str]:
     names = (arrow.exchange for arrow in arrows if arrow.exchange not in hosts and arrow.exchange != ".")
     return list(dict.fromkeys(names))
 

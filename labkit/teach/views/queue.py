@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from labkit.lab.host import Host
+from labkit.lab.waiting import Tries, exchangers, held_by
 from labkit.lab.world import World
 from labkit.mail.dates import in_words
 from labkit.mail.event import MailEvent
@@ -21,7 +22,7 @@ from labkit.queue.item import QueueItem
 from labkit.teach.following import Part, WorldView
 from labkit.teach.markup import clip, visible
 from labkit.teach.spool_words import explained
-from labkit.teach.waiting import SHAPE_HEAD, Tries, WaitingMessage, ages_by_domain, waiting_message
+from labkit.teach.waiting import SHAPE_HEAD, WaitingMessage, ages_by_domain, waiting_message
 
 MOST_HOSTS = 24
 MOST_MESSAGES = 25  # of one host
@@ -173,11 +174,15 @@ class QueueView(WorldView):
         return host.name, host.address, state, f"{len(items):,}", words
 
     def _rows(self, host: Host, items: Sequence[QueueItem]) -> list[tuple[tuple[str, ...], WaitingMessage]]:
-        hints = host.mta.state.hints.rows if host.engine.name == "labkit" else None
+        knows_hints = host.engine.name != "exim"  # whom to ask takes a program: too long for each drawing
+        hints = (host.engine.retry_hints() if knows_hints else None) or {}
+        known = exchangers(self.world.zones.mx_records()) if hints else {}
         rows = []
         for item in items[:MOST_MESSAGES]:
-            found = waiting_message(host, item, self._tries.of(host.name, item.queue_id), hints)
-            rows.append((self._row(host, found, hints is not None), found))
+            trying = self._tries.of(host.name, item.queue_id)
+            held = held_by(item, trying.hosts, hints, known)
+            found = waiting_message(host, item, trying, held, knows_hints=knows_hints)
+            rows.append((self._row(host, found, knows_hints), found))
         return rows
 
     def _row(self, host: Host, found: WaitingMessage, knows_hints: bool) -> tuple[str, ...]:
