@@ -3,7 +3,7 @@
 WHAT       `mail_map(world)`: hosts with address and state, MX arrows with their preference, and the journal's facts as
            steps, forward and back. A host shows its log and its configuration, a message its journey, hop by hop; a
            loop turns, and the count on its arrows grows.
-LIMITS     hops.py and mail_map_places.py say how many steps, messages and hosts; what is left out is said and counted.
+LIMITS     trail.py and mail_map_places.py say how many steps, messages and hosts; what is left out is said and counted.
 READ NEXT  ../trail.py, mail_map_places.py, ../static/mailmap.js
 """
 
@@ -17,8 +17,8 @@ from labkit.lab.host import Host
 from labkit.lab.world import World
 from labkit.mail.event import MailEvent
 from labkit.teach.following import Part, WorldView
-from labkit.teach.trail import OUTSIDE, Totals, Trail, Traveller
 from labkit.teach.markup import clip, visible
+from labkit.teach.trail import OUTSIDE, Totals, Trail, Traveller
 from labkit.teach.views.mail_map_places import Drawing, drawing
 
 MOST_LOG_LINES = 120

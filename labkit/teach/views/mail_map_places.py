@@ -14,8 +14,8 @@ from math import cos, pi, sin
 
 from labkit.lab.world import World
 from labkit.net.dns_zones import MxRecord
-from labkit.teach.trail import OUTSIDE
 from labkit.teach.markup import clip, visible
+from labkit.teach.trail import OUTSIDE
 
 WIDTH = 960
 STOREY = 32  # between two domains of the same host
