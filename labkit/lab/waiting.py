@@ -17,7 +17,7 @@ from datetime import datetime
 from labkit.lab.lives import is_only_a_look
 from labkit.mail.address import Mailbox
 from labkit.mail.event import EventKind, MailEvent
-from labkit.net.dns_zones import MxRecord
+from labkit.net.dns_zones import Zones
 from labkit.queue.hints import Hint, address_key, domain_key, mailbox_key
 from labkit.queue.item import QueueItem
 
@@ -94,11 +94,11 @@ class Held:
         return self.what.startswith("T:") and "@" not in self.what
 
 
-def exchangers(records: Iterable[MxRecord]) -> dict[str, set[str]]:
+def exchangers(zones: Zones) -> dict[str, set[str]]:
     """Where the zones send mail, by domain."""
     found: dict[str, set[str]] = {}
-    for record in records:
-        found.setdefault(record.domain, set()).add(record.exchange)
+    for domain, record in zones.mx_records():
+        found.setdefault(domain, set()).add(record.exchange)
     return found
 
 

@@ -56,8 +56,8 @@ def clocks_of(host: Host, queue_id: str) -> Clocks:
     trying = Trying()
     for event in host.world.journal.where(host=host.name, queue_id=queue_id):
         trying.take(event)
-    known = exchangers(host.world.zones.mx_records())
-    deciding = held_by(item, trying.hosts, host.engine.retry_hints() or {}, known)
+    hints = host.engine.retry_hints() or {}
+    deciding = held_by(item, trying.hosts, hints, exchangers(host.world.zones))
     given_up = _gives_up_after(host.engine, item)
     due = looked_at = now if deciding is None else max(now, deciding.holds_until)
     if given_up is not None:  # too old to wait for a retry time

@@ -24,8 +24,7 @@ from labkit.mta.intake import Intake
 from labkit.mta.legs import Leg, Progress, became
 from labkit.mta.log_details import of_leg
 from labkit.mta.state import MtaState
-from labkit.queue import errors
-from labkit.queue.hints import address_key, domain_key, host_key, mailbox_key, message_key
+from labkit.queue.hints import address_key, domain_key, mailbox_key, message_key
 from labkit.queue.item import QueueItem
 from labkit.queue.retrying import HostStatus, Retrying, RetryItem, RetryLimits
 from labkit.routing import NextHop, Route, RouteOutcome
@@ -277,17 +276,11 @@ class Outcomes:
     def all_troubles(self) -> Iterable[Troubles]:
         return self._troubles.values()
 
-    async def host_status(
-        self,
-        legs: Sequence[Leg],
-        hop: NextHop,
-        port: int = 25,
-        interface: str = "",
-        *,
-        has_address: bool = True,
-    ) -> HostStatus:
-        """Whether a host may be called now; if it is not its time, the legs are marked: they cannot be over."""
-        key = host_key(hop.host, hop.address if has_address else "", port, interface)
+    async def host_status(self, legs: Sequence[Leg], key: str) -> HostStatus:
+        """Whether a host may be called now; if it is not its time, the legs are marked: they cannot be over.
+
+        `key` is the host's, here and below (queue/hints.py, host_key).
+        """
         status = self._unusable.get(key)
         if status is None:
             of_message = message_key(key, self.item.queue_id)
@@ -302,51 +295,24 @@ class Outcomes:
     def host_failed(
         self,
         legs: Sequence[Leg],
-        hop: NextHop,
+        key: str,
         words: str,
         errno: int = 0,
+        more: int = 0,
         *,
-        timed_out_connecting: bool = False,
         was_expired: bool = False,
-        port: int = 25,
-        interface: str = "",
-        has_address: bool = True,
     ) -> None:
         """There was no connection, or it broke: the host itself is in trouble, whoever the mail is for."""
-        more = errors.FROM_A if hop.preference is None else errors.FROM_MX
-        key = host_key(hop.host, hop.address if has_address else "", port, interface)
-        more |= errors.CONNECTING if timed_out_connecting else 0
         self.note_failure(legs, key, errno, more, words, domain=legs[0].address.domain)
         self._unusable[key] = HostStatus.EXPIRED if was_expired else HostStatus.NOT_DUE
 
-    def host_answered(
-        self,
-        legs: Sequence[Leg],
-        hop: NextHop,
-        port: int = 25,
-        interface: str = "",
-        *,
-        has_address: bool = True,
-    ) -> None:
+    def host_answered(self, legs: Iterable[Leg], key: str) -> None:
         """The host is well."""
-        key = host_key(hop.host, hop.address if has_address else "", port, interface)
         for leg in legs:
             self.forget(leg, key)
 
-    def message_put_off(
-        self,
-        legs: Sequence[Leg],
-        hop: NextHop,
-        words: str,
-        errno: int,
-        more: int,
-        port: int = 25,
-        interface: str = "",
-        *,
-        has_address: bool = True,
-    ) -> None:
+    def message_put_off(self, legs: Sequence[Leg], key: str, words: str, errno: int, more: int) -> None:
         """The host is well, but does not want this message now (a 4xx to MAIL, or to the message itself)."""
-        key = host_key(hop.host, hop.address if has_address else "", port, interface)
         key, domain = message_key(key, self.item.queue_id), legs[0].address.domain
         self.note_failure(legs, key, errno, more, words, domain=domain, is_of_message=True)
 

@@ -31,6 +31,7 @@ from labkit.mta.hosts_to_try import Named, hosts_named
 from labkit.mta.legs import Leg
 from labkit.mta.transfer import Settled, Transfer
 from labkit.queue import errors
+from labkit.queue.hints import host_key
 from labkit.queue.retrying import HostStatus
 from labkit.routing import NextHop, Route
 
@@ -218,16 +219,11 @@ class Sending:
         job.counts.total += counts
         if self.run.forced or self.over is not None:
             return HostStatus.USABLE
-        status = await self.run.outcomes.host_status(
-            job.legs, hop, self._port(job, hop), host.interface, has_address=job.plan.remembers_address
-        )
+        status = await self.run.outcomes.host_status(job.legs, _key(job, hop, host))
         if not status.is_usable:
             job.counts.not_due += counts
             job.counts.is_expired = job.counts.is_expired and status is HostStatus.EXPIRED
         return status
-
-    def _port(self, job: _Job, hop: NextHop) -> int:
-        return hop.port or job.plan.port
 
     async def _is_old(self, hop: NextHop) -> bool:
         """A message that waits for longer than the host's rule allows tries all hosts."""
@@ -276,11 +272,8 @@ class Sending:
             if not is_last:
                 self._log(hop, f": {trouble.words}")
         if transfer.trouble is None or transfer.trouble.is_of_message or transfer.trouble.is_of_address:
-            port, interface = self._port(job, hop), host.interface
-            has_address = job.plan.remembers_address
-            self.run.outcomes.host_answered(job.legs, hop, port, interface, has_address=has_address)
-            for each in transfer.settled:
-                self.run.outcomes.host_answered([each.leg], hop, port, interface, has_address=has_address)
+            legs = [*job.legs, *(each.leg for each in transfer.settled)]
+            self.run.outcomes.host_answered(legs, _key(job, hop, host))
         if transfer.trouble is not None:
             left = [address for address in job.waiting if address not in transfer.troubles]
             if left:
@@ -300,22 +293,13 @@ class Sending:
         legs = [job.waiting[address] for address in left]
         for address in left:
             job.troubles[address] = trouble, hop
-        port, interface, has_address = self._port(job, hop), host.interface, job.plan.remembers_address
         if trouble.is_of_address:
             job.may_wait_for_host = False
         elif trouble.is_of_message:
             self._log(hop, f": {trouble.shown}")
             job.may_wait_for_host = False
-            outcomes.message_put_off(
-                legs,
-                hop,
-                trouble.words,
-                trouble.errno,
-                trouble.more,
-                port,
-                interface,
-                has_address=has_address,
-            )
+            key = _key(job, hop, host)
+            outcomes.message_put_off(legs, key, trouble.words, trouble.errno, trouble.more)
         else:
             self._log_trouble(hop, trouble)
             self._note_host(job, legs, hop, host, trouble, status)
@@ -355,14 +339,11 @@ class Sending:
             return
         self.run.outcomes.host_failed(
             legs,
-            hop,
+            _key(job, hop, host),
             trouble.words,
             trouble.errno,
-            timed_out_connecting=bool(trouble.more & errors.CONNECTING),
+            (errors.FROM_A if hop.preference is None else errors.FROM_MX) | trouble.more & errors.CONNECTING,
             was_expired=status is HostStatus.USABLE_AGAIN,
-            port=self._port(job, hop),
-            interface=host.interface,
-            has_address=job.plan.remembers_address,
         )
 
     def _log_trouble(self, hop: NextHop, trouble: HostTrouble) -> None:
@@ -448,6 +429,12 @@ class Sending:
                 f"or connection limit reached{whose}"
             )
         outcomes.deferred(leg, words, errno=errors.NOT_DUE_HOST)
+
+
+def _key(job: _Job, hop: NextHop, host: HostPlan) -> str:
+    """What the hints call a host."""
+    address = hop.address if job.plan.remembers_address else ""
+    return host_key(hop.host, address, hop.port or job.plan.port, host.interface)
 
 
 def _is_same(one: NextHop, other: NextHop) -> bool:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from textwrap import shorten
-from typing import NamedTuple
+from typing import Any
 
 import dns.exception
 import dns.name
@@ -28,6 +28,8 @@ from dns.name import Name
 from dns.rdataset import Rdataset
 from dns.rdatatype import RdataType, is_singleton
 from dns.rrset import RRset
+
+from labkit.mail.questions import MxRecord
 
 
 class ZoneError(ValueError):
@@ -57,14 +59,6 @@ class Zone:
         return tuple(rrset for rrset in self.records.get(name, ()) if rrset.rdtype == rdtype)
 
 
-class MxRecord(NamedTuple):
-    """Mail for the domain goes to this exchanger. A null MX (RFC 7505) has the exchanger "."."""
-
-    domain: str
-    preference: int
-    exchange: str
-
-
 class Zones:
     """The zones of a nameserver. Each can be replaced at any time; the next query sees it."""
 
@@ -89,20 +83,17 @@ class Zones:
                 return zone
         return None
 
-    def mx_records(self) -> list[MxRecord]:
-        """Every MX record, by domain and preference."""
-        return sorted(
-            MxRecord(
-                rrset.name.to_text(omit_final_dot=True).lower(),
-                int(rdata.preference),
-                rdata.exchange.to_text(omit_final_dot=len(rdata.exchange) > 1).lower(),
-            )
+    def mx_records(self) -> list[tuple[str, MxRecord]]:
+        """Every MX record with its domain, by domain and preference. A null MX (RFC 7505) has the exchange "."."""
+        found = [
+            (rrset.name.to_text(omit_final_dot=True).lower(), _mx_record(rdata))
             for zone in self
             for rrsets in zone.records.values()
             for rrset in rrsets
             if rrset.rdtype == RdataType.MX
             for rdata in rrset
-        )
+        ]
+        return sorted(found, key=lambda each: (each[0], each[1].preference, each[1].exchange))
 
     def __getitem__(self, origin: str) -> Zone:
         return self._zones[dns.name.from_text(origin)]
@@ -115,6 +106,11 @@ class Zones:
 
     def __len__(self) -> int:
         return len(self._zones)
+
+
+def _mx_record(rdata: Any) -> MxRecord:
+    exchange = rdata.exchange
+    return MxRecord(int(rdata.preference), exchange.to_text(omit_final_dot=len(exchange) > 1).lower())
 
 
 def read_zone(text: str, origin: str | None = None, file: str = "zone") -> Zone:

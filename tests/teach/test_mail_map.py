@@ -170,7 +170,7 @@ def test_mx_records_of_all_kinds() -> None:
     async def story() -> None:
         async with neighbours("a.test", "b.test", network="memory") as world:
             world.write_zone("d.test", ZONE)
-            assert [(mx.domain, mx.preference, mx.exchange) for mx in world.zones.mx_records()] == [
+            assert [(domain, mx.preference, mx.exchange) for domain, mx in world.zones.mx_records()] == [
                 ("a.test", 10, "mx.a.test"),
                 ("b.test", 10, "mx.b.test"),
                 ("none.d.test", 0, "."),

@@ -87,7 +87,7 @@ class MailMap(WorldView):
             "time": f"{self.world.now():%A %d %B %Y, %H:%M} lab time",
             "height": drawn.height,
             "nodes": [asdict(node) | {"silent": self._is_silent(node.address)} for node in drawn.nodes],
-            "mx": [arrow._asdict() for arrow in drawn.arrows],
+            "mx": [asdict(arrow) for arrow in drawn.arrows],
             "left_out": "; ".join(filter(None, (drawn.left_out, self._steps_left_out))),
             "before": {
                 "hops": [[*way, count] for way, count in sorted(trail.before.hops.items())],

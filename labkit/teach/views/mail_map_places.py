@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from math import cos, pi, sin
 
 from labkit.lab.world import World
-from labkit.net.dns_zones import MxRecord
 from labkit.teach.markup import clip, visible
 from labkit.teach.trail import OUTSIDE
 
@@ -38,9 +37,18 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class MxArrow:
+    """An MX record: mail for the domain goes to this exchanger. A null MX has the exchanger "."."""
+
+    domain: str
+    preference: int
+    exchange: str
+
+
+@dataclass(frozen=True, slots=True)
 class Drawing:
     nodes: tuple[Node, ...]
-    arrows: tuple[MxRecord, ...]
+    arrows: tuple[MxArrow, ...]
     left_out: str  # words on what is not drawn
     height: int
 
@@ -51,7 +59,9 @@ def drawing(world: World, busy: Collection[str], has_outside: bool) -> Drawing:
     chosen = {plan.name for plan in sorted(plans, key=lambda plan: plan.name not in busy)[:MOST_HOSTS]}
     hosts = [plan for plan in plans if plan.name in chosen]
     arrows = [
-        arrow for arrow in world.zones.mx_records() if len(hosts) == len(plans) or arrow.exchange in chosen
+        MxArrow(domain, mx.preference, mx.exchange)
+        for domain, mx in world.zones.mx_records()
+        if len(hosts) == len(plans) or mx.exchange in chosen
     ]
     homes = _homes(arrows, chosen)
     drawn = {domain for domains in homes.values() for domain in domains}
@@ -82,12 +92,12 @@ def drawing(world: World, busy: Collection[str], has_outside: bool) -> Drawing:
         for more, what in ((len(plans) - len(hosts), "hosts"), (len(all_domains) - len(drawn), "domains"))
         if more
     ]
-    shown_arrows = (MxRecord(_shown(a.domain), a.preference, _shown(a.exchange)) for a in arrows)
+    shown_arrows = (MxArrow(_shown(a.domain), a.preference, _shown(a.exchange)) for a in arrows)
     height = max(node.y for node in nodes) + 40
     return Drawing(tuple(nodes), tuple(shown_arrows), "; ".join(said), height)
 
 
-def _homes(arrows: list[MxRecord], hosts: Collection[str]) -> dict[str, list[str]]:
+def _homes(arrows: list[MxArrow], hosts: Collection[str]) -> dict[str, list[str]]:
     """The domains to draw at each host: those whose best exchanger it is; at "" those that have none here."""
     most = 5 if len(hosts) <= 2 else 2
     homes: dict[str, list[str]] = {}
@@ -97,7 +107,7 @@ def _homes(arrows: list[MxRecord], hosts: Collection[str]) -> dict[str, list[str
     return {host: domains[:most] if host else domains for host, domains in homes.items()}
 
 
-def _missing(arrows: list[MxRecord], hosts: Collection[str]) -> list[str]:
+def _missing(arrows: list[MxArrow], hosts: Collection[str]) -> list[str]:
     names = (arrow.exchange for arrow in arrows if arrow.exchange not in hosts and arrow.exchange != ".")
     return list(dict.fromkeys(names))
 

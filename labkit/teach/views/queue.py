@@ -176,7 +176,7 @@ class QueueView(WorldView):
     def _rows(self, host: Host, items: Sequence[QueueItem]) -> list[tuple[tuple[str, ...], WaitingMessage]]:
         knows_hints = host.engine.name != "exim"  # whom to ask takes a program: too long for each drawing
         hints = (host.engine.retry_hints() if knows_hints else None) or {}
-        known = exchangers(self.world.zones.mx_records()) if hints else {}
+        known = exchangers(self.world.zones) if hints else {}
         rows = []
         for item in items[:MOST_MESSAGES]:
             trying = self._tries.of(host.name, item.queue_id)
