@@ -1,8 +1,9 @@
 """What every view is: one thing of the lab in two forms, HTML and text; and what a live view is besides.
 
 WHAT       `View` has `html()` and `text()` and displays itself in Jupyter with both. `LiveView` also has a widget:
-           one ES module from teach/static (no imports, no CDN, no build), the style sheet labkit.css they all share,
-           and one value, `state()`, that the browser draws. Where no kernel runs, the static forms remain.
+           one ES module of two files from teach/static (page.js, which all share, and its own; no imports, no CDN, no
+           build), the style sheet labkit.css, and one value, `state()`, that the browser draws. Where no kernel runs,
+           the static forms remain.
 HOW        subclass LiveView; name the `script`; give in `state()` what the browser needs, as JSON; in `hear` do what
            a message from the browser asks for, then `refresh()`. The module reads model.get("state") and
            model.get("problem"), draws at model.on("change:turn", ...), answers by model.send({...}), and puts text
@@ -24,7 +25,7 @@ from typing import Any, ClassVar
 from labkit.teach.markup import Markup, clip, visible
 
 STATIC = Path(__file__).parent / "static"
-STYLE_SHEET = "labkit.css"
+STYLE_SHEET, SHARED = "labkit.css", "page.js"
 LONGEST_PROBLEM = 500
 
 MimeBundle = tuple[dict[str, Any], dict[str, Any]]
@@ -128,7 +129,7 @@ def _widget_class(script: str) -> type[Any]:
     import traitlets
 
     class Live(anywidget.AnyWidget):
-        _esm = STATIC / script
+        _esm = "".join((STATIC / name).read_text(encoding="utf-8") for name in (SHARED, script))
         _css = STATIC / STYLE_SHEET
         state = traitlets.Dict().tag(sync=True)
         problem = traitlets.Unicode().tag(sync=True)

@@ -8,16 +8,6 @@
 
 const WIDE = 900; // px from which the notebook's toolbar has room for the strip
 
-function make(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (typeof value === "function") made.addEventListener(key, value);
-    else made.setAttribute(key, value);
-  }
-  made.append(...children);
-  return made;
-}
-
 function table(state) {
   const cell = (text, column) => make("td", column === 1 || column === 2 ? { class: "lk-mono" } : {}, text);
   return make(

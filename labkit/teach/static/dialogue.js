@@ -11,33 +11,13 @@ const ICONS = { back: "M10 3 5 8l5 5", next: "M6 3l5 5-5 5" };
 const PATIENCE = 8000; // ms until we say that the kernel does not answer
 const READING = 30; // ms per letter of an explanation, when it plays by itself
 
-/* An element with attributes and children; strings become text nodes. */
-function make(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (typeof value === "function") made.addEventListener(key, value);
-    else if (value === true) made.setAttribute(key, "");
-    else if (value !== false && value !== null) made.setAttribute(key, value);
-  }
-  made.append(...children.filter((child) => child !== null));
-  return made;
-}
-
 function icon(path) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  for (const [key, value] of Object.entries({ viewBox: "0 0 16 16", width: 14, height: 14, "aria-hidden": "true" })) {
-    svg.setAttribute(key, value);
-  }
-  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  line.setAttribute("d", path);
-  svg.append(line);
-  return svg;
+  return svg("svg", { viewBox: "0 0 16 16", width: 14, height: 14, "aria-hidden": "true" }, svg("path", { d: path }));
 }
 
 /* A host's name that may break after its dots. */
 const breakable = (name) => name.split(/(?<=\.)/).flatMap((part) => [part, make("wbr")]);
 const kebab = (words) => words.replace(/ /g, "-");
-const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
 function render({ model, el }) {
   const id = "lk" + Math.random().toString(36).slice(2);
@@ -45,7 +25,6 @@ function render({ model, el }) {
   let current = clamp(state.focus - 1, 0, Math.max(state.entries.length - 1, 0));
   let shown = current; // the last line that is on view
   let timer = null; // set while it plays
-  let patience = null; // set while the kernel is asked
   let options = [];
   const earlier = []; // lines typed, oldest first
   let recalled = 0; // where in them arrow up has led
@@ -77,28 +56,14 @@ function render({ model, el }) {
   });
   const stage = make("div", { class: "lk-stage" }, client.box, server.box, log);
 
-  const button = (words, act, { klass = "", before = null, after = null } = {}) =>
-    make(
-      "button",
-      {
-        type: "button",
-        class: klass,
-        click: (event) => {
-          if (event.currentTarget.getAttribute("aria-disabled") !== "true") act();
-        },
-      },
-      before,
-      words,
-      after,
-    );
-  const again = button("Start again", () => {
+  const again = makeButton("Start again", () => {
     shown = 0;
     step(0);
   });
-  const back = button("Back", () => step(current - 1), { before: icon(ICONS.back) });
-  const next = button("Next", () => step(current + 1), { klass: "lk-main", after: icon(ICONS.next) });
-  const end = button("To the end", () => step(state.entries.length - 1));
-  const play = button("Play", () => (timer === null ? startPlaying() : stopPlaying()));
+  const back = makeButton("Back", () => step(current - 1), { before: icon(ICONS.back) });
+  const next = makeButton("Next", () => step(current + 1), { klass: "lk-main", after: icon(ICONS.next) });
+  const end = makeButton("To the end", () => step(state.entries.length - 1));
+  const play = makeButton("Play", () => (timer === null ? startPlaying() : stopPlaying()));
   const slider = make("input", {
     type: "range",
     min: "1",
@@ -137,10 +102,10 @@ function render({ model, el }) {
     keydown: (event) => inputKey(event),
     paste: (event) => takePaste(event),
   });
-  const send = button("Send", () => say(), { klass: "lk-main" });
+  const send = makeButton("Send", () => say(), { klass: "lk-main" });
   const chips = make("div", { class: "lk-row lk-chips", role: "group", "aria-label": "Suggestions" });
   const line = make("div", {}, label, make("div", { class: "lk-row" }, input, send), chips);
-  const connect = button("Connect", () => ask({ ask: "connect" }), { klass: "lk-main" });
+  const connect = makeButton("Connect", () => ask({ ask: "connect" }), { klass: "lk-main" });
   const closed = make("span", {});
   const door = make("div", { class: "lk-row" }, connect, closed);
   const note = make("div", { class: "lk-note", role: "status" });
@@ -153,6 +118,18 @@ function render({ model, el }) {
     make("div", { class: "lk-card" }, stage, steps, why, typing, problem),
   );
   el.append(root);
+  const { ask, settle, complain, isAsked, forget } = kernelOf(model, problem, PATIENCE, {
+    asks: () => {
+      stopPlaying();
+      enable(send, false);
+      enable(connect, false);
+    },
+    settles: () => {
+      enable(send, true);
+      enable(connect, true);
+      countPasted();
+    },
+  });
 
   // --- stepping -------------------------------------------------------------------------------
 
@@ -333,7 +310,7 @@ function render({ model, el }) {
     connect.replaceChildren(state.typing.again ? "Connect again" : `Connect to ${state.server}`);
     closed.textContent = state.typing.again ? "The connection is closed." : "and be the client yourself.";
     const suggestions = state.typing.chips.map((chip) =>
-      button(chip.label, () => fill(chip.text, chip.caret), { klass: "lk-chip" }),
+      makeButton(chip.label, () => fill(chip.text, chip.caret), { klass: "lk-chip" }),
     );
     chips.hidden = !suggestions.length;
     chips.replaceChildren("Possible now:", ...suggestions);
@@ -347,45 +324,13 @@ function render({ model, el }) {
   }
 
   function say() {
-    if (patience !== null) return;
+    if (isAsked()) return;
     const text = input.value;
     if (text && earlier[earlier.length - 1] !== text) earlier.push(text);
     recalled = earlier.length;
     if (!ask({ ask: "type", text })) return;
     fill(pasted.shift() ?? "", 0);
     input.setSelectionRange(input.value.length, input.value.length);
-  }
-
-  function ask(message) {
-    if (patience !== null) return false;
-    stopPlaying();
-    complain("");
-    try {
-      model.send(message);
-    } catch (trouble) {
-      complain(`The kernel cannot be reached: ${trouble.message}`);
-      return false;
-    }
-    enable(send, false);
-    enable(connect, false);
-    patience = setTimeout(() => {
-      settle();
-      complain("The kernel has not answered. It may be busy with a cell, or stopped.");
-    }, PATIENCE);
-    return true;
-  }
-
-  function settle() {
-    clearTimeout(patience);
-    patience = null;
-    enable(send, true);
-    enable(connect, true);
-    countPasted();
-  }
-
-  function complain(text) {
-    problem.hidden = !text; // first, so that it is read out
-    problem.textContent = text;
   }
 
   function inputKey(event) {
@@ -438,7 +383,7 @@ function render({ model, el }) {
   return () => {
     sizes.disconnect();
     stopPlaying();
-    clearTimeout(patience);
+    forget();
     model.off("change:turn", heard);
   };
 }

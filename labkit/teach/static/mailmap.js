@@ -16,25 +16,6 @@ const FAST = 120; // ms of the quickest step, and
 const SLOW = 900; // of the slowest
 const QUIET = new Set(["completed"]); // steps that playing passes over
 
-function make(name, attributes = {}, ...children) {
-  return fill(document.createElement(name), attributes, children);
-}
-
-function svg(name, attributes = {}, ...children) {
-  return fill(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
-}
-
-function fill(made, attributes, children) {
-  for (const [key, value] of Object.entries(attributes)) {
-    if (typeof value === "function") made.addEventListener(key, value);
-    else if (value === true) made.setAttribute(key, "");
-    else if (value !== false && value !== null) made.setAttribute(key, value);
-  }
-  made.append(...children.filter((child) => child !== null));
-  return made;
-}
-
-const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
 /* Points from one node to another on a bow to the left of the way, so that there and back are two ways. */
@@ -65,7 +46,6 @@ function render({ model, el }) {
   let chosen = 0; // the message whose journey is on show; 0: none
   let timer = null; // set while it plays
   let frame = null; // set while something moves
-  let patience = null; // set while the kernel is asked
 
   // --- the parts ------------------------------------------------------------------------------
 
@@ -76,18 +56,7 @@ function render({ model, el }) {
     role: "group",
     "aria-label": "The map: hosts, and the mail between them",
   });
-  const button = (words, act, klass = "") =>
-    make(
-      "button",
-      {
-        type: "button",
-        class: klass,
-        click: (event) => {
-          if (event.currentTarget.getAttribute("aria-disabled") !== "true") act();
-        },
-      },
-      words,
-    );
+  const button = (words, act, klass = "") => makeButton(words, act, { klass });
   const start = button("Start", () => step(0));
   const back = button("Back", () => step(current - 1));
   const next = button("Next", () => step(current + 1, true), "lk-main");
@@ -118,6 +87,7 @@ function render({ model, el }) {
     make("div", { class: "lk-card" }, title, time, picture, steps, now, messages, journey, host, note, problem),
   );
   el.append(root);
+  const { ask, settle, complain, forget } = kernelOf(model, problem, PATIENCE);
 
   // --- stepping -------------------------------------------------------------------------------
 
@@ -455,31 +425,6 @@ function render({ model, el }) {
 
   // --- the kernel -----------------------------------------------------------------------------
 
-  function ask(message) {
-    if (patience !== null) return;
-    complain("");
-    try {
-      model.send(message);
-    } catch (trouble) {
-      complain(`The kernel cannot be reached: ${trouble.message}`);
-      return;
-    }
-    patience = setTimeout(() => {
-      settle();
-      complain("The kernel has not answered. It may be busy with a cell, or stopped.");
-    }, PATIENCE);
-  }
-
-  function settle() {
-    clearTimeout(patience);
-    patience = null;
-  }
-
-  function complain(text) {
-    problem.hidden = !text; // first, so that it is read out
-    problem.textContent = text;
-  }
-
   function heard() {
     settle();
     const number = state.steps[current - 1]?.number ?? 0;
@@ -495,7 +440,7 @@ function render({ model, el }) {
   return () => {
     stopPlaying();
     cancelAnimationFrame(frame);
-    clearTimeout(patience);
+    forget();
     model.off("change:turn", heard);
   };
 }

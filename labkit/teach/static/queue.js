@@ -8,23 +8,11 @@
 
 const PATIENCE = 20000; // ms until we say that the kernel does not answer: a day of a large lab takes its time
 
-function make(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (typeof value === "function") made.addEventListener(key, value);
-    else if (value === true) made.setAttribute(key, "");
-    else if (value !== false && value !== null) made.setAttribute(key, value);
-  }
-  made.append(...children.filter((child) => child !== null));
-  return made;
-}
-
 /* A name that may break after its dots and at signs. */
 const breakable = (text) => text.split(/(?<=[.@]|[a-z]:)/).flatMap((part) => [part, make("wbr")]);
 
 function render({ model, el }) {
   let state = model.get("state");
-  let patience = null; // set while the kernel is asked
   const problem = make("div", { class: "lk-problem", role: "alert", hidden: true });
   const said = make("p", { class: "lk-said", role: "status", "aria-live": "polite" });
   const body = make("div", {});
@@ -34,6 +22,10 @@ function render({ model, el }) {
     make("div", { class: "lk-card" }, body, said, problem),
   );
   el.append(root);
+  const { ask, settle, complain, forget } = kernelOf(model, problem, PATIENCE, {
+    asks: () => root.setAttribute("aria-busy", "true"),
+    settles: () => root.removeAttribute("aria-busy"),
+  });
 
   function keep(event) {
     const runs = event.key === "Enter" && event.shiftKey;
@@ -43,20 +35,12 @@ function render({ model, el }) {
   // --- the parts ------------------------------------------------------------------------------
 
   const button = (words, message, { on = true, klass = "", label = null } = {}) =>
-    make(
-      "button",
-      {
-        type: "button",
-        class: klass,
-        "data-key": JSON.stringify(message), // finds it again, for the focus, when all is drawn anew
-        "aria-label": label,
-        "aria-disabled": String(!on || !state.running),
-        click: (event) => {
-          if (event.currentTarget.getAttribute("aria-disabled") !== "true") ask(message);
-        },
-      },
-      words,
-    );
+    makeButton(words, () => ask(message), {
+      klass,
+      "data-key": JSON.stringify(message), // finds it again, for the focus, when all is drawn anew
+      "aria-label": label,
+      "aria-disabled": String(!on || !state.running),
+    });
 
   function head() {
     const spans = state.spans.map(([span, words]) => button(`+ ${words}`, { ask: "advance", span }));
@@ -219,33 +203,6 @@ function render({ model, el }) {
 
   // --- the kernel -----------------------------------------------------------------------------
 
-  function ask(message) {
-    if (patience !== null) return;
-    complain("");
-    try {
-      model.send(message);
-    } catch (trouble) {
-      complain(`The kernel cannot be reached: ${trouble.message}`);
-      return;
-    }
-    root.setAttribute("aria-busy", "true");
-    patience = setTimeout(() => {
-      settle();
-      complain("The kernel has not answered. It may be busy with a cell, or stopped.");
-    }, PATIENCE);
-  }
-
-  function settle() {
-    clearTimeout(patience);
-    patience = null;
-    root.removeAttribute("aria-busy");
-  }
-
-  function complain(text) {
-    problem.hidden = !text; // first, so that it is read out
-    problem.textContent = text;
-  }
-
   function heard() {
     state = model.get("state");
     draw();
@@ -259,7 +216,7 @@ function render({ model, el }) {
   model.on("change:turn", heard);
   draw();
   return () => {
-    clearTimeout(patience);
+    forget();
     model.off("change:turn", heard);
   };
 }
