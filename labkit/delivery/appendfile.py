@@ -25,7 +25,6 @@ from labkit.mail.mailbox_rules import MailboxRules
 from labkit.mail.message import Message
 
 BAD_CREATE = -34  # Exim: ERRNO_BADCREATE
-BLACK_HOLE = "/dev/null"
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,9 +124,6 @@ class Answers:
             Pause: lambda question: self._sleep(timedelta(seconds=question.seconds)),
         }
 
-    def can_answer(self, question: Question[Any]) -> bool:
-        return type(question) in self._answers
-
     async def answer(self, question: Question[Any]) -> Any:
         """Answer one question. Raises CannotAnswer."""
         answer = self._answers.get(type(question))

@@ -18,7 +18,7 @@ from labkit.net.disk import is_below
 from labkit.net.durable import sync_folder
 
 # Exim's numbers (macros.h)
-NOT_REGULAR, NOT_FOLDER, BAD_OWNER, BAD_MODE, LOCK_FAILED, BAD_CREATE = -4, -5, -6, -7, -9, -34
+NOT_REGULAR, BAD_OWNER, BAD_MODE, LOCK_FAILED, BAD_CREATE = -4, -6, -7, -9, -34
 
 
 class MailboxRefused(OSError):

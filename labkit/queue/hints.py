@@ -72,15 +72,6 @@ class Hints:
         hint = self.rows.get(key)
         return None if hint is None or now - hint.attempt.last_try > expire else hint
 
-    def is_due(self, key: str, now: datetime) -> bool:
-        """Whether this may be tried at `now`."""
-        hint = self.rows.get(key)
-        return hint is None or hint.attempt.next_try <= now
-
-    def has_run_out(self, key: str) -> bool:
-        hint = self.rows.get(key)
-        return hint is not None and hint.attempt.has_expired
-
     def note_failure(
         self,
         key: str,

@@ -11,7 +11,6 @@ READ NEXT  verify.py
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from operator import attrgetter
 
 from labkit.eximconf.expansion import Env
@@ -269,18 +268,3 @@ def values_of(address: Address) -> dict[str, str]:
 
 def _as_routed(address: Address) -> str:
     return address.cased if address.router is not None and address.router.caseful else address.lowered
-
-
-def with_duplicates_marked(routed: Sequence[Routed]) -> tuple[Routed, ...]:
-    """The same for several recipients that were routed one by one: what came to the same is delivered once."""
-    known: set[str] = set()
-    found = []
-    for each in routed:
-        routes = []
-        for route in each.routes:
-            is_duplicate = route.outcome is RouteOutcome.ROUTED and route.unique in known
-            if route.outcome is RouteOutcome.ROUTED:
-                known.add(route.unique)
-            routes.append(route._replace(is_duplicate=True) if is_duplicate else route)
-        found.append(replace(each, routes=tuple(routes)))
-    return tuple(found)

@@ -113,10 +113,6 @@ class Routed:
         return self._of(RouteOutcome.FAILED)
 
     @property
-    def deferrals(self) -> tuple[Route, ...]:
-        return self._of(RouteOutcome.DEFERRED)
-
-    @property
     def is_discarded(self) -> bool:
         """Nothing is left of it, on purpose."""
         return all(route.outcome is RouteOutcome.DISCARDED for route in self.routes)

@@ -42,10 +42,6 @@ class Mode(Enum):
     BATCH = "-bS"
     BUILD = "-bi"
 
-    @property
-    def reads_a_message(self) -> bool:
-        return self in (Mode.MESSAGE, Mode.SMTP, Mode.BATCH)
-
 
 class Refused(SaidPlainly, ValueError):
     """A command line that cannot be carried out; the text says why."""
@@ -128,7 +124,6 @@ class Command:
     errors: str = "m"  # -oe…: m(ail), e, p(rint), q(uiet), w
     delivery: str = ""  # -od…: b, i, q, qs
     told: Told = field(default_factory=Told)
-    removes_nothing: bool = False  # -N: nothing is really delivered
     called_as: str = ""
     # --- the queue
     listing: str = ""  # of -bp: r, u, a, ru, ra

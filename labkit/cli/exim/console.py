@@ -31,10 +31,6 @@ PIECE = LONGEST - 1024
 _FOR_PEOPLE = (EventKind.QUESTION, EventKind.ACL_STEP, EventKind.CLOCK, EventKind.STARTED, EventKind.STOPPED)
 
 
-class TooLong(ValueError):
-    """More came in than is taken."""
-
-
 class Console:
     """One command that waits for us."""
 

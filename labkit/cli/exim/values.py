@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import grp
 import pwd
-import re
 from typing import Any
 
 from labkit.eximconf.configuration import Options
 from labkit.eximconf.options import Option
 from labkit.eximconf.options import kinds as kinds_module
 from labkit.eximconf.place import Place
+from labkit.smtp.transcript import printed
 
 IN_KILOBYTES = ("check_log_space", "check_spool_space")
 IN_UNITS = ("bounce_return_linesize_limit", "bounce_return_size_limit", "max_output", "message_body_visible")
@@ -29,8 +29,6 @@ OF_LOCAL_PARTS = (  # a router with one of these retries local parts one by one
     "check_local_user", "condition", "local_part_prefix", "local_part_suffix", "local_parts", "require_files",
     "senders",
 )  # fmt: skip
-_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\v": "\\v", "\f": "\\f"}
-_UNPRINTABLE = re.compile("[^ -~]")
 
 
 def line_of(row: Option, options: Options, *, values_only: bool = False) -> str:
@@ -65,7 +63,7 @@ def text_of(row: Option, options: Options) -> str:
     """The value of an option that is no boolean."""
     written = [setting.value or "" for each, setting in options.written if each.name == row.name]
     if row.repeats:
-        return printable(_joined(row.name, written))
+        return printed(_joined(row.name, written))
     text = written[-1] if written else _default(row)
     if row.name == "group" and not text:
         return _group_of(_last(options, "user"))
@@ -108,7 +106,7 @@ def _shown(row: Option, text: str) -> str:
         if kind in (kinds_module.TIME, kinds_module.SPAN):
             return kinds_module.shown_time(value)
         return _number(row.name, value)
-    return printable(text)
+    return printed(text)
 
 
 def _number(name: str, value: int) -> str:
@@ -133,11 +131,6 @@ def _joined(name: str, values: list[str]) -> str:
     between = {"headers_add": "\n", "set": ";"}.get(name, ":")
     items = [item.strip() for value in values for item in value.split(between)]
     return between.join(item for item in items if item)
-
-
-def printable(text: str) -> str:
-    """What is not ASCII text, escaped."""
-    return _UNPRINTABLE.sub(lambda found: _ESCAPES.get(found[0], f"\\{ord(found[0]):03o}"), text)
 
 
 def _user(name: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from labkit.eximconf.blanks import BLANKS
 from labkit.eximconf.expansion import Compiled, compile_text
+from labkit.eximconf.expansion.numbers import shown_interval
 from labkit.eximconf.lists import ListKind, NamedLists, compile_list, split_list
 from labkit.eximconf.place import ConfigurationError, Place, readable
 
@@ -68,11 +69,7 @@ def read_time(text: str, place: Place) -> timedelta:
 
 def shown_time(value: timedelta) -> str:
     """As Exim prints it: 4d6h, 0s."""
-    left, text = int(value.total_seconds()), ""
-    for unit, length in _UNITS.items():
-        count, left = divmod(left, length)
-        text += f"{count}{unit}" if count else ""
-    return text or "0s"
+    return shown_interval(int(value.total_seconds()))
 
 
 def _integer(text: str, place: Place, named: NamedLists) -> int:
