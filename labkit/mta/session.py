@@ -461,7 +461,11 @@ class Session:
                 self.log.tell(line, selector="delay_delivery")
             decide(keep.says)
 
-        state.spool.accept(keep.item, on_durable)
+        try:
+            state.spool.accept(keep.item, on_durable)
+        except ValueError as problem:  # something on it that no spool file can hold: the client must not wait
+            state.note(EventKind.PROBLEM, queue_id=queue_id, text=f"cannot write the spool: {problem}")
+            decide(reply.LOCAL_PROBLEM)
 
     # --- the journal --------------------------------------------------------------------------
 

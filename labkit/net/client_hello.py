@@ -10,6 +10,7 @@ from __future__ import annotations
 
 HANDSHAKE, CLIENT_HELLO, SERVER_NAME = 22, 1, 0
 LONGEST = 20_000  # octets of a ClientHello that are waited for; those of today have less than 2000
+MOST_RECORDS = 16  # that it may be cut into: each octet that comes is a reason to look again
 
 
 def asked_name(octets: bytes | bytearray) -> str | None:
@@ -25,8 +26,11 @@ def asked_name(octets: bytes | bytearray) -> str | None:
 
 def _hello(octets: bytes) -> bytes | None:
     """The ClientHello without its header, joined from its records; None if there is more to come."""
-    found = b""
+    found, count = b"", 0
     while len(octets) >= 5 and octets[0] == HANDSHAKE:
+        count += 1
+        if count > MOST_RECORDS:
+            return b""
         length = int.from_bytes(octets[3:5], "big")
         record, octets = octets[5 : 5 + length], octets[5 + length :]
         found += record

@@ -19,7 +19,7 @@ END_OF_DATA = b"\r\n.\r\n"  # RFC 5321 §4.1.1.4, and nothing else ends a messag
 class Content:
     """A message that has arrived. `octets` None: it was longer than the limit, and nothing of it is left.
 
-    `size` is that on the wire, `lines` how many line ends it had.
+    `size` is that on the wire, `lines` how many line ends (CR LF) it had: on Exim's disk each is one octet less.
     """
 
     octets: bytes | None
@@ -62,7 +62,7 @@ class DotContent:
     def _count_lines(self, octets: bytearray, end: int) -> None:
         """Those that have not been counted; the line end of DATA is none of the message."""
         begin = self._searched or (0 if self._thrown_away else len(self.BEGINNING))
-        self._lines += octets.count(b"\n", begin, end)
+        self._lines += octets.count(b"\r\n", max(begin - 1, 0), end)  # the CR may have come before
         self._searched = end
 
     def _throw_away(self, octets: bytearray) -> None:
@@ -84,6 +84,7 @@ class Chunks:
         self._limit = limit
         self.left = 0  # octets of this piece that are still to come
         self._kept = bytearray()
+        self._after_cr = False
 
     def begin(self, size: int, *, is_last: bool) -> None:
         self.chunk = self.left = size
@@ -105,9 +106,12 @@ class Chunks:
     def _count_lines(self, octets: bytearray, count: int) -> None:
         """Exim counts them up to its limit; what comes after that is counted as it is."""
         end, found = -1, 0
+        first = int(self._after_cr and octets.startswith(b"\n"))
         while end != (end := min(count, max(self._limit - self.size + self.lines + found + 1, 0))):
-            found = octets.count(b"\n", 0, end)
+            found = octets.count(b"\r\n", 0, end) + first * (end > 0)
         self.lines += found
+        if count:
+            self._after_cr = octets[count - 1 : count] == b"\r"
 
     @property
     def is_too_big(self) -> bool:

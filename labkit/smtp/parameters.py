@@ -3,6 +3,7 @@
 WHAT       `last_parameter` takes one off the end of the text; `MailParameters` and `wishes_in` read those that may be.
 LIKE EXIM  they are read from the right, so the last mistake is the one that is told; what an extension brings that
            was not offered is passed over in MAIL, and is no part of the address in RCPT
+SAFE       ENVID, ORCPT and AUTH go on into files, reports and other servers' command lines: they are printable ASCII
 STANDARDS  RFC 5321 §4.1.2 (syntax); RFC 1870 (SIZE); RFC 6152 (BODY); RFC 4954 §5 (AUTH);
            RFC 3461 §4 (RET, ENVID, NOTIFY, ORCPT)
 READ NEXT  envelope_commands.py
@@ -90,9 +91,11 @@ class MailParameters:
         elif name == "ENVID" and offered.dsn:
             if self.identifier is not None:
                 return reply.ENVID_TWICE
+            if not _is_plain(value):
+                return reply.INVALID_ENVID
             self.identifier = value[:LONGEST_VALUE]
         elif name == "AUTH":
-            if value != "<>" and undo_xtext(value) is None:
+            if value != "<>" and not (undo_xtext(value) or "\n").isprintable():
                 return reply.INVALID_AUTH
             self.auth = value
         elif name == "SMTPUTF8":
@@ -124,6 +127,8 @@ def wishes_in(text: str, offered: Extensions) -> tuple[str, Wishes] | Reply:
         if found.name == "ORCPT":
             if original is not None:
                 return reply.ORCPT_TWICE
+            if not _is_plain(found.value):
+                return reply.INVALID_ORCPT
             original = found.value[:LONGEST_VALUE]
         elif found.name == "NOTIFY":
             if notify:
@@ -135,6 +140,11 @@ def wishes_in(text: str, offered: Extensions) -> tuple[str, Wishes] | Reply:
             break
         text = found.before
     return text, Wishes(notify or None, original or "")
+
+
+def _is_plain(value: str) -> bool:
+    """Octets that xtext may consist of; a quoted string could bring blanks, and so parameters of its own."""
+    return value.isascii() and value.isprintable() and " " not in value
 
 
 def _notify(value: str) -> frozenset[str] | None:

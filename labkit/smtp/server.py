@@ -43,7 +43,7 @@ from labkit.smtp.states import (
     Verb,
 )
 from labkit.smtp.transaction import Transaction
-from labkit.smtp.transcript import Line, Listener, printed, readable
+from labkit.smtp.transcript import Line, Listener, printed, readable, without_secret
 
 AHEAD = 4096  # octets of input that are shown before they are read
 _PATH = re.compile(r'<(?:"(?:[^"\\]|\\.)*"|[^">])*>|[^ \t<]+')
@@ -368,10 +368,10 @@ class Server:
         return True
 
     def _take_answer(self, line: str) -> None:
-        """What the client was asked for, whatever it is."""
+        """What the client was asked for, whatever it is; people do not see it, it may be a password."""
         take, self._answer_to = self._answer_to, None
         assert take is not None
-        self._hear(readable(line.encode("latin-1")))
+        self._hear(line if line == "*" else "*" * len(line))
         take(line)
 
     def _stop_asking(self) -> None:
@@ -390,7 +390,7 @@ class Server:
 
     def _command(self, line: bytes) -> None:
         self.counting.commands_read += 1
-        self._hear(readable(line))
+        self._hear(without_secret(readable(line)))
         self._line = line.decode("latin-1").rstrip(" \t")
         if b"\0" in line:
             self.refuse_error(reply.NUL_REFUSED, SYNTAX, "NUL character(s) present (shown as '?')")

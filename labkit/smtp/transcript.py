@@ -27,6 +27,8 @@ class Line:
 _ODD = re.compile(r"[^ -~]")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\b": "\\b", "\v": "\\v", "\f": "\\f", "\t": "\\t"}
 
+_SECRET = re.compile(r"(auth[ \t]+[^ \t]+[ \t]+)(.+)", re.IGNORECASE)
+
 Listener = Callable[[Line], None]
 
 
@@ -36,6 +38,12 @@ def readable(octets: bytes) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(chr(octet) if 32 <= octet < 127 else f"\\x{octet:02x}" for octet in octets)
+
+
+def without_secret(command: str) -> str:
+    """A command as people may see it: what follows the mechanism of AUTH may be a password."""
+    found = _SECRET.fullmatch(command)
+    return command if found is None else found[1] + "*" * len(found[2])
 
 
 def printed(text: str) -> str:

@@ -416,6 +416,25 @@ def test_a_message_of_tiny_lines_takes_no_multiple_of_its_size(line: bytes) -> N
     assert is_canonical(message.content)
 
 
+@pytest.mark.parametrize("line", [b"\n", b"\r", b"\n\r", b"\r\n"])
+@pytest.mark.parametrize("command", [b"DATA", b"BDAT 1000000 LAST"])
+def test_line_ends_alone_cannot_fill_our_memory(command: bytes, line: bytes) -> None:
+    """Of a CR LF one octet counts, as on Exim's disk; a bare LF counts as itself."""
+    machine, taken = a_session(Limits(message_size=10_000))
+    machine.extensions.chunking = True
+    feed(machine, b"RCPT TO:<bob@here.test>\r\n" + command + b"\r\n", taken)
+    tracemalloc.start()
+    try:
+        for _ in range(1000):
+            feed(machine, line * (1000 // len(line)), taken)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000
+    said = feed(machine, b"\r\n.\r\n" if command == b"DATA" else b"", taken)
+    assert (said or machine.bytes_to_send())[:3] in (b"552", b"") and not taken
+
+
 def test_a_header_without_end_is_refused(run: Run, greeted: Calls) -> None:
     """Exim's header_maxsize: each field costs more than its octets wherever it is looked at."""
 

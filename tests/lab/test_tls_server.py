@@ -195,6 +195,39 @@ def test_auth_inside_tls_alone(run: Run) -> None:
     run(story())
 
 
+def test_nobody_reads_a_password_in_the_journal(run: Run) -> None:
+    """What follows AUTH, and each answer to a challenge, is no more to see than in Exim's log."""
+
+    def coded(text: str) -> str:
+        return base64.b64encode(text.encode()).decode()
+
+    login = "login:\n  driver = plaintext\n  public_name = LOGIN\n  server_prompts = User:: : Word::\n"
+    login += "  server_condition = ${if eq{$auth1/$auth2}{ann/secret}}\n  server_set_id = $auth1\n"
+
+    async def story() -> None:
+        async with lab(TLS, AUTHENTICATORS + login) as world:
+            said, _ = await talk(
+                world,
+                "EHLO a.test", "STARTTLS", "EHLO a.test",
+                f"AUTH PLAIN {coded(chr(0) + 'ann' + chr(0) + 'guess')}", "AUTH LOGIN", coded("ann"), coded("guess"),
+                f"auth  plain  {GOOD}", "QUIT",
+                context=trusting(world),
+            )  # fmt: skip
+            assert [line[:3] for line in said[4:]] == ["535", "334", "334", "535", "235", "221"]
+            lines = [event.text or "" for event in world.journal.where(EventKind.DIALOGUE)]
+            shown = [line for line in lines if line[:4].upper() == "AUTH" or line.strip("*") == ""]
+            assert shown == [
+                "AUTH PLAIN " + "*" * 16,
+                "AUTH LOGIN",
+                "*" * 4,
+                "*" * 8,
+                "auth  plain  " + "*" * 16,
+            ]
+            assert not [line for line in lines if GOOD in line or coded("guess") in line]
+
+    run(story())
+
+
 def test_another_certificate_for_another_name(run: Run) -> None:
     async def story() -> None:
         main = TLS.replace("/tls.", "/${if eq{$tls_in_sni}{other.test}{other}{tls}}.")

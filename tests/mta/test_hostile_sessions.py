@@ -11,7 +11,7 @@ from labkit.mail.event import EventKind
 from labkit.mail.message import is_canonical
 from labkit.mta.fixups import fields_of
 
-from .typed import ANN, OTHERS, OURS, exim_conf, facts, letter, run, typed
+from .typed import ANN, BOB, OTHERS, OURS, exim_conf, facts, letter, run, typed
 
 ENCODED = "=?utf-8?q?a=0D=0A250_fake=0D=0A=0D=0ABcc:_eve@x.test=00?="
 
@@ -115,3 +115,31 @@ aliases:
         assert time.perf_counter() - before < 5
 
     run(exim_conf(routers=router + OTHERS + OURS), story)
+
+
+ODD = ["rfc822;\x01", "rfc822;\xe9", '"rfc822;x NOTIFY=NEVER"', "\x0b", "rfc822;\x1b[31m"]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_parameters_bring_nothing_into_files_reports_and_commands(odd: str) -> None:
+    async def story(world: World) -> None:
+        text = ("DATA", "Subject: x", "", "x", ".")
+        mail, rcpt = f"MAIL FROM:<{ANN}>", f"RCPT TO:<{BOB}>"
+        said = await typed(
+            world, "EHLO c.test", f"{mail} ENVID={odd}", mail, f"{rcpt} ORCPT={odd}", rcpt, *text
+        )
+        assert said[2] == "501 Value for ENVID is invalid" and said[4] == "501 Value for ORCPT is invalid"
+        assert said[-1].startswith("250 OK id=")
+        await world.settle()
+        assert not facts(world, EventKind.PROBLEM)
+
+    run(exim_conf("dsn_advertise_hosts = *\n"), story)
+
+
+@pytest.mark.parametrize("sender", ["x+0Ay@a.test", "+00", "x+0D+0A-frozen"])
+def test_no_line_end_in_the_sender_of_auth(sender: str) -> None:
+    async def story(world: World) -> None:
+        _, _, said = await typed(world, "EHLO c.test", f"MAIL FROM:<{ANN}> AUTH={sender}")
+        assert said[:3] == "501"
+
+    run(exim_conf(), story)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import stat
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from labkit.net.client_hello import asked_name
 from labkit.net.loopback import Loopback
 from labkit.net.memory import Memory
 from labkit.net.network import Network, Peer
@@ -374,3 +376,15 @@ def test_the_same_on_every_network(kind: Any, authority: Authority, own: tuple[P
     caller, (end,) = asyncio.run(tell())
     assert caller.heard == caller.says.upper()
     assert end.layer.is_ended and end.layer.encryption.server_name == NAME
+
+
+def test_a_hello_in_a_thousand_pieces_takes_no_time() -> None:
+    """Whoever sends octet by octet, in records of one octet each, must not keep a server busy."""
+    hello = b"\x01\x00\xff\xff" + bytes(3000)
+    octets = b"".join(b"\x16\x03\x01\x00\x01" + bytes([each]) for each in hello)
+    began, there = time.perf_counter(), bytearray()
+    for octet in octets:
+        there.append(octet)
+        if (name := asked_name(there)) is not None:
+            break
+    assert name == "" and time.perf_counter() - began < 2

@@ -25,6 +25,7 @@ primary_hostname = mx.here.test
 domainlist local_domains = here.test
 host_lookup =
 tls_advertise_hosts =
+dsn_advertise_hosts = *
 acl_smtp_rcpt = rcpt
 begin acl
 rcpt:
@@ -73,6 +74,9 @@ ASKED: dict[str, tuple[Callable[[Ask], str], str, str]] = {
     ),
     "accept-max": (
         lambda ask: setting(ask, "smtp_accept_max"), "smtp_accept_max = 20", "smtp_accept_max = 1000"
+    ),
+    "xtext": (
+        lambda ask: dialogue(ask, *MESSAGE[:2], "RCPT TO:<x@here.test> ORCPT=rfc822;\x01")[:3], "250", "501"
     ),
     "extensions": (offers, "PIPECONNECT SMTPUTF8", ""),
     "not-utf-8": (
