@@ -40,6 +40,10 @@ timezone = UTC
 host_lookup =
 {main}
 acl_smtp_rcpt = accept
+begin acl
+logged:
+  accept
+    logwrite = verified=$tls_in_certificate_verified peer=$tls_in_peerdn
 begin routers
 far:
   driver = manualroute
@@ -97,17 +101,33 @@ SECRET = base64.b64encode(b"\0me\0secret").decode()
 class One:
     """One of the two programs, with its folder."""
 
-    def __init__(self, folder: Path, program: str, account: pwd.struct_passwd, run: Callable[..., Any]) -> None:
-        self.folder, self.program, self.account, self._run = folder, program, account, run
+    def __init__(
+        self,
+        folder: Path,
+        program: str,
+        account: pwd.struct_passwd,
+        identity: Mapping[str, Any],
+        run: Callable[..., Any],
+    ) -> None:
+        self.folder, self.program, self._run = folder, program, run
+        self.account, self.identity = account, identity
 
     def configure(
         self, *, main: str = "", router: str = "", transport: str = "", smtp: str = "", port: int = 25
     ) -> None:
         text = CONFIGURATION
-        for name, value in {
-            "main": main, "router": router, "transport": transport, "smtp": smtp, "port": str(port), "folder": str(self.folder), "program": self.program,
-            "user": self.account.pw_name, "group": str(self.account.pw_gid),
-        }.items():  # fmt: skip
+        values = {
+            "main": main,
+            "router": router,
+            "transport": transport,
+            "smtp": smtp,
+            "port": str(port),
+            "folder": str(self.folder),
+            "program": self.program,
+            "user": self.account.pw_name,
+            "group": str(self.account.pw_gid),
+        }
+        for name, value in values.items():
             text = text.replace(f"{{{name}}}", value)
         self.file.write_text(text)
         self.file.chmod(0o644)
@@ -116,8 +136,8 @@ class One:
     def file(self) -> Path:
         return self.folder / "exim.conf"
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        found: subprocess.CompletedProcess[str] = self._run("-C", self.file, *words, stdin="Subject: x\n\nx\n")
+    def run(self, *words: str, text: str = "Subject: x\n\nx\n") -> subprocess.CompletedProcess[str]:
+        found: subprocess.CompletedProcess[str] = self._run("-C", self.file, *words, stdin=text)
         return found
 
     def send(self, *recipients: str) -> str:
@@ -145,8 +165,8 @@ def both(real_exim: RealExim, tmp_path: Path) -> Mapping[str, One]:
     (tmp_path / "spool").mkdir()
     program = str(real_exim.folder / "exim")
     return {
-        "exim": One(theirs, program, real_exim.account, real_exim.run),
-        "labkit": One(tmp_path, program, pwd.getpwuid(os.getuid()), ours),
+        "exim": One(theirs, program, real_exim.account, real_exim.identity, real_exim.run),
+        "labkit": One(tmp_path, program, pwd.getpwuid(os.getuid()), {}, ours),
     }
 
 
@@ -203,6 +223,16 @@ def server(*offered: str, tls: ssl.SSLContext | None = None) -> Iterator[tuple[i
             thread.join(PATIENCE)
 
 
+@pytest.mark.parametrize("name, is_taken", [("exim", True), ("labkit", False)])
+def test_quit_after_a_piece_of_a_header(both: Both, name: str, is_taken: bool) -> None:
+    """The client did not say that this was all."""
+    lines = ("EHLO c.test", "MAIL FROM:<a@b.test>", "RCPT TO:<bob@here.test>", "BDAT 6", "a: b", "QUIT")
+    both[name].configure()
+    said = both[name].run("-odq", "-bs", text="".join(f"{line}\r\n" for line in lines))
+    assert "250 6 byte chunk received" in said.stdout, said
+    assert both[name].run("-bpc").stdout == f"{int(is_taken)}\n"
+
+
 @pytest.mark.parametrize("name, says_size", [("exim", True), ("labkit", False)])
 def test_size_addition(both: Both, name: str, says_size: bool) -> None:
     with server("SIZE 1000000") as (port, heard):
@@ -232,6 +262,47 @@ def test_a_password_in_the_clear(both: Both, tmp_path: Path, name: str, says_it:
     assert "STARTTLS" in heard, heard
     in_the_clear = heard[heard.index("STARTTLS") + 1 :]
     assert (f"AUTH PLAIN {SECRET}" in in_the_clear) is (says_it and not must), (heard, log)
+
+
+def test_exim_takes_a_bad_certificate(both: Both, tmp_path: Path) -> None:
+    """A client of tls_try_verify_hosts shows one that nobody vouches for. labkit: tests/lab/test_tls_server.py."""
+    folder = both["exim"].folder
+    Authority("one").equip(tmp_path, "mx.here.test")
+    for name in ("tls.crt", "tls.key"):
+        (folder / name).write_bytes((tmp_path / name).read_bytes())
+        (folder / name).chmod(0o644)  # Exim is another user
+    (folder / "ca.crt").write_text(Authority("another").pem)
+    both["exim"].configure(
+        main=f"tls_certificate = {folder}/tls.crt\ntls_privatekey = {folder}/tls.key\n"
+        f"tls_advertise_hosts = *\ntls_try_verify_hosts = *\ntls_verify_certificates = {folder}/ca.crt\n"
+        "acl_smtp_mail = logged"
+    )
+    words = [str(real) for real in (folder.parent / "exim", "-C", both["exim"].file, "-bs")]
+    context = ssl.create_default_context(cafile=tmp_path / "ca.crt")
+    context.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    near, far = socket.socketpair()
+    with near, far:
+        near.settimeout(PATIENCE)
+        options: dict[str, Any] = {"stdin": far, "stdout": far, "env": ENVIRONMENT, "cwd": "/"}
+        with subprocess.Popen(words, **options, **both["exim"].identity):
+            far.close()
+            plain = near.makefile("rw", newline="\r\n")
+            for command in ("EHLO c.test", "STARTTLS"):
+                while plain.readline()[3:4] == "-":
+                    pass
+                near.sendall(f"{command}\r\n".encode())
+            while not plain.readline().startswith("220 TLS"):
+                pass
+            with context.wrap_socket(near, server_hostname="mx.here.test") as encrypted:
+                encrypted.sendall(b"EHLO c.test\r\n")
+                while not encrypted.recv(4096).endswith(b"HELP\r\n"):
+                    pass
+                encrypted.sendall(b"MAIL FROM:<a@b.test>\r\n")
+                assert encrypted.recv(4096) == b"250 OK\r\n"
+                encrypted.sendall(b"QUIT\r\n")
+                encrypted.recv(4096)
+    log = (folder / "spool/log/mainlog").read_text()
+    assert "verified=0 peer=CN=mx.here.test" in log, log
 
 
 @pytest.mark.parametrize("name", ["exim", "labkit"])
