@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from labkit.delivery.generic import NOT_ABSOLUTE, Stuck, Trouble, expanded, with_trace
+from labkit.delivery.generic import NOT_ABSOLUTE, UNKNOWN_ERROR, Stuck, Trouble, expanded, with_trace
 from labkit.delivery.quota import Quota, quota_of
 from labkit.delivery.written import Form, written
 from labkit.eximconf.configuration import Driver, Options
@@ -148,7 +148,8 @@ def _mailbox(transport: Driver, env: Env, target: str) -> Asking[tuple[str, bool
     options = transport.options
     text = options.expansion("file") or options.expansion("directory")
     if text is None and not target:
-        return Trouble(f"Mandatory file or directory option missing from {transport.name} transport")
+        words = f"Mandatory file or directory option missing from {transport.name} transport"
+        return Trouble(words, UNKNOWN_ERROR)
     path, is_tainted = target, False
     is_folder = options.has("directory") or (text is None and target.endswith("/"))
     is_folder = is_folder or (text is None and options.flag("maildir_format"))
@@ -156,9 +157,8 @@ def _mailbox(transport: Driver, env: Env, target: str) -> Asking[tuple[str, bool
         outcome = yield from text.asking(env)
         if not isinstance(outcome, Value):
             what = "file or directory name"
-            return Trouble(
-                f'Expansion of "{text.text}" ({what} for {transport.name} transport) failed: {outcome.message}'
-            )
+            words = f'Expansion of "{text.text}" ({what} for {transport.name} transport) failed: {outcome.message}'
+            return Trouble(words, UNKNOWN_ERROR)
         path, is_tainted = str(outcome.text), isinstance(outcome.text, Tainted)
     if not path.startswith("/"):
         return Trouble(f'appendfile: file or directory name "{path}" is not absolute', NOT_ABSOLUTE)
@@ -169,9 +169,8 @@ def _mailbox(transport: Driver, env: Env, target: str) -> Asking[tuple[str, bool
         )
         return Trouble(words, BAD_CREATE)
     if is_tainted and not (may_create and _is_below_home(options)):
-        return Trouble(
-            f"Tainted '{path}' (file or directory name for {transport.name} transport) not permitted"
-        )
+        words = f"Tainted '{path}' (file or directory name for {transport.name} transport) not permitted"
+        return Trouble(words, UNKNOWN_ERROR)
     return path, is_folder
 
 

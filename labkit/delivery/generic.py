@@ -29,6 +29,7 @@ from labkit.mail.message import HeaderField, Message
 
 # Exim's numbers of trouble (macros.h); others are the system's
 NOT_ABSOLUTE, HEADERS_FAILED, NOT_EXPANDED = -21, -25, -27
+UNKNOWN_ERROR = -1  # what appendfile says of options that it cannot read
 _NOTHING_QUALIFIED = Qualifying("", "", senders=False, recipients=False)
 _UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 

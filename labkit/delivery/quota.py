@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from labkit.delivery.generic import Stuck, Trouble, expanded
+from labkit.delivery.generic import UNKNOWN_ERROR, Stuck, Trouble, expanded
 from labkit.eximconf.configuration import Driver
 from labkit.eximconf.expansion import Env
 from labkit.mail.asking import Asking
@@ -83,7 +83,7 @@ def quota_of(transport: Driver, env: Env) -> Asking[Quota | Trouble]:
     threshold, is_percent, _ = values["quota_warn_threshold"]
     if is_percent and not 0 <= threshold <= 100:
         words = f"Invalid quota_warn_threshold percentage ({threshold}) for {transport.name} transport"
-        return Trouble(words)
+        return Trouble(words, UNKNOWN_ERROR)
     has = transport.options.has
     return Quota(
         limit,
@@ -110,7 +110,8 @@ def _value(transport: Driver, name: str, env: Env) -> Asking[tuple[int, bool, bo
     else:
         why = "forced fail"
     if value is None:
-        return Trouble(f'Expansion of "{text.text}" in {transport.name} transport failed: {why}')
+        words = f'Expansion of "{text.text}" in {transport.name} transport failed: {why}'
+        return Trouble(words, UNKNOWN_ERROR)
     found = _VALUE.fullmatch(value)
     is_allowed = found is not None and (
         (not found[3] or name == "quota_warn_threshold")
@@ -118,6 +119,6 @@ def _value(transport: Driver, name: str, env: Env) -> Asking[tuple[int, bool, bo
     )
     if found is None or not is_allowed:
         words = f'Malformed value "{value}" (expansion of "{text.text}") in {transport.name} transport'
-        return Trouble(words)
+        return Trouble(words, UNKNOWN_ERROR)
     number = float(found[1]) if found[1] not in ("", ".") else 0.0
     return int(number * _UNITS[found[2].lower()]), bool(found[3]), bool(found[4])

@@ -1,6 +1,6 @@
 """What the lab promises about real time: four days of retries, and a loop of a hundred hops.
 
-The ceilings are several times what it takes where nobody else needs the machine; `-s` prints the figures.
+The best of three counts: somebody else may need the machine for a moment. `-s` prints the figures.
 """
 
 from __future__ import annotations
@@ -15,13 +15,21 @@ from labkit import partners
 from labkit.mail.event import EventKind
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
-SLACK = 4  # others may need the machine, too
-FOUR_DAYS, LOOP = 0.5, 2.0  # seconds; measured alone: the last line of each test
+TRIES = 3
+FOUR_DAYS, LOOP = 0.5, 2.0  # seconds
+
+
+def best(run: Run, story: Callable[[], Coroutine[Any, Any, float]], promise: float) -> float:
+    """The shortest of a few; no more of them than are needed."""
+    seconds: list[float] = []
+    while len(seconds) < TRIES and min(seconds, default=promise) >= promise:
+        seconds.append(run(story()))
+    return min(seconds)
 
 
 @pytest.mark.parametrize("network", ["memory", "loopback"])
 def test_four_days_of_retries(run: Run, network: str) -> None:
-    async def story() -> None:
+    async def story() -> float:
         async with partners(network=network) as world:
             await world.partner.stop()
             await world.laptop.send("bob@st2.sne21.test", "are you there?")
@@ -29,15 +37,16 @@ def test_four_days_of_retries(run: Run, network: str) -> None:
             await world.advance(days=4)
             took = time.perf_counter() - began
             assert len(world.journal.where(EventKind.DEFERRED)) > 30
-            print(f"\nfour days of retries, {network}: {took:.2f} s")
-            assert took < FOUR_DAYS * SLACK
+            return took
 
-    run(story())
+    took = best(run, story, FOUR_DAYS)
+    print(f"\nfour days of retries, {network}: {took:.2f} s")
+    assert took < FOUR_DAYS
 
 
 @pytest.mark.parametrize("network", ["memory", "loopback"])
 def test_a_loop_of_a_hundred_hops(run: Run, network: str) -> None:
-    async def story() -> None:
+    async def story() -> float:
         async with partners(network=network) as world:
             for host, other in ((world.mine, world.partner), (world.partner, world.mine)):
                 to_the_other = f"""begin routers
@@ -59,7 +68,8 @@ loop:
             assert len(received) == 101
             (failure,) = world.journal.where(EventKind.FAILED)
             assert 'Too many "Received" headers' in (failure.text or "")
-            print(f"\na loop of a hundred hops, {network}: {took:.2f} s")
-            assert took < LOOP * SLACK
+            return took
 
-    run(story())
+    took = best(run, story, LOOP)
+    print(f"\na loop of a hundred hops, {network}: {took:.2f} s")
+    assert took < LOOP

@@ -277,6 +277,31 @@ def test_who_must_show_a_certificate(run: Run) -> None:
     run(story())
 
 
+def test_who_shows_a_bad_certificate(run: Run) -> None:
+    """tls_try_verify_hosts: who shows none is taken, and who shows one that nobody vouches for is not."""
+
+    async def story() -> None:
+        main = TLS + "tls_try_verify_hosts = *\ntls_verify_certificates = /etc/friends.crt\n"
+        async with lab(main) as world:
+            folder = world.folder / world.mine.name / "etc"
+            certificate(folder, "friend.test", "friends")
+            certificate(folder, "enemy.test", "enemies")
+            for name, is_taken in (("", True), ("friends", True), ("enemies", False)):
+                context = trusting(world)
+                context.maximum_version = ssl.TLSVersion.TLSv1_2  # in 1.3 a client hears of it later
+                if name:
+                    context.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
+                talking = talk(world, "EHLO a.test", "STARTTLS", "EHLO a.test", context=context)
+                if is_taken:
+                    said, _ = await talking
+                    assert said[-1].startswith("250 "), name
+                else:
+                    with pytest.raises((ssl.SSLError, ConnectionError)):
+                        await talking
+
+    run(story())
+
+
 def test_a_plain_client_at_the_tls_port(run: Run, call: Calls) -> None:
     """No banner, then an alert: 15 03 03 00 02 02 0a, as Exim sends it."""
 

@@ -188,7 +188,7 @@ class _Talk:
         readable, writable, _ = select.select(sources, [self._socket] if self._unsent else [], [])
         try:
             if writable:
-                del self._unsent[: self._socket.send(self._unsent)]
+                self._send()
             if 0 in readable:
                 self._input()
             if self._socket in readable:
@@ -202,6 +202,14 @@ class _Talk:
         except (BrokenPipeError, ConnectionResetError):
             return False
         return True
+
+    def _send(self) -> None:
+        """An owner that wants no more may have hung up; what he has said is still to be read."""
+        try:
+            del self._unsent[: self._socket.send(self._unsent)]
+        except (BrokenPipeError, ConnectionResetError):
+            self._unsent.clear()
+            self._reads_input = False
 
     def _input(self) -> None:
         octets = os.read(0, LONGEST - 1024)

@@ -128,7 +128,6 @@ class Machine:
                 self.primary_hostname,
                 self.addresses,
                 runs=False,
-                runs_programs=os.environ.get(PROGRAMS) == "yes",
                 signs_itself=True,
             )
         except ConfigurationError as error:
@@ -138,7 +137,13 @@ class Machine:
     def running(self) -> Compiled:
         """The configuration, ready to move mail: what labkit cannot do is refused. Raises CannotStart."""
         try:
-            return compile_configuration(self.configuration, self.primary_hostname, self.addresses)
+            return compile_configuration(
+                self.configuration,
+                self.primary_hostname,
+                self.addresses,
+                runs_programs=os.environ.get(PROGRAMS) == "yes",
+                signs_itself=True,
+            )
         except ConfigurationError as error:
             raise CannotStart(shown_error(error)) from None
 
