@@ -150,6 +150,10 @@ def in_step(exchanges: Sequence[Exchange]) -> list[Exchange]:
         turn = (line.speaker, following.speaker) if following is not None else ()
         if following is not None and turn == ("S", "C") and _names(following.text, line.client):
             line = replace(line, client=client)
+        if following is not None and turn == ("C", "C") and client != Step.CONTENT.value:  # said in one go
+            verb = line.text.partition(" ")[0].upper()
+            if verb in _SAID and _names(following.text, line.client):
+                line = replace(line, client=Step[verb].value)
         if following is not None and turn == ("C", "S") and following.server == line.server:
             line = replace(line, server=server)
         client, server = line.client, line.server

@@ -26,9 +26,12 @@ __all__ = ["Explainer", "Explanation", "explain", "verdict"]
 LONGEST_LINE = 2000  # what is looked at; the RFC's own limit for a reply is 512 (RFC 5321 §4.5.3.1.5)
 LONGEST_QUOTE = 80
 _REPLY = re.compile(r"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
-_MAIL_COMMANDS = frozenset({Verb.HELO, Verb.EHLO, Verb.MAIL, Verb.RCPT, Verb.DATA, Verb.RSET})
+_VERDICTS = frozenset({table.END, table.LAST, Verb.BDAT.value})  # what the reply to the message answers
+_MAIL_COMMANDS = frozenset({Verb.HELO, Verb.EHLO, Verb.MAIL, Verb.RCPT, Verb.DATA, Verb.BDAT, Verb.RSET})
 _PATH = re.compile(r"(?:MAIL +FROM|RCPT +TO) *: *(?:<([^>]*)>|(\S+))(.*)", re.IGNORECASE | re.DOTALL)
 _OCTETS = re.compile(r"\(([0-9]+) octets of message, then a dot\)")
+_PIECE = re.compile(r"\(([0-9]+) octets of (?:message|a piece of the message)\)")
+_BDAT = re.compile(r"BDAT +([0-9]{1,18})( +LAST)? *", re.IGNORECASE)
 _QUEUE_ID = re.compile(r"\b(?:id=|queued as )([A-Za-z0-9-]+)")
 _ENHANCED = re.compile(r"[245]\.([0-9]{1,3})\.[0-9]{1,3}(?= |$)")
 
@@ -52,6 +55,7 @@ class Explainer:
     def __init__(self) -> None:
         self.is_content = False
         self._unanswered: deque[str] = deque([table.BANNER])
+        self._piece = 0  # octets that are still to come after BDAT
         self._is_logging_in = False
         self._reply_lines = 0  # of the reply that is under way
         self._has_begun = False
@@ -59,15 +63,17 @@ class Explainer:
 
     def hear(self, speaker: str, text: str) -> Explanation:
         """The next line of the conversation, explained."""
-        text = text[:LONGEST_LINE]
+        length, text = len(text.encode("utf-8", "replace")), text[:LONGEST_LINE]
         if not self._has_begun and speaker == "C":  # we came in late: the banner is over
             self._unanswered.clear()
         self._has_begun = True
-        return self._client(text) if speaker == "C" else self._server(text)
+        return self._client(text, length) if speaker == "C" else self._server(text)
 
     # --- the client ---------------------------------------------------------------------------
 
-    def _client(self, text: str) -> Explanation:
+    def _client(self, text: str, length: int) -> Explanation:
+        if self._piece or (self._last_mail_command is Verb.BDAT and _PIECE.fullmatch(text)):
+            return self._in_piece(text, length)
         if self.is_content:
             return self._content(text)
         if self._is_logging_in:
@@ -78,16 +84,33 @@ class Explainer:
         except ValueError:
             self._unanswered.append(table.ANY)
             return table.UNKNOWN_COMMAND
-        self._unanswered.append(verb.value)
         is_another = verb is Verb.RCPT and self._last_mail_command is Verb.RCPT
         if verb in _MAIL_COMMANDS:
             self._last_mail_command = verb
+        if verb is Verb.BDAT:
+            return self._bdat(text)
+        self._unanswered.append(verb.value)
         if verb in (Verb.MAIL, Verb.RCPT):
             return _path(verb, text, is_another)
         argument = argument.strip()
         if not argument and verb in (Verb.HELO, Verb.EHLO):
             return table.NAMELESS
         return _fill(table.COMMANDS[verb], argument=argument or "it")
+
+    def _bdat(self, text: str) -> Explanation:
+        found = _BDAT.fullmatch(text)
+        is_last = found is not None and bool(found[2])
+        self._unanswered.append(table.LAST if is_last else Verb.BDAT.value)
+        self._piece = int(found[1]) if found else 0
+        self.is_content = self._piece > 0
+        meaning = table.COMMANDS[Verb.BDAT]
+        return _add(meaning, table.LAST_PIECE) if is_last else meaning
+
+    def _in_piece(self, text: str, length: int) -> Explanation:
+        octets = _PIECE.fullmatch(text)
+        self._piece = 0 if octets else max(0, self._piece - length - len("\r\n"))
+        self.is_content = self._piece > 0
+        return _fill(table.PIECE, octets=f"{int(octets[1]):,}") if octets else table.PIECE_TYPED
 
     def _content(self, text: str) -> Explanation:
         octets = _OCTETS.fullmatch(text)
@@ -116,7 +139,11 @@ class Explainer:
             explanation = _by_code(asked, found[1]) if is_first else table.SAME_REPLY
         if asked == "AUTH" and code == 334:
             return _question(explanation, words)
-        if asked == table.END and code == 250 and (queue_id := _QUEUE_ID.search(words)):
+        if asked == table.LAST and code == 250:
+            if not is_last and "byte chunk" in words:
+                return table.COUNTED
+            explanation = table.REPLIES[table.END, code] if is_last else explanation
+        if asked in _VERDICTS and code == 250 and (queue_id := _QUEUE_ID.search(words)):
             explanation = _add(explanation, _fill(Explanation(table.QUEUE_ID, ""), id=queue_id[1]))
         if enhanced := _ENHANCED.match(words):
             subject = table.SUBJECTS.get(enhanced[1], "something else")
@@ -127,7 +154,9 @@ class Explainer:
         self._is_logging_in = asked == "AUTH" and code == 334
         if self._unanswered and not self._is_logging_in:
             self._unanswered.popleft()
-        self.is_content = asked == "DATA" and code == 354
+        if asked in (Verb.BDAT.value, table.LAST) and self._piece and code >= 400:
+            self._piece = 0  # refused before the piece was sent
+        self.is_content = self._piece > 0 or (asked == "DATA" and code == 354)
 
 
 def _path(verb: Verb, text: str, is_another: bool) -> Explanation:
@@ -154,7 +183,7 @@ def _by_words(words: str) -> Explanation | None:
 
 def _by_code(asked: str, code: str) -> Explanation:
     for key in ((asked, int(code)), (table.ANY, int(code))):
-        if key[0] == table.ANY and asked == table.END and code[0] in "45":
+        if key[0] == table.ANY and asked in _VERDICTS and code[0] in "45":
             return table.NOT_KEPT_NOW if code[0] == "4" else table.NOT_KEPT
         if key in table.REPLIES:
             return table.REPLIES[key]

@@ -91,8 +91,8 @@ COMMANDS: dict[Verb, Explanation] = {
         "RFC 4954 §4",
     ),
     Verb.BDAT: _E(
-        "Another way to send the message: the client says beforehand how many bytes come. "
-        "It needs a server that offers CHUNKING.",
+        "Another way to send the message, to a server that offers CHUNKING: the client says how many bytes follow at "
+        "once. It need not wait for a 354, and no dot marks the end.",
         "RFC 3030 §2",
     ),
 }
@@ -113,7 +113,11 @@ UNKNOWN_COMMAND = _E("This is none of the commands of SMTP.", "RFC 5321 §4.1.1"
 
 # What may stand after the address of MAIL: added to the explanation, with its source.
 PARAMETERS: dict[str, Explanation] = {
-    "SIZE": _E("SIZE={value} says about how big the message is, in bytes.", "RFC 1870 §6"),
+    "SIZE": _E(
+        "SIZE={value} is how big the message is, in bytes, as the client estimates it. MTAs rather name too much: "
+        "Exim adds 1024.",
+        "RFC 1870 §6",
+    ),
     "BODY": _E("BODY={value} says which bytes occur in it.", "RFC 6152 §2"),
 }
 
@@ -136,6 +140,14 @@ OCTETS = _E(
     "Here the message itself went over, {octets} bytes, and then a line with nothing but a dot: its end. "
     "Now the server has to say whether it takes it.",
     "RFC 5321 §4.1.1.4",
+)
+LAST_PIECE = _E("LAST: after these bytes the message is complete.", "RFC 3030 §2")
+PIECE = _E(
+    "A piece of the message went over here, {octets} bytes, as many as BDAT had said.",
+    "RFC 3030 §2",
+)
+PIECE_TYPED = _E(
+    "This belongs to the message, until there are as many bytes as BDAT had said.", "RFC 3030 §2"
 )
 CREDENTIALS = _E("The client answers the server's question, in base64 again.", "RFC 4954 §4")
 
@@ -186,6 +198,27 @@ BY_WORDS: tuple[tuple[str, Explanation], ...] = (
         _E(
             "Not yet: a recipient comes before the message, and the server has accepted none.",
             "RFC 5321 §3.3",
+        ),
+    ),
+    (
+        "must precede bdat",
+        _E(
+            "Not yet: a recipient comes before the message, and the server has accepted none.",
+            "RFC 3030 §2",
+        ),
+    ),
+    (
+        "only bdat permissible",
+        _E(
+            "Not now: a message has begun to come in pieces. The next piece comes first, or RSET.",
+            "RFC 3030 §2",
+        ),
+    ),
+    (
+        "for bdat command",
+        _E(
+            "After BDAT must stand how many bytes follow, and after the last ones the word LAST.",
+            "RFC 3030 §2",
         ),
     ),
     (
@@ -264,13 +297,20 @@ BY_WORDS: tuple[tuple[str, Explanation], ...] = (
         "too many concurrent",
         _E(f"Not now: the server is talking to as many clients as it can. {_LATER}", "RFC 5321 §3.8"),
     ),
+    ("already authenticated", _E("The client has logged in already; once is enough.", "RFC 4954 §4")),
+    (
+        "not permitted in mail transaction",
+        _E("Not now: a message has begun. One logs in before it.", "RFC 4954 §4"),
+    ),
+    ("invalid base64", _E("What the client answered is not base64.", "RFC 4954 §4")),
     (
         "must issue a starttls",
         _E("Not yet: this server wants the connection encrypted first (STARTTLS).", "RFC 3207 §4"),
     ),
 )
 
-BANNER, END, ANY = "BANNER", ".", "*"  # besides the names of the verbs: what a reply may answer
+# what a reply may answer, besides the names of the verbs
+BANNER, END, LAST, ANY = "BANNER", ".", "BDAT LAST", "*"
 
 REPLIES: dict[tuple[str, int], Explanation] = {
     (BANNER, 220): _E(
@@ -318,6 +358,10 @@ REPLIES: dict[tuple[str, int], Explanation] = {
         "or report the failure to the sender in the envelope. It may still be far from the mailbox.",
         "RFC 5321 §6.1",
     ),
+    ("BDAT", 250): _E(
+        "The server has this piece and waits for the next. It has promised nothing for the message yet.",
+        "RFC 3030 §2",
+    ),
     ("RSET", 250): _E("Done: the server has forgotten the message that had begun.", "RFC 5321 §4.1.1.5"),
     ("NOOP", 250): _E("The server is still there. Nothing else has happened.", "RFC 5321 §4.1.1.9"),
     ("VRFY", 250): _E("Yes, there is such a mailbox here.", "RFC 5321 §3.5.3"),
@@ -343,6 +387,10 @@ REPLIES: dict[tuple[str, int], Explanation] = {
     ),
     ("AUTH", 235): _E("The login has worked: the server knows who this is.", "RFC 4954 §6"),
     ("AUTH", 334): _E("The server asks the next question of the login, in base64.", "RFC 4954 §4"),
+    ("AUTH", 435): _E(
+        "Not now: the server cannot check logins at the moment. Exim says 435; the standard has 454 for it.",
+        "RFC 4954 §6",
+    ),
     ("AUTH", 454): _E("Not now: the server cannot check logins at the moment.", "RFC 4954 §6"),
     ("AUTH", 504): _E("The server does not know this way to log in.", "RFC 4954 §4"),
     ("AUTH", 535): _E("No: the name or the password is wrong. The server does not say which.", "RFC 4954 §6"),
@@ -378,6 +426,10 @@ OFFERS = _E(
     "The server greets back. Each line that follows names one extra it offers. "
     "The dash after the code means: another line comes. The last line has a blank there.",
     "RFC 5321 §4.1.1.1",
+)
+COUNTED = _E(
+    "The server says how many bytes came, in the last piece and in all. The same answer goes on.",
+    "RFC 3030 §2",
 )
 NOT_KEPT_NOW = _E(
     "Not now: the server has not kept the message. It is still the client's to deliver; it tries again later.",
@@ -453,7 +505,8 @@ EXTENSIONS: dict[str, Explanation] = {
         "ENHANCEDSTATUSCODES: replies carry a second, finer code such as 5.7.1.", "RFC 2034"
     ),
     "CHUNKING": _E(
-        "CHUNKING: the message may be sent in pieces of known length, by BDAT instead of DATA.", "RFC 3030 §2"
+        "CHUNKING: the message may be sent in pieces (chunks) of known length, by BDAT instead of DATA.",
+        "RFC 3030 §2",
     ),
     "BINARYMIME": _E(
         "BINARYMIME: the message may be any bytes at all, not only lines of text.", "RFC 3030 §3"

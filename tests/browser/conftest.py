@@ -30,6 +30,12 @@ FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-ba
 CONTEXT = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
 PATIENCE = 60  # s for the server to come up; seconds on an idle machine
 QUIET = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
+# The sign at the notebook says "idle" before it knows of any kernel, and cells that are told to run then, or while
+# one is being started, never run. The session says what is true.
+KERNEL_IS_IDLE = """() => {
+  const { sessionContext } = [...window.jupyterapp.shell.widgets("main")].find((widget) => widget.sessionContext);
+  return sessionContext.isReady && sessionContext.kernelDisplayStatus === "idle";
+}"""
 ERROR = '.jp-RenderedText[data-mime-type="application/vnd.jupyter.error"]'
 ALL_HAVE_RUN = f"""() => document.querySelector('{ERROR}') || [
     ...document.querySelectorAll(".jp-CodeCell .jp-InputArea-prompt")
@@ -102,13 +108,13 @@ class Desk:
         self.wait_for_kernel()
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.get_by_text("Run All Cells", exact=True).click()
-        self.page.wait_for_function(ALL_HAVE_RUN, timeout=120_000)
+        self.page.wait_for_function(ALL_HAVE_RUN, timeout=60_000)
         if self.page.locator(ERROR).count():
             pytest.fail(self.page.locator(ERROR).first.inner_text(), pytrace=False)
         self.wait_for_kernel()
 
     def wait_for_kernel(self) -> None:
-        self.page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=60_000)
+        self.page.wait_for_function(KERNEL_IS_IDLE, timeout=60_000)
 
     def theme(self, name: str) -> None:
         """Choose "light" or "dark"."""
@@ -174,6 +180,7 @@ def jupyter(chromium_program: str, tmp_path_factory: pytest.TempPathFactory, roo
         f"--port={port}",
         "--ServerApp.port_retries=0",
         "--LabApp.news_url=",
+        "--LabApp.expose_app_in_browser=True",
     ]
     options += [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={home / 'desk'}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -217,7 +224,7 @@ def open_notebook(jupyter: Jupyter, chromium: Any) -> Iterator[Callable[..., Des
     def open_one(name: str, cells: list[str | dict[str, Any]], **context: Any) -> Desk:
         (jupyter.folder / name).write_text(json.dumps(notebook(cells)))
         page = chromium.new_context(**{**CONTEXT, **context}).new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(15_000)
         desk = Desk(page)
         desks.append(desk)
         page.on(
@@ -226,7 +233,7 @@ def open_notebook(jupyter: Jupyter, chromium: Any) -> Iterator[Callable[..., Des
         page.on("pageerror", lambda problem: desk.console_errors.append(str(problem)))
         page.on("request", lambda request: note_outside(desk, request.url, jupyter.port))
         page.goto(jupyter.url(name))
-        page.locator(".jp-Notebook .jp-Cell").nth(len(cells) - 1).wait_for(timeout=60_000)
+        page.locator(".jp-Notebook .jp-Cell").nth(len(cells) - 1).wait_for(timeout=20_000)
         return desk
 
     yield open_one

@@ -19,6 +19,8 @@ GREETED: Lines = [*BANNER, ("C", "EHLO a.test"), ("S", "250-mx.test Hello"), ("S
 SENDER: Lines = [*GREETED, ("C", "MAIL FROM:<ann@a.test>"), ("S", "250 OK")]
 RECIPIENT: Lines = [*SENDER, ("C", "RCPT TO:<bob@b.test>"), ("S", "250 Accepted")]
 CONTENT: Lines = [*RECIPIENT, ("C", "DATA"), ("S", "354 Go ahead")]
+PIECE: Lines = [*RECIPIENT, ("C", "BDAT 20"), ("C", "(20 octets of message)")]
+WHOLE: Lines = [*RECIPIENT, ("C", "BDAT 20 LAST"), ("C", "(20 octets of message)")]
 SENT: Lines = [*CONTENT, ("C", "Subject: x"), ("C", ".")]
 
 CONSTANTS = {name: value for name, value in vars(reply).items() if isinstance(value, Reply)}
@@ -127,6 +129,21 @@ def test_every_answer_of_the_server_table_is_explained(verb: Verb, state: State)
         (SENT, "S", "250 OK id=1tFqXa-0000-01", "called 1tFqXa-0000-01", "5321 §6.1", "the queue id"),
         (SENT, "S", "451 later", "has not kept", "5321 §4.2.5", "still the client's"),
         (SENT, "S", "550 spam", "has not kept", "5321 §4.2.5", "still the client's"),
+        (RECIPIENT, "C", "BDAT 20 LAST", "LAST: after these", "3030 §2", "all of it"),
+        (RECIPIENT, "C", "BDAT 20", "bytes follow", "3030 §2", "a piece"),
+        (WHOLE[:-1], "C", "(20 octets of message)", "20 bytes", "3030 §2", "as the client notes it"),
+        (PIECE[:-1], "C", "(20 octets of a piece of the message)", "20 bytes", "3030 §2", "as the server notes it"),
+        ([*RECIPIENT, ("C", "BDAT 0 LAST")], "C", "(0 octets of message)", "0 bytes", "3030 §2", "an empty end"),
+        (PIECE[:-1], "C", "QUIT", "belongs to the message", "3030 §2", "no command inside a piece"),
+        ([*PIECE[:-1], ("C", "x" * 18)], "C", "QUIT", "nothing more to say", "5321 §4.1.1.10", "20 have come"),
+        ([*PIECE[:-1], ("S", "503 no")], "C", "QUIT", "nothing more to say", "5321 §4.1.1.10", "refused at once"),
+        (PIECE, "S", "250 20 byte chunk received", "promised nothing", "3030 §2", "a piece is no message"),
+        (PIECE, "S", "452 full", "has not kept", "5321 §4.2.5", "still the client's"),
+        (PIECE, "C", "BDAT 20 LAST", "LAST: after these", "3030 §2", "the next piece, in the same go"),
+        (WHOLE, "S", "250- 20 byte chunk, total 20", "how many bytes came", "3030 §2", "no promise yet"),
+        ([*WHOLE, ("S", "250- 20 byte chunk, total 20")], "S", "250 OK id=1tFqXa-00", "called 1tFqXa", "§6.1", "id"),
+        (WHOLE, "S", "250 2.0.0 Ok: queued as 4XyZ", "taken responsibility", "5321 §6.1", "another server's words"),
+        (WHOLE, "S", "550 spam", "has not kept", "5321 §4.2.5", "still the client's"),
         ([*GREETED, ("C", "STARTTLS")], "S", "220 go", "both set up the encryption", "3207 §4", "no banner"),
         ([*GREETED, ("C", "AUTH LOGIN")], "S", "334 VXNlcm5hbWU6", '"Username:"', "4954 §4", "decoded"),
         ([*GREETED, ("C", "AUTH PLAIN x")], "S", "535 no", "does not say which", "4954 §6", "password"),
