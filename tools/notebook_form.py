@@ -24,7 +24,8 @@ CELL_METADATA = ("jupyter", "labkit", "nbgrader", "slideshow", "tags")
 
 SKIP = "nbval-skip"
 RAISES = frozenset({"raises-exception", "nbval-raises-exception"})
-KNOWN_TAGS = RAISES | {SKIP, "nbval-ignore-output", "nbval-check-output"}
+FACT = "fact"  # what the cell shows is the same when LABKIT_ENGINE=exim: tests/notebooks/test_on_exim.py
+KNOWN_TAGS = RAISES | {SKIP, FACT, "nbval-ignore-output", "nbval-check-output"}
 
 ADDRESS_IN_REPR = re.compile(r"\bat 0x[0-9a-f]{6,}")
 MACHINE_PATH = re.compile(

@@ -64,7 +64,8 @@ class World:
     machine has it). `seed` varies what is otherwise arbitrary. `queue_interval`: between queue runs, None for
     daemons without -q. `alongside`: do not end the former world of this notebook. `engine`: what the hosts run,
     "labkit" or "exim", or a mapping from a host's name or role to that; None, and for hosts that it does not name:
-    what the scenario says, or else labkit. Hosts outside stay what they are.
+    what the scenario says, else what the environment variable LABKIT_ENGINE says, else labkit. Hosts outside stay what
+    they are.
     """
 
     _former: ClassVar[World | None] = None
@@ -529,7 +530,7 @@ def partners(
     seed: int = 1,
     queue_interval: timedelta | None = timedelta(minutes=15),
     alongside: bool = False,
-    engine: str | Mapping[str, str] = "labkit",
+    engine: str | Mapping[str, str] | None = None,
     runs_programs: bool = False,
 ) -> World:
     """The world of two partners: st<st>.<apex> and st<partner>.<apex>, each with an MTA and a laptop.
@@ -572,6 +573,9 @@ def _engines(engine: str | Mapping[str, str] | None, scenario: Scenario) -> dict
             raise ValueError(f"engine {engine!r}: it is {' or '.join(ENGINES)}")
         engine = {host.name: engine for host in ours}
     wanted = dict(engine or {})
+    usual = os.environ.get("LABKIT_ENGINE") or "labkit"
+    if usual not in ENGINES:
+        raise ValueError(f"LABKIT_ENGINE={usual!r}: it is {' or '.join(ENGINES)}")
     known = {host.role for host in ours} | {host.name for host in ours}
     for key, name in wanted.items():
         if name not in ENGINES:
@@ -579,7 +583,7 @@ def _engines(engine: str | Mapping[str, str] | None, scenario: Scenario) -> dict
         if key not in known:
             raise ValueError(f"engine for {key!r}: there are the hosts {', '.join(sorted(known))}")
     return {
-        host.name: wanted.get(host.name) or wanted.get(host.role) or host.engine or "labkit"
+        host.name: wanted.get(host.name) or wanted.get(host.role) or host.engine or usual
         for host in scenario.hosts
     }
 

@@ -16,7 +16,9 @@ from labkit import partners
 from labkit.eximconf.reader import ConfigurationError
 from labkit.lab.clock import FIRST_MORNING
 from labkit.lab.journal import read_journal
-from labkit.lab.world import World
+from labkit.lab.scenario_file import read_scenario
+from labkit.lab.scenarios import partners_scenario
+from labkit.lab.world import World, _engines
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
 from labkit.net.loopback import Loopback
@@ -736,3 +738,14 @@ def test_names_that_do_not_exist_are_named(run: Run) -> None:
             assert "C: MAIL FROM:<ann@st11.sne21.test>" in world.capture(world.laptop, world.mine).text()
 
     run(story())
+
+
+def test_which_engine_by_a_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    two, with_an_outsider = partners_scenario(), read_scenario("backup_mx", {})
+    monkeypatch.setenv("LABKIT_ENGINE", "exim")
+    assert set(_engines(None, two).values()) == {"exim"}
+    assert list(_engines({"student": "labkit"}, two).values()) == ["labkit", "exim"]
+    assert _engines(None, with_an_outsider)["mx.bigmail.test"] == "outside", "nobody's Exim stays that"
+    monkeypatch.setenv("LABKIT_ENGINE", "postfix")
+    with pytest.raises(ValueError, match=r"LABKIT_ENGINE='postfix': it is labkit or exim"):
+        _engines(None, two)
