@@ -92,6 +92,10 @@ _TASKS = (  # modules of labkit.teach.tasks
     "install_makefile",
     "deliver",
     "deliver_postmaster",
+    "virtual_zone",
+    "virtual",
+    "virtual_catch_all",
+    "virtual_truth",
 )
 
 
