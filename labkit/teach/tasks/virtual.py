@@ -9,12 +9,14 @@ READ NEXT  virtual_trial.py, virtual_catch_all.py
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from labkit.teach.checks import Seen, Verdict, done, exercise, hint, todo
 from labkit.teach.tasks.exim_conf_trial import STUMBLES, Trial, examine, in_the_way, tries
 from labkit.teach.tasks.virtual_trial import (
     People,
+    falters,
     held_by,
     in_words,
     misnamed_tables,
@@ -74,11 +76,17 @@ def _judgements(trial: Trial) -> Iterator[Verdict | None]:
 
 def _stumbles(trial: Trial, people: People) -> Verdict | None:
     asked = people.ann, people.shop_ann
-    if not trial.stumbles(*asked):
+    if not falters(trial, *asked):
         return None
     show = [trial.heard("stranger", each) for each in asked]
     if words := says_tainted(trial):
         return hint(words, *show)
+    if re.search(r"(?m)^\s*domainlist\b.*[=:]\s*\*\s*(?::|$)", trial.host.configuration):
+        return hint(
+            "A list of domains has a star as an item, so every domain seems to be yours, and of course most have no "
+            "table: your host stumbles over that.",
+            *show,
+        )
     if "No such file or directory" in trial.host.log()[trial.logged :]:
         return hint(
             "Your host says: not now, because a file that your configuration names is missing. The end of "

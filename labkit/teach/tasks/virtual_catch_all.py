@@ -12,6 +12,7 @@ from labkit.teach.checks import Seen, Verdict, done, exercise, hint, todo
 from labkit.teach.tasks.exim_conf_trial import STUMBLES, Trial, in_the_way, tries
 from labkit.teach.tasks.virtual_trial import (
     People,
+    falters,
     held_by,
     not_reloaded,
     routed,
@@ -67,7 +68,7 @@ def _lie(trial: Trial, people: People) -> list[tuple[str, str]]:
 
 def _stumbles(trial: Trial, people: People) -> Verdict | None:
     asked = people.ann, people.shop_ann, people.shop_nobody
-    if not trial.stumbles(*asked):
+    if not falters(trial, *asked):
         return None
     return hint(
         says_tainted(trial) or f"{STUMBLES} The last lines of the log say more.",

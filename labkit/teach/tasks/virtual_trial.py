@@ -16,6 +16,7 @@ from labkit.teach.checks import Verdict, hint
 from labkit.teach.tasks.exim_conf_trial import Trial
 from labkit.teach.tasks.virtual_zone import domains_of
 from labkit.teach.views.mailbox_files import who_holds
+from labkit.teach.views.probes_talk import hand_in
 from labkit.teach.views.truth_table import stranger
 
 # letters put into the names of tables, as other programs or a hasty hand do
@@ -35,6 +36,7 @@ class People:
         )
         self.nowhere, self.deep = f"ann@nowhere.{self.domain}", f"ann@a.{self.shop}"
         self.evil = f"ann@evil{self.domain}"
+        self.foreign = f"ann@{stranger(trial.world).owner.partition('@')[2]}"
         self.bob = trial.world.partner_laptop.owner
 
     @property
@@ -45,23 +47,33 @@ class People:
 async def try_first(trial: Trial) -> None:
     """What a stranger hears before the host reads its file again."""
     people = People(trial)
-    await trial.ask("stranger", stranger(trial.world), [people.ann, people.shop_ann, people.shop_nobody])
+    await trial.ask("stranger", stranger(trial.world), people.asked)
 
 
 async def try_people(trial: Trial) -> None:
     people = People(trial)
     await trial.ask("stranger", stranger(trial.world), people.asked)
     for each in (people.nobody, people.shop_nobody):
-        trial.routes[each] = await trial.host.route(each)
+        if trial.takes("stranger", each):
+            trial.routes[each] = await trial.host.route(each)
 
 
 async def send_letters(trial: Trial, recipients: Sequence[str]) -> None:
     """A letter to each who is taken. Nothing is sent through a host that would relay it."""
     if trial.takes("stranger", People(trial).bob):
         return
+    someone = stranger(trial.world)
     for each in recipients:
         if trial.takes("stranger", each):
-            await trial.write(stranger(trial.world), each)
+            trial.letters[each] = someone.compose(f"<{each}>", "A letter of the check", "Does this arrive?\n")
+            await hand_in(trial.host, someone, each, trial.letters[each])
+    if trial.host.queue:
+        await trial.host.run_queue(forced=True)
+
+
+def falters(trial: Trial, *recipients: str) -> bool:
+    """Whether one of them was put off, or the host broke off the conversation."""
+    return any(not trial.said[("stranger", each)].startswith(("2", "5")) for each in recipients)
 
 
 def held_by(trial: Trial, recipient: str) -> list[str]:
@@ -82,6 +94,12 @@ def too_much(trial: Trial, people: People) -> Verdict | None:
             "every "
             "domain yours, or lets everybody in?",
             trial.heard("stranger", people.bob),
+        )
+    if trial.takes("stranger", people.foreign):
+        return hint(
+            f"{people.foreign} is taken, and that domain is somebody else's: every domain there is counts as yours. "
+            "A star alone matches all names.",
+            trial.heard("stranger", people.foreign),
         )
     if trial.takes("stranger", people.evil):
         return hint(

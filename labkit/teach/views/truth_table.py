@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from labkit.lab.host import Host
 from labkit.lab.laptop import Laptop
@@ -24,6 +25,9 @@ from labkit.teach.views.probes_talk import ask_whom
 STRANGER, PARTNER, OWN = "a stranger", "your partner", "your laptop"
 UNKNOWN = "?"
 LONGEST_REPLY = 120
+_STRANGERS: WeakKeyDictionary[World, Laptop] = (
+    WeakKeyDictionary()
+)  # so that each of their messages has its own id
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +69,14 @@ def stranger(world: World) -> Laptop:
     other = next((each for each in world.laptops.values() if each not in own), None)
     if other is not None:
         return other
+    if world in _STRANGERS:
+        return _STRANGERS[world]
     outside = next((each for each in world.hosts.values() if each.engine.name == "outside"), world.partner)
     owner = f"{next(iter(outside.accounts))}@{outside.name.partition('.')[2]}"
-    return Laptop(world, LaptopPlan("stranger", outside.name, outside.address, owner, outside.name))
+    _STRANGERS[world] = Laptop(
+        world, LaptopPlan("stranger", outside.name, outside.address, owner, outside.name)
+    )
+    return _STRANGERS[world]
 
 
 async def truth_table(
