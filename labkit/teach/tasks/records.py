@@ -1,4 +1,4 @@
-"""What the exercises about names share: the exchangers of a domain and what is wrong with one, records as evidence.
+"""What the exercises about names share: the exchangers of a domain, what is wrong with one, evidence.
 
 STANDARDS  RFC 5321 §5.1 (an MX names a host), RFC 2181 §10.3 (and no alias), RFC 7505 (null MX)
 READ NEXT  dns.py, virtual_zone.py
@@ -54,7 +54,7 @@ def trouble_with(world: World, name: str, exchange: str) -> str:
 
 
 def _doubled_origin(world: World, exchange: str) -> str:
-    """The name that was meant, if the origin of a zone stands twice at its end (or another zone's before it)."""
+    """The name that was meant, if an origin stands twice at its end (or another zone's before it)."""
     origins = [zone.origin.to_text() for zone in world.zones if len(zone.origin) > 1]
     for outer in origins:
         inner = exchange.removesuffix(f".{outer}") + "."
@@ -81,7 +81,7 @@ def seen(world: World, found: Answer) -> list[Evidence]:
 
 
 def quoted(names: Iterable[str]) -> str:
-    """Names with their final dots, in words: in quotes, so that the dot is not taken for the end of the sentence."""
+    """Names with their final dots, in words: in quotes, so that a dot does not end the sentence."""
     return listed([f"'{name}'" for name in names])
 
 

@@ -1,8 +1,8 @@
 """The second exercise of notebook 05: two domains on one host, and each has people of its own.
 
-DECIDES    which mistake is told first: who may relay, which domains are served, whose mailbox it is, who is unknown.
-           How the tables are made is nobody's business: dsearch and lsearch, one file of addresses, a database, a
-           router for each domain. Only to find better words does a hint look at names of files and at the log.
+DECIDES    which mistake is told first: who may relay, which domains are served, whose mailbox, who is unknown.
+           How the tables are made is nobody's business: dsearch and lsearch, one file, a database, a router for
+           each domain. Only to find better words does a hint look at names of files, the log and the file itself.
 STANDARDS  RFC 5321 §4.5.1 (postmaster in every domain), §3.6.1 (relay); Exim specification, "Tainted data"
 READ NEXT  virtual_trial.py, virtual_catch_all.py
 """

@@ -1,6 +1,6 @@
 """The third exercise of notebook 05: a catch-all in the shop, and only there.
 
-DECIDES    which mistake is told first: both domains, the wrong one, a star that is not read or takes too much.
+DECIDES    which mistake is told first: both domains, the wrong one, a star that is not read, or takes all.
 READ NEXT  virtual_trial.py, virtual_truth.py
 """
 

@@ -2,7 +2,7 @@
 
 WHAT       `shop in the zone` looks at what the nameserver serves: one zone, or a delegated one, however written.
 DECIDES    which mistake is told first: the old domain, the alias, then what the MX names, then a star.
-STANDARDS  RFC 5321 §5.1 (MX, implicit MX), RFC 1034 §3.6.2 (an alias stands alone), RFC 4592 (wildcards)
+STANDARDS  RFC 5321 §5.1 (MX, implicit MX), RFC 1034 §3.6.2 (an alias stands alone), RFC 4592 (stars)
 READ NEXT  records.py, virtual.py
 """
 
