@@ -478,6 +478,26 @@ def test_two_domains_in_many_ways(name: str) -> None:
     in_a_world(steps)
 
 
+@ENGINES
+def test_the_database_of_the_main_section(engine: str) -> None:
+    """A query that names no file is for sqlite_dbfile, also as an item of a list."""
+    query = "sqlite;SELECT %s FROM people WHERE domain='${quote_sqlite:$domain}'%s LIMIT 1"
+    text = SOLVED.replace(
+        DSEARCH, f"local_domains    = {query % ('domain', '')}\nsqlite_dbfile = /etc/mail.db\n"
+    )
+    text = text.replace(ACCEPT_ROUTER, query % ("box", " AND name='${quote_sqlite:$local_part}'"))
+
+    async def steps(world: World) -> None:
+        fill_database(world)
+        await set_up(world, text, {})
+        asked = [ANN, SHOP_ANN, f"zoe@{SHOP}", f"it's@{SHOP}", f"ann@a.{SHOP}"]
+        assert await said(world, *asked) == [YES, YES, UNKNOWN, UNKNOWN, NO_RELAY]
+        await stranger(world).send([f"info@{DOMAIN}", SHOP_ANN], "?", "?\n", host=world.mine.name)
+        assert list(boxes(world.mine)) == [f"/var/mail/virtual/{SHOP}/ann", f"/var/mail/virtual/{DOMAIN}/ben"]
+
+    in_a_world(steps, engine=engine)
+
+
 @pytest.mark.needs("exim", "gcc")
 def test_the_checks_judge_a_real_exim_as_well() -> None:
     async def steps(world: World) -> None:

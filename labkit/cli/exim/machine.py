@@ -81,6 +81,7 @@ class Machine:
             now=self.now,
             sleep=_sleep,
             callout_expiry=lambda: expiry_of(configuration.main),
+            sqlite_file=lambda: configuration.main.text("sqlite_dbfile"),
         )
 
     @classmethod
