@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from labkit import World
+from labkit.lab.all_mailboxes import boxes, who_holds
 from labkit.teach.checks import CheckView, Progress, check
 from labkit.teach.tasks.virtual import examine
 from labkit.teach.tasks.virtual_truth import questions
-from labkit.teach.views.mailbox_files import boxes, mailboxes, who_holds
+from labkit.teach.views.mailbox_files import mailboxes
 from labkit.teach.views.probes import configure
 from labkit.teach.views.probes_talk import ask_whom
 from labkit.teach.views.truth_table import OWN, PARTNER, STRANGER, Caller, stranger, truth_table

@@ -10,12 +10,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from labkit.lab.all_mailboxes import who_holds
 from labkit.lab.host import Host
 from labkit.routing import RouteOutcome
 from labkit.teach.checks import Verdict, hint
 from labkit.teach.tasks.exim_conf_trial import Trial
 from labkit.teach.tasks.virtual_zone import domains_of
-from labkit.teach.views.mailbox_files import who_holds
 from labkit.teach.views.probes_talk import hand_in
 from labkit.teach.views.truth_table import stranger
 
