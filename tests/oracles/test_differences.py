@@ -145,6 +145,8 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "submission-errors": ("tests/oracles/test_differences_commands.py::test_errors_of_a_submission",),
     "verbose": ("tests/oracles/test_differences_commands.py::test_what_v_shows_of_connecting",),
     "handshake-words": ("tests/oracles/test_differences_commands.py::test_the_words_of_a_failed_handshake",),
+    "line-ends": ("tests/oracles/test_differences_commands.py::test_a_line_end_in_what_is_told",),
+    "spool-links": ("tests/oracles/test_differences_commands.py::test_a_link_in_the_spool",),
     "log-details": (
         "tests/oracles/test_differences_commands.py::test_details_of_the_log",
         "tests/oracles/test_differences_commands.py::test_a_transaction_that_comes_to_nothing",

@@ -230,6 +230,28 @@ def test_what_v_shows_of_connecting(both: Both, name: str) -> None:
     assert ("Connecting to 127.0.0.10" in said) is (name == "exim")
 
 
+@NAMES
+def test_a_line_end_in_what_is_told(both: Both, name: str) -> None:
+    one = both[name]
+    one.configure(main=f"trusted_users = {one.account.pw_name}")
+    said = one.run("-oMr", "x\nX-Odd: y", "-odq", "-f", "ann@here.test", "bob@here.test")
+    assert said.returncode == (name == "labkit")
+    waiting = [path.read_text() for path in (one.folder / "spool").glob("input/*-H")]
+    assert ["\nX-Odd: y" in text for text in waiting] == [True] * (name == "exim")
+
+
+@NAMES
+def test_a_link_in_the_spool(both: Both, name: str) -> None:
+    one = both[name]
+    one.configure()
+    assert one.run("-odq", "-f", "ann@here.test", "bob@here.test").returncode == 0
+    assert one.run("-bpc").stdout == "1\n"
+    (header,) = (one.folder / "spool/input").glob("*-H")
+    header.rename(one.folder / "elsewhere")
+    header.symlink_to(one.folder / "elsewhere")
+    assert ("Subject: x" in one.run("-Mvh", header.name[:-2]).stdout) is (name == "exim")
+
+
 @pytest.mark.parametrize(
     "selector, shown", [("delivery_size", " S=[0-9]+"), ("receive_time", " RT=[0-9.]+s")]
 )

@@ -6,9 +6,11 @@ READ NEXT  main_settings.py, machine.py
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from labkit.eximconf.place import ConfigurationError
 from labkit.mail.plainly import SaidPlainly
+from labkit.net.disk import Disk
 
 NO_FILE = """\
 labkit-exim: no configuration: name one with -C FILE
@@ -17,6 +19,14 @@ labkit-exim: no configuration: name one with -C FILE
 
 class CannotStart(SaidPlainly, RuntimeError):
     """The configuration cannot be read; the text is what Exim would print, and what to do."""
+
+
+def octets_of_file(file: str) -> bytes:
+    """The configuration. Raises CannotStart; a pipe hangs nobody, and what never ends fills no memory."""
+    try:
+        return Disk(Path("/"), Path.cwd()).read(file)[0].encode("latin-1")
+    except OSError as problem:
+        raise CannotStart(f"labkit-exim: failed to open {file}: {problem.strerror}") from None
 
 
 def first_file(files: str | None) -> str:
