@@ -32,6 +32,7 @@ class Settled:
     """A leg that has come to an end: delivered if `words` is "", else failed.
 
     `is_continued`: not the first message of the connection. `is_further`: another recipient has the same copy of it.
+    `is_chunked`: the message went in pieces, by BDAT.
     """
 
     leg: Leg
@@ -40,6 +41,7 @@ class Settled:
     words: str = ""
     is_continued: bool = False
     is_further: bool = False
+    is_chunked: bool = False
 
 
 @dataclass(slots=True)
@@ -89,10 +91,10 @@ class Transfer:
             if verdict.step is not Step.RCPT and verdict.reply.is_permanent:
                 refusal = verdict
             else:
-                self._judge(leg, verdict, is_continued)
+                self._judge(leg, verdict, is_continued, result.is_chunked)
         if refusal is not None:  # it is this message that is not wanted: so by nobody
             for leg in [each for each in self.waiting if each not in self.troubles]:
-                self._judge(leg, refusal, is_continued)
+                self._judge(leg, refusal, is_continued, result.is_chunked)
             return [], False
         if result.broken:
             self._note_break()
@@ -107,7 +109,7 @@ class Transfer:
         is_full = verdict.step is Step.RCPT and verdict.reply.code == TOO_MANY_RECIPIENTS
         return is_full and has_good
 
-    def _judge(self, leg: Leg, verdict: Verdict, is_continued: bool) -> None:
+    def _judge(self, leg: Leg, verdict: Verdict, is_continued: bool, is_chunked: bool) -> None:
         reply = verdict.reply
         words = "" if reply.is_positive else self._words(self.waiting[leg], verdict)
         if not reply.is_transient:
@@ -116,7 +118,8 @@ class Transfer:
             if reply.is_positive:
                 self.wrote_down(leg)
             is_further = not words and any(each.reply is reply for each in self.settled)
-            self.settled.append(Settled(leg, self.called, reply, words, is_continued, is_further))
+            settled = Settled(leg, self.called, reply, words, is_continued, is_further, is_chunked)
+            self.settled.append(settled)
         elif verdict.step is Step.RCPT:
             self.troubles[leg] = HostTrouble(errors.RCPT_4XX, words, reply, errors.of_reply(reply.code))
         else:
