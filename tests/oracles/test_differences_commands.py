@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -204,6 +205,20 @@ def test_hints(both: Both) -> None:
     assert b"\0" in (theirs / "retry").read_bytes()
     assert not (ours / "retry").exists()
     assert "T:127.0.0.10" in (ours / "labkit-retry").read_text("utf-8")
+
+
+def test_the_database_of_a_query_without_file(both: Both) -> None:
+    """No difference: sqlite_dbfile, in a text and in a list."""
+    for one in both.values():
+        file = one.folder / "x.db"
+        with closing(sqlite3.connect(file)) as database:
+            database.executescript("create table t(a); insert into t values('here.test')")
+        file.chmod(0o644)
+        one.configure(main=f"sqlite_dbfile = {file}")
+        said = one.run(
+            "-be", "${lookup sqlite{select a from t}}", "${if match_domain{a}{sqlite;select a from t}{y}{n}}"
+        )
+        assert said.stdout == "here.test\ny\n", said
 
 
 # --- commands ---------------------------------------------------------------------------------

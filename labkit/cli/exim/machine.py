@@ -165,7 +165,11 @@ class Machine:
         """An Env with these variables, besides what is true of this host."""
         env = Env(
             dict(variables),
-            here=Here(self.primary_hostname, self.addresses),
+            here=Here(
+                self.primary_hostname,
+                self.addresses,
+                self.configuration.main.text("sqlite_dbfile") or "",
+            ),
             now=self.now(),
             environment=self._environment(),
             named=self.configuration.lists,
