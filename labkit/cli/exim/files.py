@@ -5,6 +5,7 @@ READ NEXT  main_settings.py, machine.py
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -26,7 +27,9 @@ def octets_of_file(file: str) -> bytes:
     try:
         return Disk(Path("/"), Path.cwd()).read(file)[0].encode("latin-1")
     except OSError as problem:
-        raise CannotStart(f"labkit-exim: failed to open {file}: {problem.strerror}") from None
+        is_folder = os.path.isdir(os.fsencode(text_of(file)))
+        why = os.strerror(errno.EISDIR) if is_folder else problem.strerror
+        raise CannotStart(f"labkit-exim: failed to open {file}: {why}") from None
 
 
 def first_file(files: str | None) -> str:
