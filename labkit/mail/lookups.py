@@ -60,12 +60,9 @@ class FolderEntry(Question["bool | NoAnswer"]):
     wanted: str = "any"
 
 
-NO_SQLITE_FILE = "no absolute file name for sqlite lookup"
-
-
 @dataclass(frozen=True, slots=True)
 class SqliteRows(Question["tuple[tuple[tuple[str, str], ...], ...] | NoAnswer"]):
-    """The rows that a query gives, each a row of (column, value). `file` is empty if the query names none."""
+    """The rows that a query gives, each a row of (column, value)."""
 
     file: str
     query: str

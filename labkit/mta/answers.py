@@ -20,7 +20,6 @@ from typing import Any, Protocol
 from labkit.eximconf.expansion.files import find_line
 from labkit.mail.asking import Question
 from labkit.mail.lookups import (
-    NO_SQLITE_FILE,
     DnsRecords,
     Exists,
     FileLine,
@@ -75,8 +74,7 @@ class Answers:
 
     `root` is its disk, and a relative path begins at `beside`; `addresses` are its own, the first one calls others;
     `now` and `sleep` are its time; `seed` makes random numbers the same in every run; `rates` is where ratelimit
-    and seen are stored, and callouts beside it; `callout_expiry` tells how long these are believed, `sqlite_file`
-    which database a query is for that names none.
+    and seen are stored, and callouts beside it; `callout_expiry` tells how long these are believed.
     """
 
     def __init__(
@@ -93,13 +91,11 @@ class Answers:
         seed: str | None = None,
         rates: Path | None = None,
         callout_expiry: Callable[[], CalloutExpiry] = CalloutExpiry,
-        sqlite_file: Callable[[], str | None] = lambda: None,
     ) -> None:
         disk = Disk(root, beside)
         self.addresses, self.resolver, self.accounts = tuple(addresses), resolver, accounts
         self.files = HostFiles(disk, find_line)
         self.databases = SqliteFiles(disk)
-        self._sqlite_file = sqlite_file
         self.sockets = Sockets(disk, network, addresses[0], self._addresses_of)
         self.numbers = Numbers(seed)
         self.rates = Rates(now, rates)
@@ -119,7 +115,7 @@ class Answers:
             FileText: self.files.text,
             FolderEntry: self.files.entry,
             Exists: self.files.exists,
-            SqliteRows: self._rows,
+            SqliteRows: self.databases.rows,
             ReadSocket: self.sockets.read,
             RandomNumber: self.numbers.number,
             CallOut: self.callouts.answer,
@@ -127,10 +123,6 @@ class Answers:
             SeenBefore: self.rates.seen,
             Pause: lambda question: self._sleep(timedelta(seconds=question.seconds)),
         }
-
-    async def _rows(self, question: SqliteRows) -> Any:
-        named = question if question.file else replace(question, file=self._sqlite_file() or "")
-        return await self.databases.rows(named) if named.file.startswith("/") else Unanswered(NO_SQLITE_FILE)
 
     async def answer(self, question: Question[Any]) -> Any:
         """Answer one question. Raises CannotAnswer."""

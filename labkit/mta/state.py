@@ -77,7 +77,6 @@ class MtaState:
             seed=self.name,
             rates=self.spool.folder / "db/labkit-rates",
             callout_expiry=lambda: expiry_of(self.compiled.configuration.main),
-            sqlite_file=lambda: self.compiled.configuration.main.text("sqlite_dbfile"),
         )
 
     @property
