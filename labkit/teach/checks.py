@@ -92,6 +92,10 @@ _TASKS = (  # modules of labkit.teach.tasks
     "install_makefile",
     "deliver",
     "deliver_postmaster",
+    "backup_zone",
+    "backup_relay",
+    "backup_wait",
+    "backup_read",
 )
 
 
