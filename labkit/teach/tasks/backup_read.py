@@ -52,39 +52,46 @@ def _judged(given: Mapping[str, str], entry: SpoolEntry) -> Verdict:
     if plain["reverse-path"] != sender:
         if plain["reverse-path"] in _ADDRESS.findall(header):
             return hint(
-                f"{given['reverse-path']} stands below, in the header. The sender of the envelope stands in the third line "
+                f"{given['reverse-path']} stands below, in the header. The sender of the envelope stands "
+                "in the third line "
                 "of the file, in angle brackets: whom a report goes to."
             )
         return hint("The sender of the envelope stands in the third line of the file, in angle brackets.")
     if plain["waits for"] not in left:
         if plain["waits for"] in finished:
             return hint(
-                f"{given['waits for']} stands in the list of those who are finished (a line that begins with two "
+                f"{given['waits for']} stands in the list of those who are finished (a line that begins "
+                "with two "
                 "letters Y or N). Who is in the list of recipients and not in that one?"
             )
         return hint("The recipients stand after the line that is only a number: that many of them follow.")
     if plain["has it already"] not in finished:
         return hint(
-            "Who is finished stands before the number, in lines that begin with two letters, Y or N. (XX would be: nobody.)"
+            "Who is finished stands before the number, in lines that begin with two letters, Y or N. (XX "
+            "would be: nobody.)"
         )
     if client not in re.split(r"[\s\[\]():,]+", plain["handed over by"]):
         names = {m[1].lower() for line in lines if (m := re.match(r"--?helo_name (\S+)", line))}
         if plain["handed over by"] in names:
             return hint(
-                f"{given['handed over by']} is only what the client said after HELO. What did the host itself see? "
+                f"{given['handed over by']} is only what the client said after HELO. What did the host "
+                "itself see? "
                 "An address, in another line."
             )
         return hint("Who called stands in the line host_address; behind it is the port.")
     if (minute := _minute(given["came in at"])) is None:
         return hint(
-            "Write the time like 10:07. The file counts seconds since 1970: datetime.fromtimestamp(..., timezone.utc)."
+            "Write the time like 10:07. The file counts seconds since 1970: datetime.fromtimestamp(..., "
+            "timezone.utc)."
         )
     if minute != (came.hour, came.minute):
         return hint(
-            "The fourth line begins with the seconds since 1970, in UTC. Compute with these, or compare with the upper Received field."
+            "The fourth line begins with the seconds since 1970, in UTC. Compute with these, or compare "
+            "with the upper Received field."
         )
     return done(
-        "All that the queue knows of a message is in this file; whoever has it can go on where the host stopped.",
+        "All that the queue knows of a message is in this file; whoever has it can go on where the host "
+        "stopped.",
         [
             Seen(came, entry.queue_id, f"from <{sender}>, handed over by {client}"),
             Seen(
@@ -132,7 +139,8 @@ def _what_it_is(
     named = f"{at:%H:%M}"
     if back and _same(back[-1], at):
         return hint(
-            f"At {named} your host came back. Nobody tells the backup: it learns of it when it tries the next time."
+            f"At {named} your host came back. Nobody tells the backup: it learns of it when it tries the "
+            "next time."
         )
     if any(_same(each.at, at) for each in tries):
         return hint(
@@ -141,7 +149,8 @@ def _what_it_is(
     every = world.partner.engine.queue_interval or timedelta(minutes=15)
     if at > delivered.at:
         return hint(
-            f"{named} is too late: a queue run before that finds the retry time reached. When was the last try in vain, "
+            f"{named} is too late: a queue run before that finds the retry time reached. When was the last "
+            "try in vain, "
             "and how long does the rule wait after it?",
             *tries[-1:],
         )
@@ -150,12 +159,14 @@ def _what_it_is(
     start = world.journal.where(EventKind.STARTED, host=delivered.host)[-1].at
     if (at - start) % every < timedelta(seconds=5):
         return hint(
-            f"At {named} a queue run looks at it, and lets it be: the retry time is not reached. How old is the failure "
+            f"At {named} a queue run looks at it, and lets it be: the retry time is not reached. How old "
+            "is the failure "
             "then, and which step of the rule counts: the first two hours, or what comes after them?",
             *tries[-1:],
         )
     return hint(
-        f"At {named} no queue run comes. The daemon looks at fixed times, every {every.seconds // 60} minutes since it was "
+        f"At {named} no queue run comes. The daemon looks at fixed times, every {every.seconds // 60} "
+        "minutes since it was "
         "started: the first of these that is not before the retry time.",
         *tries[-1:],
     )

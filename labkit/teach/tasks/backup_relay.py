@@ -26,7 +26,8 @@ ELSEWHERE = "somebody@elsewhere.test"
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """The replies to RCPT that a stranger and the student's laptop heard, by recipient; the routes; who was asked."""
+    """The replies to RCPT that a stranger and the student's laptop heard, by recipient; the routes; who "
+    "was asked."""
 
     world: World
     stranger: Mapping[str, str]
@@ -77,7 +78,8 @@ def backup_relay(probed: Probed) -> Verdict:
         or _wrong_way(probed, bob)
         or _own_mail(probed, ann)
         or done(
-            f"Strangers may leave mail for {partner_domain(world)} here, and for your own domain; nothing else.",
+            f"Strangers may leave mail for {partner_domain(world)} here, and for your own domain; nothing "
+            "else.",
             [_seen(probed, bob), _seen(probed, ann), _seen(probed, ELSEWHERE), _route(probed)],
         )
     )
@@ -92,12 +94,15 @@ def _open_relay(probed: Probed) -> Verdict | None:
     hosts = _list_of(host, "relay_from_hosts")
     if hosts is not None and hosts != _list_in(_plan(probed.world, host), "relay_from_hosts"):
         return hint(
-            "A stranger may now send to anybody through your host: an open relay. relay_from_hosts says WHO may send "
-            "anywhere, and that is still only your laptop. A backup says FOR WHOM everybody may leave mail: another list.",
+            "A stranger may now send to anybody through your host: an open relay. relay_from_hosts says "
+            "WHO may send "
+            "anywhere, and that is still only your laptop. A backup says FOR WHOM everybody may leave "
+            "mail: another list.",
             _seen(probed, ELSEWHERE),
         )
     return hint(
-        "A stranger may now send to anybody through your host: an open relay. Which statement of your list check_rcpt "
+        "A stranger may now send to anybody through your host: an open relay. Which statement of your list "
+        "check_rcpt "
         "lets every domain in? The list of domains must name one domain.",
         _seen(probed, ELSEWHERE),
     )
@@ -113,7 +118,8 @@ def _bob_is_refused(probed: Probed, bob: str) -> Verdict:
     if "relay not permitted" not in said:
         if domain in re.split(r"[\s:]+", _list_of(host, "local_domains") or ""):
             return hint(
-                f"Your host believes that {domain} is its own, and looks for an account: {said}. local_domains are "
+                f"Your host believes that {domain} is its own, and looks for an account: {said}. "
+                "local_domains are "
                 "those whose mail ends here. Bob's ends at Bob's host; here it only waits.",
                 seen,
             )
@@ -123,14 +129,16 @@ def _bob_is_refused(probed: Probed, bob: str) -> Verdict:
             _list_of(world.partner, "relay_to_domains") or ""
         ):
             return hint(
-                f"You changed {world.partner.name}, which is Bob's. The host that is to keep his mail is yours: "
+                f"You changed {world.partner.name}, which is Bob's. The host that is to keep his mail is "
+                "yours: "
                 f"{host.name}.",
                 seen,
             )
         return todo(f"Change exim.conf of {host.name} so that strangers may leave mail for {domain} there.")
     if "relay not permitted" not in probed.told(f"x@below.{domain}"):
         return hint(
-            f"x@below.{domain} would be taken, {bob} is not: the item *.{domain} matches every name BELOW the domain, "
+            f"x@below.{domain} would be taken, {bob} is not: the item *.{domain} matches every name BELOW "
+            "the domain, "
             "and not the domain itself.",
             _seen(probed, f"x@below.{domain}"),
             seen,
@@ -145,7 +153,8 @@ def _relay_refused(probed: Probed, listed: str | None, seen: Seen) -> Verdict:
     hosts = _list_of(host, "relay_from_hosts") or ""
     if listed is None and hosts != _list_in(_plan(world, host), "relay_from_hosts"):
         return hint(
-            f"relay_from_hosts names hosts that may send anywhere. Carol's host is not there and must not be. What is "
+            "relay_from_hosts names hosts that may send anywhere. Carol's host is not there and must not "
+            "be. What is "
             f"missing is a list of domains: for {domain} everybody may leave mail.",
             seen,
         )
@@ -153,20 +162,24 @@ def _relay_refused(probed: Probed, listed: str | None, seen: Seen) -> Verdict:
     if listed is not None and domain not in items:
         if own in items:
             return hint(
-                f"relay_to_domains names {own}: that is your own domain, and its mail ends here. Whose mail is to wait?",
+                f"relay_to_domains names {own}: that is your own domain, and its mail ends here. Whose "
+                "mail is to wait?",
                 seen,
             )
         return hint(f"relay_to_domains is now '{listed}'. Is that, letter by letter, {domain}?", seen)
     acl = host.configuration.partition("begin acl")[2].partition("\nbegin ")[0]
     if listed is not None and "+relay_to_domains" not in acl:
         return hint(
-            "The list relay_to_domains is there, but nobody reads it: no statement of check_rcpt names it. A list of "
+            "The list relay_to_domains is there, but nobody reads it: no statement of check_rcpt names it. "
+            "A list of "
             "domains permits nothing by itself; with a + before its name it can stand beside +local_domains.",
             seen,
         )
     return hint(
-        "The file on the disk is another one, and the daemon still says: relay not permitted. A daemon reads its "
-        "configuration at the start and when it gets HUP. (If you did that: which statement refuses, and what stands "
+        "The file on the disk is another one, and the daemon still says: relay not permitted. A daemon "
+        "reads its "
+        "configuration at the start and when it gets HUP. (If you did that: which statement refuses, and "
+        "what stands "
         "above it?)",
         seen,
     )
@@ -174,7 +187,7 @@ def _relay_refused(probed: Probed, listed: str | None, seen: Seen) -> Verdict:
 
 def _wrong_way(probed: Probed, bob: str) -> Verdict | None:
     """It is taken; would it go to the partner's host, found by MX?"""
-    world, theirs = probed.world, probed.world.partner
+    theirs = probed.world.partner
     routed = probed.routed
     if routed.outcome is not RouteOutcome.ROUTED:
         return hint(f"Your host takes mail for {bob} and has no way for it: {_end(routed)}.", _route(probed))
@@ -182,14 +195,17 @@ def _wrong_way(probed: Probed, bob: str) -> Verdict | None:
     hops = [hop.host.rstrip(".").lower() for hop in first.next_hops]
     if not hops:
         return hint(
-            f"Mail for {bob} would end here, by the transport {first.transport}: nobody at Bob's sees it again. "
+            f"Mail for {bob} would end here, by the transport {first.transport}: nobody at Bob's sees it "
+            "again. "
             "local_domains are the domains whose mail ends at this host.",
             _route(probed),
         )
     if hops[0] != theirs.name:
         return hint(
-            f"Mail for {bob} would go to {hops[0]}: a router takes every foreign domain there, before the one that "
-            "asks for MX records sees it. That host looks up the MX itself, and may well hand it back to you: a loop. "
+            f"Mail for {bob} would go to {hops[0]}: a router takes every foreign domain there, before the "
+            "one that "
+            "asks for MX records sees it. That host looks up the MX itself, and may well hand it back to "
+            "you: a loop. "
             "Mail that you keep for others goes by MX.",
             _route(probed),
         )
@@ -199,13 +215,15 @@ def _wrong_way(probed: Probed, bob: str) -> Verdict | None:
 def _own_mail(probed: Probed, ann: str) -> Verdict | None:
     if not _ok(probed.told(ann)):
         return hint(
-            f"Now your own domain is refused: a stranger who writes to {ann} hears {probed.told(ann)}. Both lists must "
+            f"Now your own domain is refused: a stranger who writes to {ann} hears {probed.told(ann)}. "
+            "Both lists must "
             "stand in that statement, with a colon between them.",
             _seen(probed, ann),
         )
     if probed.laptop[ELSEWHERE].startswith("550 relay"):
         return hint(
-            f"Your own laptop cannot send any more: {probed.laptop[ELSEWHERE]}. The first statement of check_rcpt was "
+            f"Your own laptop cannot send any more: {probed.laptop[ELSEWHERE]}. The first statement of "
+            "check_rcpt was "
             "for it.",
             Seen(
                 probed.world.now(),

@@ -48,7 +48,8 @@ def wait_and_arrive(world: World) -> Verdict:
     for each in reversed(kept):
         if each.waited and each.delivered is not None and _by_itself(world, each) and _owner_has(world, each):
             return done(
-                "It waited because Bob's host was down, and it left at a queue run, when its retry time was over. "
+                "It waited because Bob's host was down, and it left at a queue run, when its retry time "
+                "was over. "
                 "Nobody did anything.",
                 [*_way(world, each)],
             )
@@ -57,13 +58,16 @@ def wait_and_arrive(world: World) -> Verdict:
     last = kept[-1]
     if last.delivered is not None and not last.waited:
         return hint(
-            "It came to your host and went on at once: Bob's host was up. Stop it first: await world.partner.stop().",
+            "It came to your host and went on at once: Bob's host was up. Stop it first: await "
+            "world.partner.stop().",
             last.delivered,
         )
     if last.delivered is not None and not _by_itself(world, last):
         return hint(
-            f"It arrived, but at {last.delivered.at:%H:%M} somebody had a hand in it: that is no queue run of your "
-            "daemon, or its retry time was not reached. Take another one, and let only lab time pass (advance).",
+            f"It arrived, but at {last.delivered.at:%H:%M} somebody had a hand in it: that is no queue run "
+            "of your "
+            "daemon, or its retry time was not reached. Take another one, and let only lab time pass "
+            "(advance).",
             *last.tries[-1:],
             last.delivered,
         )
@@ -74,12 +78,14 @@ def _not_arrived(world: World, last: Kept) -> Verdict:
     """The newest message is not in the partner's mailbox."""
     if last.delivered is not None:
         return hint(
-            f"Your log says that it left, and Bob has no such message. What became of {last.delivered.text} there?",
+            "Your log says that it left, and Bob has no such message. What became of "
+            f"{last.delivered.text} there?",
             last.delivered,
         )
     if last.failed is not None:
         return hint(
-            f"Your host gave it up: {last.failed.text}. It had waited too long, or Bob's host said no. Send another.",
+            f"Your host gave it up: {last.failed.text}. It had waited too long, or Bob's host said no. "
+            "Send another.",
             last.failed,
         )
     if last.completed is not None:
@@ -89,14 +95,16 @@ def _not_arrived(world: World, last: Kept) -> Verdict:
         )
     if not world.partner.is_running:
         return hint(
-            "It waits at your host, and Bob's host is still down. Look at it; then start Bob's host and let time pass.",
+            "It waits at your host, and Bob's host is still down. Look at it; then start Bob's host and "
+            "let time pass.",
             *last.tries[-1:],
         )
     run = world.mine.next_queue_run()
     if run is None:
         return hint("Bob's host is up again. Your daemon runs no queue now: is it up?", *last.tries[-1:])
     return hint(
-        "Bob's host is up again and the message still waits. Two clocks: why_waiting(world.mine, ...) says when both "
+        "Bob's host is up again and the message still waits. Two clocks: why_waiting(world.mine, ...) says "
+        "when both "
         "are reached. Let that much time pass.",
         *(last.looks[-1:] or last.tries[-1:]),
     )
@@ -127,28 +135,33 @@ def _never_here(world: World) -> Verdict:
     last = max([*refused, *own, *sent], key=lambda event: event.number, default=None)
     if last is None:
         return todo(
-            f"Stop Bob's host, let Carol write to {world.partner_laptop.owner}, start it again, and let time pass."
+            f"Stop Bob's host, let Carol write to {world.partner_laptop.owner}, start it again, and let "
+            "time pass."
         )
     if last.kind is EventKind.DELIVERED:
         return hint(
-            f"Carol's message went straight to {theirs.name}, which was up: nothing ever waited. Bob's host must be "
+            f"Carol's message went straight to {theirs.name}, which was up: nothing ever waited. Bob's "
+            "host must be "
             "down before she writes.",
             last,
         )
     if last.kind is EventKind.RECEIVED:
         return hint(
-            "That message came from your own laptop (or was written on your host). Then you are the sender's MTA, and "
+            "That message came from your own laptop (or was written on your host). Then you are the "
+            "sender's MTA, and "
             "would have it in the queue without being anybody's backup. Let Carol write.",
             last,
         )
     if last.kind is EventKind.REJECTED or "relay not permitted" in (last.text or ""):
         return hint(
-            "Carol's host came to yours, and yours said no. First the exercise before: your host must take mail for "
+            "Carol's host came to yours, and yours said no. First the exercise before: your host must take "
+            "mail for "
             f"{domain} from everybody.",
             last,
         )
     return hint(
-        f"Carol's host tried only {theirs.name} and gave up. Who takes mail for {domain}, by the DNS as her host knows it "
+        f"Carol's host tried only {theirs.name} and gave up. Who takes mail for {domain}, by the DNS as "
+        "her host knows it "
         "at that minute? An answer is remembered for its TTL, an hour.",
         last,
     )
@@ -169,7 +182,8 @@ def by_force(world: World) -> Verdict:
     for each in reversed(kept):
         if each.delivered is not None and not _by_itself(world, each) and _owner_has(world, each):
             return done(
-                "It did not wait for its retry time, and Bob has it: his mailbox proves it, your log alone does not.",
+                "It did not wait for its retry time, and Bob has it: his mailbox proves it, your log alone "
+                "does not.",
                 [*_way(world, each)],
             )
     if not kept:
@@ -184,7 +198,8 @@ def by_force(world: World) -> Verdict:
                 last.delivered,
             )
         return hint(
-            f"The last one arrived at {last.delivered.at:%H:%M} by a queue run of the daemon, in its time. Make "
+            f"The last one arrived at {last.delivered.at:%H:%M} by a queue run of the daemon, in its time. "
+            "Make "
             "another wait, and do not let lab time pass after Bob's host is up.",
             last.delivered,
         )
@@ -197,7 +212,8 @@ def by_force(world: World) -> Verdict:
     if up is None:
         if len(last.tries) > 1 and last.tries[-1].at - last.tries[-2].at < SHORTEST_WAIT:
             return hint(
-                "You forced it while Bob's host was down: it was tried, and refused again. Start his host first.",
+                "You forced it while Bob's host was down: it was tried, and refused again. Start his host "
+                "first.",
                 last.tries[-1],
             )
         return hint(

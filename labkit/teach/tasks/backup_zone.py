@@ -2,7 +2,7 @@
 
 WHAT       `backup exchanger`: who takes the partner's mail, and in which order, as it is served now.
 DECIDES    by what the nameserver answers; each mistake gets its own hint, the one that explains most comes first.
-STANDARDS  RFC 5321 §5.1 (the lowest preference first), RFC 2181 §10.3 (an exchange is no alias), RFC 1035 §3.3.13 (serial)
+STANDARDS  RFC 5321 §5.1 (the lowest first), RFC 2181 §10.3 (an exchange is no alias), RFC 1035 §3.3.13 (serial)
 READ NEXT  backup_relay.py
 """
 
@@ -33,22 +33,26 @@ def backup_exchanger(world: World) -> Verdict:
     seen = _seen(world, found)
     if mine not in names:
         return _not_there(world, domain, names, seen)
-    preference = dict((name, number) for number, name in listed)
+    preference = {name: number for number, name in listed}
     if theirs not in preference:
         return hint(
-            f"Now your host is the only one that takes mail for {domain}: {theirs} is gone from the list. A second "
+            f"Now your host is the only one that takes mail for {domain}: {theirs} is gone from the list. "
+            "A second "
             "exchanger is one more line, not another word in the first.",
             *seen,
         )
     if preference[mine] == preference[theirs]:
         return hint(
-            f"Both have preference {preference[mine]}: senders choose either by chance, so half of Bob's mail comes to "
-            "you although his host is up. And a backup hands mail on only to hosts with a LOWER number than its own.",
+            f"Both have preference {preference[mine]}: senders choose either by chance, so half of Bob's "
+            "mail comes to "
+            "you although his host is up. And a backup hands mail on only to hosts with a LOWER number "
+            "than its own.",
             *seen,
         )
     if preference[mine] < preference[theirs]:
         return hint(
-            f"Your host has {preference[mine]}, Bob's has {preference[theirs]}. Which of them is tried first, and which "
+            f"Your host has {preference[mine]}, Bob's has {preference[theirs]}. Which of them is tried "
+            "first, and which "
             "should be?",
             *seen,
         )
@@ -60,7 +64,8 @@ def backup_exchanger(world: World) -> Verdict:
     serial, least = _serial(world, domain)
     if serial is not None and serial < least:
         return hint(
-            f"The records are right. The serial is still {serial}, as before your change: a second nameserver of this "
+            f"The records are right. The serial is still {serial}, as before your change: a second "
+            "nameserver of this "
             "zone compares that number, finds it the same, and goes on serving the old zone.",
             *seen,
         )
@@ -81,12 +86,14 @@ def _not_there(world: World, domain: str, names: list[str], seen: list[Seen]) ->
         name, data = where
         if name == theirs:
             return hint(
-                f"You gave {name} an MX: that is the name of Bob's host. People write to bob@{domain}, so the record "
+                f"You gave {name} an MX: that is the name of Bob's host. People write to bob@{domain}, so "
+                "the record "
                 f"belongs to {domain}.",
                 Seen(world.now(), "nameserver", f"{name} MX {data}"),
             )
         return hint(
-            f"You gave {name} one more MX, {data}. It is {domain} whose mail you want to keep. Mind: a line that "
+            f"You gave {name} one more MX, {data}. It is {domain} whose mail you want to keep. Mind: a "
+            "line that "
             "begins with a blank belongs to the name of the line above it.",
             Seen(world.now(), "nameserver", f"{name} MX {data}"),
         )
@@ -102,8 +109,10 @@ def _strange(world: World, name: str, mine: str, seen: list[Seen]) -> Verdict:
     alias = served(world, name, "CNAME")
     if alias.data:
         return hint(
-            f"{name} is an alias (CNAME) of {alias.data[0]}. An exchange must be a name that has an address of its own "
-            "(RFC 2181 §10.3): some senders refuse aliases, and a backup may not recognise itself in the list.",
+            f"{name} is an alias (CNAME) of {alias.data[0]}. An exchange must be a name that has an "
+            "address of its own "
+            "(RFC 2181 §10.3): some senders refuse aliases, and a backup may not recognise itself in the "
+            "list.",
             *seen,
         )
     if re.match(r"\d+\.\d+\.\d+\.\d+\.", name):
@@ -115,7 +124,8 @@ def _strange(world: World, name: str, mine: str, seen: list[Seen]) -> Verdict:
         )
     if not served(world, name, "A").data:
         return hint(
-            f"{name} has no address: no sender can reach it, and mail is as lost as without it. What is the name of "
+            f"{name} has no address: no sender can reach it, and mail is as lost as without it. What is "
+            "the name of "
             "your host, letter by letter?",
             *seen,
         )

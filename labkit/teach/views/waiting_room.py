@@ -50,17 +50,17 @@ class TableView(View):
 
 def who_waits(host: Host) -> TableView:
     """The queue of a host: exim -bp, without ids and sizes."""
-    rows = [
+    rows = sorted(
         (
             _short(item.received_at),
             item.envelope.sender or "<> (a report)",
             ", ".join(str(each) for each in item.remaining),
             _subject(host, item.queue_id),
-            "frozen" if item.frozen else "",
+            "frozen" if item.frozen else "waits",
         )
-        for item in sorted(host.queue, key=lambda item: (item.received_at, _subject(host, item.queue_id)))
-    ]
-    head = ("since", "from", "for", "subject", "")
+        for item in host.queue
+    )
+    head = ("since", "from", "for", "subject", "state")
     return TableView(f"Waiting at {host.name}", head, rows, f"Nobody waits at {host.name}.")
 
 
@@ -95,10 +95,12 @@ def remembers(host: Host) -> TableView:
 
 
 async def host_says(host: Host, caller: Laptop | Host, commands: Sequence[str]) -> TableView:
-    """Connect from that machine, say these commands one by one, and show the last line of each reply."""
+    """Connect from that machine and say these commands one by one; of a reply of many lines only the code "
+    "is shown."""
     heard = await say(host, caller, commands)
-    said = ["(connects)", *commands]
-    rows = [(command, reply.splitlines()[-1] if reply else "") for command, reply in zip(said, heard)]
+    replies = [reply if "\n" not in reply else f"{reply[:3]} ... (many lines)" for reply in heard[1:]]
+    replies += heard[-1:] * (len(commands) - len(replies))  # who hung up says so
+    rows = list(zip(commands, replies))
     return TableView(f"{caller.name} talks to {host.name}", ("says", "hears"), rows)
 
 
@@ -113,7 +115,9 @@ async def outside_writes(
 
     `host`: which host outside, else the first there is. Its Message-ID is made of the subject.
     """
-    outside = world.host(host) if host else next(h for h in world.hosts.values() if h.engine.name == "outside")
+    outside = (
+        world.host(host) if host else next(h for h in world.hosts.values() if h.engine.name == "outside")
+    )
     message_id = f"<{'-'.join(subject.lower().split())}@{outside.name.partition('.')[2]}>"
     header = {"From": sender, "To": to, "Subject": subject, "Message-ID": message_id}
     content = "".join(f"{name}: {value}\n" for name, value in header.items())
