@@ -70,7 +70,7 @@ def backup_exchanger(world: World) -> Verdict:
             *seen,
         )
     return done(
-        f"Whoever has mail for {domain} tries {theirs} first; when that is down, you get it.",
+        f"Whoever has mail for {domain} tries {world.partner.name} first; when that is down, you get it.",
         [*seen, *_seen(world, served(world, mine, "A"))],
     )
 
