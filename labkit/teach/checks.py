@@ -96,6 +96,10 @@ _TASKS = (  # modules of labkit.teach.tasks
     "backup_relay",
     "backup_wait",
     "backup_read",
+    "virtual_zone",
+    "virtual",
+    "virtual_catch_all",
+    "virtual_truth",
 )
 
 
