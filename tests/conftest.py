@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+SHARING = ("browser", "differential")  # one JupyterLab for all; each story told once
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # where daemons live; a user's PATH may lack them
 OTHER_NAMES = {
     "chromium": ("chromium-browser", "google-chrome", "chrome"),
@@ -68,8 +69,7 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder, file = item.path.parent.name, item.path.name
-        # the stories of the differential tests are told once, for both files
-        item.add_marker(pytest.mark.xdist_group(folder if folder == "differential" else f"{folder}/{file}"))
+        item.add_marker(pytest.mark.xdist_group(folder if folder in SHARING else f"{folder}/{file}"))
 
 
 @pytest.hookimpl(wrapper=True)
