@@ -92,6 +92,9 @@ _TASKS = (  # modules of labkit.teach.tasks
     "install_makefile",
     "deliver",
     "deliver_postmaster",
+    "backup_unknown",
+    "backup_retry",
+    "backup_zone",
 )
 
 

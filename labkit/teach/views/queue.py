@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from labkit.lab.engine import OUTSIDE
 from labkit.lab.host import Host
 from labkit.lab.waiting import Tries, exchangers, held_by
 from labkit.lab.world import World
@@ -166,11 +167,10 @@ class QueueView(WorldView):
         if self.world.network.is_silent(host.address, 25):
             state += ", port 25 silent"
         if host.engine.name != "labkit":
-            state += ", real Exim"
+            state += ", outside" if host.engine.name == OUTSIDE else ", real Exim"
         run = host.next_queue_run()
-        words = (
-            self._when(run) if run else "none: the daemon is down" if not host.is_running else "none (no -q)"
-        )
+        none = "none: it has no queue" if host.engine.name == OUTSIDE else "none (no -q)"
+        words = self._when(run) if run else none if host.is_running else "none: the daemon is down"
         return host.name, host.address, state, f"{len(items):,}", words
 
     def _rows(self, host: Host, items: Sequence[QueueItem]) -> list[tuple[tuple[str, ...], WaitingMessage]]:
