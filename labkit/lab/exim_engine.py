@@ -366,7 +366,7 @@ class EximEngine(Engine):
         if not is_tried or any(item.frozen for item in items) or (hints := self.retry_hints()) is None:
             return now
         retry_times = (hint.attempt.next_try for hint in hints.values())
-        # a retry time that was reached since the last run is still to be looked at, whatever has happened meanwhile
+        # a retry time reached since the last run is still to be looked at, whatever has happened meanwhile
         return min(next_due(items, retry_times, self._ages, self._last_run), now + LONGEST)
 
     def _state_of_queue(self) -> tuple[object, ...]:

@@ -30,12 +30,12 @@ LATE = timedelta(minutes=20)  # a queue run every 15 minutes makes everything la
 USUAL = "*  *  F,2h,15m; G,16h,1h,1.5; F,4d,6h"
 BOB, CODES = "bob@st2.sne21.test", "carol@bigmail.test"
 
-# -- retry rules ------------------------------------------------------------------------------------------------
+# -- retry rules ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What the host did with one letter: spans since it came. `given_up` None: it still waits after six days."""
+    """What became of one letter: spans since it came. `given_up` None: it still waits after six days."""
 
     recipient: str
     times: tuple[timedelta, ...]
@@ -48,14 +48,14 @@ class Tried:
         return sum(at < HOUR for at in self.times)
 
     def gaps(self, begin: timedelta) -> list[tuple[timedelta, timedelta]]:
-        """When a wait of at least that age began, and how long it was; the last try may only find that it is over."""
+        """Each wait that began at that age or later, and how long it was; without the one that ends it."""
         times = [at for at in self.times if self.given_up is None or at < self.given_up]
         return [(one, other - one) for one, other in pairwise(times) if one >= begin]
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """`mail` and `codes` are the two letters; `refusal` the words for a section that the host does not take."""
+    """`mail` and `codes` are the two letters; `refusal`: why the host does not take the section."""
 
     rules: str
     mail: Tried | None = None
@@ -215,7 +215,7 @@ def _last(tried: Tried) -> list[MailEvent]:
     return [event for event in tried.events if event.kind is EventKind.FAILED][-1:]
 
 
-# -- a bad day ---------------------------------------------------------------------------------------------------
+# -- a bad day -----------------------------------------------------------------------------------------------
 
 ASKED = ("destination", "down since", "arrived at", "own network")
 _CLOCK = re.compile(r"^(\d{1,2})[:.h]?(\d{2})?$")

@@ -27,7 +27,7 @@ ALL, FIRST, BOTH = "all are up", "the primary is down", "both are down"
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """`letters` are the facts about Carol's letter of each phase; `served` the domain's exchangers in the DNS."""
+    """`letters`: the facts about Carol's letter of each phase; `served`: the exchangers in the DNS."""
 
     world: World
     is_changed: bool
