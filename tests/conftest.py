@@ -2,6 +2,8 @@
 
 NEEDS      `@pytest.mark.needs("swaks")` or the fixture `require("swaks")`: without the program the test is skipped
            by name; where CI=true it fails, because there every program is promised and nothing may go unseen.
+WORKERS    `./lab test` runs two (pytest-xdist). The tests of a file stay together: they share what they have set up.
+           `@pytest.mark.alone`: nothing else runs meanwhile, as for a test that measures time.
 FOLDERS    `root` is the checkout; `suites` the folder with the public conformance suites (LABKIT_SUITES, else
            shared/suites beside the checkout), under the same rule.
 """
@@ -9,12 +11,14 @@ FOLDERS    `root` is the checkout; `suites` the folder with the public conforman
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.util
 import os
 import shutil
 import signal
 import stat
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -58,6 +62,42 @@ def require_program(program: str) -> str:
 def pytest_configure() -> None:
     """End in an orderly way when told to: fixtures stop the servers that they started."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder, file = item.path.parent.name, item.path.name
+        # the stories of the differential tests are told once, for both files
+        item.add_marker(pytest.mark.xdist_group(folder if folder == "differential" else f"{folder}/{file}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with _place(item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@contextlib.contextmanager
+def _place(is_alone: bool) -> Iterator[None]:
+    """A place among the workers of this run. Who wants to be alone stands in the door until the others have left."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        yield
+        return
+    path = os.path.join(tempfile.gettempdir(), f"labkit-tests-{run}")
+    with open(f"{path}.room", "w") as room, open(f"{path}.door", "w") as door:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        fcntl.flock(room, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        yield
+
+
+def pytest_sessionfinish() -> None:
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    for what in ("room", "door") if run else ():
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(tempfile.gettempdir(), f"labkit-tests-{run}.{what}"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -167,7 +167,9 @@ def _delivered(rest: str) -> Fact | None:
     details |= _connection(fields)
     if not rest.startswith("=>"):
         details["mark"] = rest[:2]
-    confirmation = fields.get("C", "").split(r"\n")[-1]
+    *before, confirmation = fields.get("C", "").split(r"\n")
+    if before:
+        details["preamble"] = r"\n".join(before)
     if reply := re.match(r"([2-5][0-9][0-9])[ -](.*)", confirmation):
         details |= {"code": int(reply[1]), "text": reply[2]}
     return Fact(EventKind.DELIVERED, details)

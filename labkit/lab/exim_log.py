@@ -17,6 +17,7 @@ from datetime import datetime, timezone, tzinfo
 
 from labkit.eximconf.expansion.numbers import shown_interval
 from labkit.eximconf.log_selector import DEFAULT
+from labkit.mail.encryption import in_log
 from labkit.mail.event import EventKind, MailEvent
 from labkit.mta.queue_id import received_at
 
@@ -164,13 +165,7 @@ def _client(event: MailEvent, style: Style) -> str:
 
 
 def _encryption(event: MailEvent, style: Style) -> str:
-    if event.cipher is None:
-        return ""
-    on = style.selectors
-    shown = f" X={event.cipher}" if "tls_cipher" in on else ""
-    shown += f" CV={'yes' if event.is_verified else 'no'}" if "tls_certificate_verified" in on else ""
-    shown += f' DN="{event.peer_name}"' if event.peer_name and "tls_peerdn" in on else ""
-    return shown + (f" SNI={event.server_name}" if event.server_name and "tls_sni" in on else "")
+    return in_log(event.cipher, event.is_verified, event.peer_name, event.server_name, style.selectors)
 
 
 def _authenticated(event: MailEvent) -> str:
@@ -195,7 +190,8 @@ def _delivered(event: MailEvent, style: Style) -> str:
     line += f" ST={event.shadow}" if event.shadow else ""
     line += " K" if event.is_chunked else ""
     if event.remote_host and event.code and "smtp_confirmation" in on:
-        line += f" C={_quoted(f'{event.code} {event.text}'[:_LONGEST_CONFIRMATION])}"
+        said = f"{event.preamble}\\n" if event.preamble else ""
+        line += f" C={_quoted(f'{said}{event.code} {event.text}'[:_LONGEST_CONFIRMATION])}"
     if "queue_time" in on and event.queue_id and (came := received_at(event.queue_id)):
         line += f" QT={style.span(max(0.0, (event.at - came).total_seconds()))}"
     return line + _time_of_delivery(event, style)

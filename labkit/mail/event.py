@@ -86,6 +86,9 @@ class MailEvent:
     about: str | None = None  # of a report: the queue id of the message that it is about
     message_id: str | None = None
     code: int | None = None  # of the SMTP reply that decided
+    preamble: str | None = (
+        None  # of that reply: its lines before the last, in the log with a backslash and n between
+    )
     errno: int | None = None  # of a deferral: the number that Exim's log has for it
     cipher: str | None = (
         None  # of an encrypted connection: version, cipher and bits, as after X= in Exim's log

@@ -24,6 +24,7 @@ from labkit.mail.address import Mailbox
 from labkit.mail.asking import answer_later
 from labkit.mail.envelope import NO_WISHES, Envelope
 from labkit.mail.event import EventKind
+from labkit.mail.reply import Reply
 from labkit.mta.calling import Called, Caller
 from labkit.mta.continuing import GoOn, Kept
 from labkit.mta.host_trouble import EXPANSION, HostTrouble
@@ -369,7 +370,12 @@ class Sending:
         """Note what became of each leg, in their order."""
         outcomes = self.run.outcomes
         for each in job.settled:
-            details: dict[str, Any] = {**each.called.details, "is_continued": each.is_continued or None}
+            details: dict[str, Any] = {
+                **each.called.details,
+                "is_continued": each.is_continued or None,
+                "is_chunked": each.is_chunked or None,
+                "preamble": _preamble(each.reply),
+            }
             if each.words:
                 outcomes.fail(each.leg, each.words, each.called.hop, each.reply, details=details)
             else:
@@ -435,6 +441,11 @@ def _key(job: _Job, hop: NextHop, host: HostPlan) -> str:
     """What the hints call a host."""
     address = hop.address if job.plan.remembers_address else ""
     return host_key(hop.host, address, hop.port or job.plan.port, host.interface)
+
+
+def _preamble(reply: Reply) -> str | None:
+    """The lines of a reply before its last, as Exim's log has them."""
+    return r"\n".join(f"{reply.code}-{line}" for line in reply.lines[:-1]) or None
 
 
 def _is_same(one: NextHop, other: NextHop) -> bool:

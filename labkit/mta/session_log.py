@@ -84,7 +84,7 @@ class SessionLog:
                 f"AUTH {argument}" if phase is Phase.AUTH else _COMMANDS.get(phase, phase.name),
                 self._sender(phase) if phase in _OF_A_SENDER else None,
             ),
-            rejected(verdict, scene, argument),
+            rejected(verdict, scene, argument, self._encryption),
             scene.reject_logs,
             "connection_reject" if phase is Phase.CONNECT else "",
             recipient,
@@ -151,6 +151,11 @@ class SessionLog:
         proved = f" A={mechanism}{f':{login}' if login else ''}" if mechanism else ""
         text = f"no MAIL in SMTP connection from {self.client} D={_span(seconds)}{proved}"
         self.tell(f"{text}{session.machine.history.text}", selector="smtp_no_mail")
+
+    @property
+    def _encryption(self) -> str:
+        encryption = self._session.securing.encryption
+        return encryption.in_log(self._selected) if encryption is not None else ""
 
     @property
     def _connection(self) -> str:

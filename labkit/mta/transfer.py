@@ -29,13 +29,17 @@ TOO_MANY_RECIPIENTS = 452
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A leg that has come to an end: delivered if `words` is "", else failed. `is_continued`: not the first message."""
+    """A leg that has come to an end: delivered if `words` is "", else failed. `is_continued`: not the first message.
+
+    `is_chunked`: the message went in pieces, by BDAT.
+    """
 
     leg: Leg
     called: Called
     reply: Reply
     words: str = ""
     is_continued: bool = False
+    is_chunked: bool = False
 
 
 @dataclass(slots=True)
@@ -82,10 +86,10 @@ class Transfer:
             if verdict.step is not Step.RCPT and verdict.reply.is_permanent:
                 refusal = verdict
             else:
-                self._judge(address, verdict, is_continued)
+                self._judge(address, verdict, is_continued, result.is_chunked)
         if refusal is not None:  # it is this message that is not wanted: so by nobody
             for address in [each for each in self.waiting if each not in self.troubles]:
-                self._judge(address, refusal, is_continued)
+                self._judge(address, refusal, is_continued, result.is_chunked)
             return [], False
         if result.broken:
             self._note_break()
@@ -103,7 +107,7 @@ class Transfer:
         is_full = verdict.step is Step.RCPT and verdict.reply.code == TOO_MANY_RECIPIENTS
         return is_full and has_good
 
-    def _judge(self, address: Mailbox, verdict: Verdict, is_continued: bool) -> None:
+    def _judge(self, address: Mailbox, verdict: Verdict, is_continued: bool, is_chunked: bool) -> None:
         reply, leg = verdict.reply, self.waiting[address]
         words = "" if reply.is_positive else self._words(address, verdict)
         if not reply.is_transient:
@@ -111,7 +115,7 @@ class Transfer:
             self.made_progress = True
             if reply.is_positive:
                 self.wrote_down(leg)
-            self.settled.append(Settled(leg, self.called, reply, words, is_continued))
+            self.settled.append(Settled(leg, self.called, reply, words, is_continued, is_chunked))
         elif verdict.step is Step.RCPT:
             self.troubles[address] = HostTrouble(errors.RCPT_4XX, words, reply, errors.of_reply(reply.code))
         else:

@@ -309,7 +309,9 @@ class Client:
             self._waiting.clear()
         if following in (Step.IDLE, Step.QUIT) and transaction is not None:
             self._transaction = None
-            self.result = Result(transaction.envelope, tuple(transaction.verdicts))
+            self.result = Result(
+                transaction.envelope, tuple(transaction.verdicts), is_chunked=transaction.is_chunked
+            )
         self.step = following
 
     def _greet(self) -> None:

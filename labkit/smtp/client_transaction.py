@@ -34,12 +34,13 @@ class Result:
     """What became of one message. `broken` says why the session ended in the middle of it, "" if it did not.
 
     When it is broken, the recipients without a verdict are in the dark: the message may or may not have been
-    taken, so it must be sent again (RFC 5321 §4.5.4.1).
+    taken, so it must be sent again (RFC 5321 §4.5.4.1). `is_chunked`: it went in pieces, by BDAT.
     """
 
     envelope: Envelope
     verdicts: tuple[Verdict, ...]
     broken: str = ""
+    is_chunked: bool = False
 
     @property
     def delivered(self) -> tuple[Mailbox, ...]:

@@ -21,8 +21,8 @@ from labkit.cli.exim import main
 from labkit.cli.exim.command import Selection, Told
 from labkit.cli.exim.command_line import Command, Mode, Refused, Usage, read_command_line, split_host
 from labkit.cli.exim.printing import HIDDEN, collapsed
-from labkit.cli.exim.values import printable
 from labkit.eximconf import options
+from labkit.smtp.transcript import printed
 
 ID = "1xVGdp-0000LT-0M"
 CONFIGURATION = """\
@@ -439,8 +439,8 @@ def test_collapsed(text: str, expected: str) -> None:
     assert collapsed(text) == expected
 
 
-def test_printable() -> None:
-    assert printable("a\tb\nc\x01\xc3\xa9\\") == "a\\tb\\nc\\001\\303\\251\\"
+def test_octets_are_made_printable() -> None:
+    assert printed("a\tb\nc\x01\xc3\xa9\\") == "a\\tb\\nc\\001\\303\\251\\"
 
 
 # --- -be --------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ class Lab:
 
         `zone` are records of the zone test., `zones` are others: (origin, master file). `files` are on the disks
         when the hosts start: {"mx2.st11.sne21.test/etc/aliases": "postmaster: root"}; a host's /etc/tls.crt is
-        made by the authority, whatever the text, with tls.key and ca.crt.
+        made by the authority, whatever the text, with tls.key and ca.crt; also if its configuration names it.
         """
         laptops = {
             "student": (LAPTOP, ANN),
@@ -153,7 +153,8 @@ class Lab:
         with tempfile.TemporaryDirectory(prefix="labkit-") as name:
             folder = Path(name)
             folder.chmod(0o711)  # under root Exim runs as another user, who must get in
-            for path, text in files.items():
+            equipped = {f"{plan.name}/etc/tls.crt" for plan in hosts if "/etc/tls.crt" in plan.configuration}
+            for path, text in {**dict.fromkeys(sorted(equipped), ""), **files}.items():
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 if path.endswith("/etc/tls.crt"):
                     self.authority.equip((folder / path).parent, path.partition("/")[0])

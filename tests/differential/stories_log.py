@@ -37,10 +37,9 @@ def lines_of(of: Host) -> list[str]:
     """The main log, message by message, without dates and octets of messages."""
     lines = [line for line in of.log().split("\n") if not _ABOUT_ITSELF.search(line)]
     lines.sort(key=lambda line: found[0] if (found := re.match(r"\S{6}-\S{6}-\S{2} ", line[20:])) else "")
-    lines = [
-        re.sub(r" K\b|250- .*?\\\\n(?=250)", "", line) for line in lines
-    ]  # chunks, where both can do that
-    return [re.sub(r" S=\d+", " S=N", line[20:]) for line in lines]
+    lines = [re.sub(r" X=TLS\S+", " X=TLS", line) for line in lines]  # GnuTLS has names of its own
+    lines = [re.sub(r" byte chunk, total \d+", " byte chunk", line) for line in lines]
+    return [re.sub(r"(S=|250- )\d+", r"\1N", line[20:]) for line in lines]
 
 
 async def _tell(lab: Lab, main: str) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.alone  # time is measured
+
 EXAMPLE = Path(__file__).parents[2] / "data/configurations/example.conf"
 AIM = 5.0  # milliseconds
 ROOM = 5

@@ -196,6 +196,7 @@ def test_the_queue_summary_is_exiqsumms(run: Run, require: Callable[[str], str])
 # --- time ---
 
 
+@pytest.mark.alone
 def test_days_pass_with_warnings_and_the_bounce(run: Run) -> None:
     async def story() -> None:
         async with a_world() as world:
@@ -287,6 +288,7 @@ def test_time_does_not_go_on_while_somebody_outside_talks_to_an_exim(run: Run) -
     run(story())
 
 
+@pytest.mark.alone
 def test_silence_is_a_timeout_for_an_exim_too(run: Run) -> None:
     async def story() -> None:
         async with a_world() as world:
@@ -603,6 +605,7 @@ def test_engines_that_do_not_exist(run: Run, monkeypatch: pytest.MonkeyPatch) ->
 # --- many, and none left ---
 
 
+@pytest.mark.alone
 def test_four_exims_start_in_three_seconds(run: Run) -> None:
     async def story() -> None:
         began = time.monotonic()
@@ -619,6 +622,7 @@ def test_four_exims_start_in_three_seconds(run: Run) -> None:
     run(story())
 
 
+@pytest.mark.alone
 def test_nothing_is_left_of_hosts_and_worlds(run: Run) -> None:
     async def story() -> None:
         async with a_world() as world, a_world() as other:

@@ -398,6 +398,7 @@ def feed(machine: Server, octets: bytes, taken: list[MessageReceived], refuse: R
 
 
 @pytest.mark.parametrize("line", [b"\r\n", b"ab\r\n", b"..\r\n", b"\r", b"a\n\r"])
+@pytest.mark.alone
 def test_a_message_of_tiny_lines_takes_no_multiple_of_its_size(line: bytes) -> None:
     machine, taken = a_session(Limits())
     content = b"\r\n" + line * (2 * MEGABYTE // len(line))
@@ -435,6 +436,7 @@ def test_line_ends_alone_cannot_fill_our_memory(command: bytes, line: bytes) -> 
     assert (said or machine.bytes_to_send())[:3] in (b"552", b"") and not taken
 
 
+@pytest.mark.alone
 def test_a_header_without_end_is_refused(run: Run, greeted: Calls) -> None:
     """Exim's header_maxsize: each field costs more than its octets wherever it is looked at."""
 
@@ -625,6 +627,7 @@ def test_other_protocols(run: Run, call: Calls, greeted: Calls) -> None:
 # --- availability ---
 
 
+@pytest.mark.alone
 def test_hundreds_who_say_nothing(run: Run, call: Calls, greeted: Calls) -> None:
     async def story() -> None:
         async with lab() as world:
@@ -674,6 +677,7 @@ def test_who_stays_silent_is_sent_away(run: Run, call: Calls, greeted: Calls) ->
     run(story())
 
 
+@pytest.mark.alone
 def test_one_octet_at_a_time(run: Run, call: Calls, greeted: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     """Slow is allowed, up to a point: one command, one message may not take for ever."""
 

@@ -7,6 +7,10 @@ import subprocess
 import sys
 import time
 
+import pytest
+
+pytestmark = pytest.mark.alone  # time is measured
+
 HEAVY = (
     "IPython aiosmtpd anywidget asyncio cryptography dkim dns email.policy http ipywidgets jupyter_client "
     "matplotlib numpy ssl traitlets zmq"

@@ -184,6 +184,7 @@ def test_worlds_alongside_stay(notebook: Notebook) -> None:
         ("await world.laptop.send('bob@st2.sne21.test')", "our host waits for such a server"),
     ],
 )
+@pytest.mark.alone
 def test_the_stop_button(notebook: Notebook, waiting: str, because: str) -> None:
     notebook.run(CELL + "import asyncio, labkit.net.smtp_client as client; client.PATIENCE = 2.0")
     notebook.run(

@@ -14,6 +14,8 @@ import pytest
 from labkit import partners
 from labkit.mail.event import EventKind
 
+pytestmark = pytest.mark.alone  # time is measured
+
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 TRIES = 3
 FOUR_DAYS, LOOP = 0.5, 2.0  # seconds

@@ -109,6 +109,7 @@ def test_the_real_exim_does_the_same(per_hour: float, until_down: int, hints: st
 
 
 @pytest.mark.parametrize("hints", [HOST, ADDRESS])
+@pytest.mark.alone
 def test_a_million_messages_take_seconds_and_bounded_memory(hints: str) -> None:
     arrivals = steadily(1_000_000, 1_000_000 / 72, start=7)
     outage = Outage(rule(USUAL), arrivals, 2 * HOUR + 1, 120 * HOUR + 1, 192 * HOUR, 900, hints)

@@ -279,6 +279,7 @@ def test_rude_servers(network: str, number: int, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("network", ["loopback", "memory"])
+@pytest.mark.alone
 def test_one_recipient_is_not_the_other(network: str) -> None:
     """Each gets the verdict that was meant for it, and nothing is sent twice."""
 

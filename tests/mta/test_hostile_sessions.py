@@ -77,6 +77,7 @@ def test_no_field(text: str) -> None:
         ("${if match_domain{$h_subject:}{*.test : b.test}}", "a." * 50_000, "a long name"),
     ],
 )
+@pytest.mark.alone
 def test_a_huge_header_takes_no_time(condition: str, field: str, because: str) -> None:
     async def story(world: World) -> None:
         before = time.perf_counter()

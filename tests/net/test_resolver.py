@@ -533,6 +533,7 @@ def test_damaged_answers() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.alone
 def test_many_at_once(lab: Lab) -> None:
     async def story() -> None:
         questions = [AddressesOf(f"n{n}.wild.a.test") for n in range(200)]

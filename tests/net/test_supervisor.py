@@ -215,6 +215,7 @@ def test_user(supervisor: LoopAndSupervisor) -> None:
         ("(exec >&- 2>&- <&-; sleep 0.05; (sleep 0.05 &) &) &", "forks again later, without any pipe"),
     ],
 )
+@pytest.mark.alone
 def test_idle_knows_double_forked_orphans(script: str, because: str, supervisor: LoopAndSupervisor) -> None:
     async def elapsed() -> float:
         daemon = await supervisor.supervisor.spawn(["sleep", "60"], env=PATH)
@@ -350,6 +351,7 @@ async def fill(supervisor: Supervisor, environment: dict[str, str]) -> None:
     await asyncio.sleep(0.03)
 
 
+@pytest.mark.alone
 def test_close_ends_everybody(marked: dict[str, str]) -> None:
     async def main() -> None:
         async with Supervisor() as supervisor:

@@ -378,6 +378,7 @@ def test_the_same_on_every_network(kind: Any, authority: Authority, own: tuple[P
     assert end.layer.is_ended and end.layer.encryption.server_name == NAME
 
 
+@pytest.mark.alone
 def test_a_hello_in_a_thousand_pieces_takes_no_time() -> None:
     """Whoever sends octet by octet, in records of one octet each, must not keep a server busy."""
     hello = b"\x01\x00\xff\xff" + bytes(3000)

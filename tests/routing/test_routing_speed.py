@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from labkit.eximconf.configuration import read
 from labkit.eximconf.expansion import Env
 from labkit.eximconf.here import Here
@@ -14,6 +16,8 @@ from labkit.mail.asking import Asking, answer_from
 from labkit.mail.lookups import Exists, FileLine, FileText, Unopened
 from labkit.mail.questions import Account, AccountNamed
 from labkit.routing import compile_routers
+
+pytestmark = pytest.mark.alone  # time is measured
 
 # The routers of Exim's example configuration, without its comments
 EXAMPLE = """\

@@ -29,6 +29,8 @@ from labkit.mail.questions import (
 from labkit.smtp.acl import Acls, Phase, Result, Scene
 from labkit.smtp.acl.reading import statements_of
 
+pytestmark = pytest.mark.alone  # time is measured
+
 EXAMPLE = r"""
 accept  hosts = :
         control = dkim_disable_verify

@@ -232,6 +232,7 @@ def test_hostile_mail_is_text() -> None:
     told(story())
 
 
+@pytest.mark.alone
 def test_ten_thousand_events() -> None:
     async def story() -> None:
         async with await backup_world() as world:

@@ -207,6 +207,7 @@ def test_hostile_mail_is_text() -> None:
     told(story())
 
 
+@pytest.mark.alone
 def test_many_messages_and_a_long_journal() -> None:
     async def story() -> None:
         async with await backup_world() as world:

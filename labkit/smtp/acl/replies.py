@@ -127,10 +127,13 @@ def _details(failed: Checked, is_denied: bool, scene: Scene) -> list[str]:
     return [text.format(failed.address, verification.words)]
 
 
-def rejected(verdict: AclVerdict, scene: Scene, argument: str) -> str:
-    """What Exim's log says of a refusal: `H=… F=<s> rejected RCPT <r>: why`. `argument` is that of the command."""
+def rejected(verdict: AclVerdict, scene: Scene, argument: str, encryption: str = "") -> str:
+    """What Exim's log says of a refusal: `H=… F=<s> rejected RCPT <r>: why`.
+
+    `argument` is that of the command, `encryption` what the log has of that: ` X=… CV=no`.
+    """
     variables, phase = scene.env.variables, scene.phase
-    words = [host_and_ident(scene.env)]
+    words = [host_and_ident(scene.env) + encryption]
     if phase in (Phase.RCPT, Phase.DATA):
         words.append(f"F=<{variables.get('sender_address', '')}>")
         if mechanism := variables.get("sender_host_authenticated", ""):
