@@ -1,4 +1,4 @@
-"""What `@` and `@[]` stand for in a list: the name and the addresses of this host.
+"""What `@` and `@[]` stand for in a list: the name and the addresses of this host; and where its database is.
 
 READ NEXT  expansion/env.py
 """
@@ -14,3 +14,4 @@ class Here:
 
     primary_hostname: str
     addresses: tuple[str, ...] = ()
+    sqlite_file: str = ""  # sqlite_dbfile: of queries that name no file

@@ -8,6 +8,7 @@ READ NEXT  message.py
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 from labkit.mail.address import Mailbox
 
@@ -49,9 +50,10 @@ class Envelope:
         sender = Mailbox.parse(reverse_path) if reverse_path else None
         return cls(sender, tuple(Mailbox.parse(path) for path in forward_paths))
 
-    def wishes_of(self, recipient: Mailbox) -> Wishes:
-        """What the sender wants to hear of this recipient; of one named twice, what was said first."""
-        return next((said for each, said in self.wishes if each.key == recipient.key), NO_WISHES)
+    def wishes_of(self, recipient: Mailbox, number: int = 0) -> Wishes:
+        """What the sender wants to hear of this recipient; of one named twice, what was said first (or `number`-th)."""
+        found = (said for each, said in self.wishes if each.key == recipient.key)
+        return next(islice(found, number, None), NO_WISHES)
 
     @property
     def sender(self) -> str:

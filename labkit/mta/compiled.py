@@ -91,7 +91,7 @@ def compile_configuration(
             raise problem
     return Compiled(
         configuration,
-        Here(primary_hostname, addresses),
+        Here(primary_hostname, addresses, main.text("sqlite_dbfile") or ""),
         qualify_domain,
         qualify_recipient,
         Limits(

@@ -9,19 +9,16 @@ READ NEXT  session.py
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
 from labkit.eximconf.configuration import Options
+from labkit.eximconf.rewriting.phrases import fixed_phrase
 from labkit.mail.dates import header_date
 from labkit.mail.fields import fields_of, with_fields, without
 from labkit.mail.message import CRLF, HeaderField, Message
 from labkit.smtp.acl import AddedField, Scene
-
-_SPECIAL = re.compile(r"[<>@,;:\\.\[\])]")
-_IS_QUOTED = re.compile(r'["(]')
 
 
 def completed(
@@ -48,7 +45,9 @@ def completed(
     if message.first(f"{resent}Message-ID") is None:
         (on_top if resent else added).append(HeaderField.make(f"{resent}Message-Id", f"<E{queue_id}@{host}>"))
     if message.first(f"{resent}From") is None and sender:
-        added.append(HeaderField.make(f"{resent}From", f"{phrase(name)} <{sender}>" if name else sender))
+        added.append(
+            HeaderField.make(f"{resent}From", f"{fixed_phrase(name)} <{sender}>" if name else sender)
+        )
     message, added = vouched(with_fields(message, added)), []
     if message.first(f"{resent}Date") is None:
         (on_top if resent else added).append(HeaderField.make(f"{resent}Date", header_date(now)))
@@ -81,14 +80,6 @@ def message_id(message: Message) -> str | None:
 def is_resent(message: Message) -> bool:
     """RFC 5322 §3.6.6."""
     return any(field.raw[:7].lower() == b"resent-" for field in message.header_fields)
-
-
-def phrase(name: str) -> str:
-    """A name as a phrase, RFC 5322 §3.2.5: quoted if need be."""
-    if _IS_QUOTED.search(name) or not _SPECIAL.search(name):
-        return name
-    escaped = name.replace("\\", "\\\\")
-    return f'"{escaped}"'
 
 
 def as_acls_want(message: Message, scene: Scene) -> Message:

@@ -102,6 +102,8 @@ def trouble_of(client: Client) -> HostTrouble:
     if ended.how is Ending.TLS:
         return HostTrouble(errors.TLS_FAILURE, f"TLS session: {ended.said}", is_told=True)
     words = f"Remote host closed connection in response to {command}"
+    if ended.step is Step.HELO and client.refused_ehlo is not None:
+        words += f" (EHLO response was: {shown(client.refused_ehlo)})"
     return HostTrouble(errors.LOST_CONNECTION, words, is_of_message=is_of_message)
 
 

@@ -13,7 +13,7 @@ from labkit.mail.address import Mailbox
 from labkit.routing import Route, RouteOutcome
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Leg:
     """One way that a message takes: the recipient it is for, and the route of what the recipient became.
 

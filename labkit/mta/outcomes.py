@@ -156,13 +156,14 @@ class Outcomes:
         more: int = 0,
         *,
         told: str | None = None,
+        details: Mapping[str, Any] = {},
     ) -> None:
         """Defer by the retry rule for whatever failed: the routing, the mailbox, or what a host said of the address.
 
         Whether its time is over comes to light at the end of the run.
         """
         self.note_failure([leg], self._key_of(leg, hop), errno, more, words)
-        self.deferred(leg, words, hop, reply, errno, told=told)
+        self.deferred(leg, words, hop, reply, errno, told=told, details=details)
 
     def deferred(
         self,
@@ -174,12 +175,13 @@ class Outcomes:
         *,
         told: str | None = None,
         shows_hop: bool | None = None,
+        details: Mapping[str, Any] = {},
     ) -> None:
         """`errno`: the number by which Exim knows this trouble (queue/errors.py): 111, -44, …
 
         `told`: what the sender may hear of it (unless it is said here: what another host has said).
         """
-        self._note(EventKind.DEFERRED, leg, words, hop, reply, errno or None)
+        self._note(EventKind.DEFERRED, leg, words, hop, reply, errno or None, details)
         told = (words if reply is not None else "") if told is None else told
         ending = self._ending(leg, words, told, hop, reply, errno=errno)
         ending.shows_hop = reply is not None if shows_hop is None else shows_hop

@@ -12,7 +12,7 @@ READ NEXT  hosts_to_try.py, calling.py, transfer.py, continuing.py
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from labkit.eximconf.configuration import Driver
 from labkit.eximconf.expansion import Env
 from labkit.mail.address import Mailbox
 from labkit.mail.asking import answer_later
-from labkit.mail.envelope import NO_WISHES, Envelope
+from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
 from labkit.mail.reply import Reply
 from labkit.mta.calling import Called, Caller
@@ -62,16 +62,16 @@ class _Job:
     env: Env
     envelope: Envelope
     content: bytes
-    waiting: dict[Mailbox, Leg]  # by what RCPT says
-    names: dict[int, Mailbox]  # the same the other way round, by id
+    waiting: dict[Leg, Mailbox]  # with what RCPT says
+    names: Mapping[Leg, Mailbox]  # the same, of those that are settled, too
     settled: list[Settled] = field(default_factory=list)
-    troubles: dict[Mailbox, tuple[HostTrouble, NextHop | None]] = field(default_factory=dict)
+    troubles: dict[Leg, tuple[HostTrouble, NextHop | None]] = field(default_factory=dict)
     counts: _Counts = field(default_factory=_Counts)
     may_wait_for_host: bool = True  # others may bring it along when the host is there again
 
     @property
     def legs(self) -> list[Leg]:
-        return list(self.waiting.values())
+        return list(self.waiting)
 
 
 class Sending:
@@ -93,15 +93,11 @@ class Sending:
         run = self.run
         content = bytes(run.message_for(legs[0].route))
         item = run.item
-        named = {
-            bare(leg.address, transport, replace(env, variables=dict(leg.route.values))): leg for leg in legs
+        names = {
+            leg: bare(leg.address, transport, replace(env, variables=dict(leg.route.values))) for leg in legs
         }
-        others = [leg for leg in legs if leg not in named.values()]  # of the same name to the other host
-        said = ((each, item.envelope.wishes_of(leg.address)) for each, leg in named.items())
-        wishes = tuple((each, wish) for each, wish in said if wish != NO_WISHES)
-        envelope = Envelope(sender, (), item.envelope.returns, item.envelope.identifier, wishes)
-        names = {id(leg): each for each, leg in named.items()}
-        job = _Job(made, transport, env, envelope, content, named, names)
+        envelope = Envelope(sender, (), item.envelope.returns, item.envelope.identifier, item.envelope.wishes)
+        job = _Job(made, transport, env, envelope, content, dict(names), names)
         if max((len(line) for line in item.content.split(b"\r\n")), default=0) > made.longest_line:
             for leg in legs:
                 run.outcomes.fail(leg, TOO_LONG_LINES)
@@ -124,8 +120,6 @@ class Sending:
             hops, trouble = await self._named(job, fallback)
             await self._try(job, hops, trouble)
         self._tell(job, hops)
-        if others:
-            await self.send(made, others, sender, transport, env)
 
     async def _named(self, job: _Job, text: str) -> tuple[tuple[NextHop, ...], HostTrouble | None]:
         asking = hosts_named(
@@ -267,8 +261,8 @@ class Sending:
         finally:
             job.settled += transfer.settled
         called.made_progress = transfer.made_progress and transfer.trouble is None
-        for address, trouble in transfer.troubles.items():
-            job.troubles[address] = trouble, hop
+        for leg, trouble in transfer.troubles.items():
+            job.troubles[leg] = trouble, hop
             job.may_wait_for_host = False
             if not is_last:
                 self._log(hop, f": {trouble.words}")
@@ -276,7 +270,7 @@ class Sending:
             legs = [*job.legs, *(each.leg for each in transfer.settled)]
             self.run.outcomes.host_answered(legs, _key(job, hop, host))
         if transfer.trouble is not None:
-            left = [address for address in job.waiting if address not in transfer.troubles]
+            left = [leg for leg in job.waiting if leg not in transfer.troubles]
             if left:
                 self._took_ill(job, hop, host, transfer.trouble, status, left)
 
@@ -287,13 +281,11 @@ class Sending:
         host: HostPlan,
         trouble: HostTrouble,
         status: HostStatus,
-        left: list[Mailbox],
+        legs: list[Leg],
     ) -> None:
         """The message, an address or the whole session came to nothing."""
         outcomes = self.run.outcomes
-        legs = [job.waiting[address] for address in left]
-        for address in left:
-            job.troubles[address] = trouble, hop
+        job.troubles |= dict.fromkeys(legs, (trouble, hop))
         if trouble.is_of_address:
             job.may_wait_for_host = False
         elif trouble.is_of_message:
@@ -318,12 +310,11 @@ class Sending:
         """There is no session with this host. A refusal for good counts if it was the last one."""
         self._log_trouble(hop, trouble)
         if trouble.is_permanent and is_last and trouble.reply is not None:
-            for address, leg in list(job.waiting.items()):
-                del job.waiting[address]
+            for leg in job.legs:
+                del job.waiting[leg]
                 self.run.outcomes.fail(leg, trouble.words, hop, trouble.reply)
             return
-        for address in job.waiting:
-            job.troubles[address] = trouble, hop if trouble.names_host else None
+        job.troubles |= dict.fromkeys(job.waiting, (trouble, hop if trouble.names_host else None))
         if not trouble.stops:
             self._note_host(job, job.legs, hop, host, trouble, status)
 
@@ -375,37 +366,41 @@ class Sending:
                 "is_continued": each.is_continued or None,
                 "is_chunked": each.is_chunked or None,
                 "preamble": _preamble(each.reply),
+                **_became(job, each.leg),
             }
             if each.words:
                 outcomes.fail(each.leg, each.words, each.called.hop, each.reply, details=details)
             else:
                 offers_dsn = each.called.connection.machine.offers("DSN")
-                if (name := job.names[id(each.leg)]).key != each.leg.address.key:
-                    details["became"] = str(name)
+                details["mark"] = "->" if each.is_further else None
                 outcomes.delivered(
                     each.leg, each.called.hop, each.reply, passed_on=offers_dsn, details=details
                 )
-        for address, leg in job.waiting.items():
-            trouble, hop = job.troubles.get(address, (None, None))
+        for leg in job.waiting:
+            trouble, hop = job.troubles.get(leg, (None, None))
             if trouble is None:
                 self._nobody_was_tried(job, leg)
             else:
-                self._put_off(leg, trouble, hop)
+                self._put_off(leg, trouble, hop, _became(job, leg))
         if job.waiting and job.may_wait_for_host and job.plan.most_messages != 1:
             self.run.state.waits.add(job.transport.name, [hop.host for hop in hops], self.run.item.queue_id)
 
-    def _put_off(self, leg: Leg, trouble: HostTrouble, hop: NextHop | None) -> None:
+    def _put_off(
+        self, leg: Leg, trouble: HostTrouble, hop: NextHop | None, details: Mapping[str, str]
+    ) -> None:
         outcomes = self.run.outcomes
         if trouble.is_of_address or trouble.errno == errors.RCPT_4XX:
-            outcomes.put_off(leg, trouble.shown, hop, trouble.reply, trouble.errno, trouble.more)
+            outcomes.put_off(
+                leg, trouble.shown, hop, trouble.reply, trouble.errno, trouble.more, details=details
+            )
         else:
+            errno, shows_hop = trouble.errno, trouble.names_host
             outcomes.deferred(
-                leg, trouble.shown, hop, trouble.reply, trouble.errno, shows_hop=trouble.names_host
+                leg, trouble.shown, hop, trouble.reply, errno, shows_hop=shows_hop, details=details
             )
 
     def _put_off_all(self, job: _Job, trouble: HostTrouble, hop: NextHop | None) -> None:
-        for address in job.waiting:
-            job.troubles[address] = trouble, hop
+        job.troubles |= dict.fromkeys(job.waiting, (trouble, hop))
 
     def _nobody_was_tried(self, job: _Job, leg: Leg) -> None:
         """No host was called at all: why not."""
@@ -435,6 +430,12 @@ class Sending:
                 f"or connection limit reached{whose}"
             )
         outcomes.deferred(leg, words, errno=errors.NOT_DUE_HOST)
+
+
+def _became(job: _Job, leg: Leg) -> dict[str, str]:
+    """What the log shows of an address that is another one to the other host: without prefix and suffix."""
+    name = job.names[leg]
+    return {} if name.key == leg.address.key else {"became": str(name)}
 
 
 def _key(job: _Job, hop: NextHop, host: HostPlan) -> str:

@@ -10,10 +10,11 @@ READ NEXT  fixups.py
 from __future__ import annotations
 
 from labkit.eximconf.mailbox_text import NoMailbox, read_mailbox
+from labkit.eximconf.rewriting.phrases import fixed_phrase
 from labkit.mail.address import AddressSyntaxError, Mailbox
 from labkit.mail.fields import with_fields, without
 from labkit.mail.message import HeaderField, Message
-from labkit.mta.fixups import is_resent, phrase
+from labkit.mta.fixups import is_resent
 from labkit.smtp.acl import Submission
 
 
@@ -35,7 +36,7 @@ def with_sender(message: Message, submitter: Mailbox, name: str) -> Message:
     written = message.first(f"{resent}From")
     if written is None or _address(written).lower() == str(submitter).lower():
         return message
-    text = f"{phrase(name)} <{submitter}>" if name else str(submitter)
+    text = f"{fixed_phrase(name)} <{submitter}>" if name else str(submitter)
     field = HeaderField.make(f"{resent}Sender", text)
     return with_fields(without(message, [f"{resent}Sender"]), [field])
 

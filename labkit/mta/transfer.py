@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from labkit.mail.address import Mailbox
-from labkit.mail.envelope import NO_WISHES, Envelope
+from labkit.mail.envelope import Envelope
 from labkit.mail.reply import Reply
 from labkit.mta.calling import Called
 from labkit.mta.host_trouble import HostTrouble, after, said_in, trouble_of
@@ -29,8 +29,9 @@ TOO_MANY_RECIPIENTS = 452
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A leg that has come to an end: delivered if `words` is "", else failed. `is_continued`: not the first message.
+    """A leg that has come to an end: delivered if `words` is "", else failed.
 
+    `is_continued`: not the first message of the connection. `is_further`: another recipient has the same copy of it.
     `is_chunked`: the message went in pieces, by BDAT.
     """
 
@@ -39,21 +40,25 @@ class Settled:
     reply: Reply
     words: str = ""
     is_continued: bool = False
+    is_further: bool = False
     is_chunked: bool = False
 
 
 @dataclass(slots=True)
 class Transfer:
-    """`waiting` are the legs that want the message, by address. `wrote_down` hears at once of each that has it."""
+    """`waiting` are the legs that want the message, each with what RCPT says: two may have the same address.
+
+    `wrote_down` hears at once of each that has it.
+    """
 
     called: Called
     envelope: Envelope  # of the message: its sender, and what he wants to hear
     content: bytes
-    waiting: dict[Mailbox, Leg]
+    waiting: dict[Leg, Mailbox]
     most_recipients: int
     wrote_down: Callable[[Leg], None]
     settled: list[Settled] = field(default_factory=list)
-    troubles: dict[Mailbox, HostTrouble] = field(default_factory=dict)  # of single addresses
+    troubles: dict[Leg, HostTrouble] = field(default_factory=dict)  # of single addresses
     trouble: HostTrouble | None = None  # of all that still wait
     made_progress: bool = False  # at least one was taken, or refused for good
 
@@ -66,58 +71,57 @@ class Transfer:
             if not was_useful:
                 return
 
-    async def _transaction(self, batch: list[Mailbox]) -> tuple[list[Mailbox], bool]:
+    async def _transaction(self, batch: list[Leg]) -> tuple[list[Leg], bool]:
         """One MAIL. Returns who is to be in the next one, and whether there should be one."""
         called, is_continued = self.called, self.called.messages > 0
         result = await called.connection.send(self._envelope_for(batch), self.content, called.manner)
         called.messages += 1
-        verdicts = {verdict.recipient: verdict for verdict in result.verdicts}
-        again: list[Mailbox] = []
+        verdicts = {verdict.number: verdict for verdict in result.verdicts}
+        again: list[Leg] = []
         has_good = False
         refusal: Verdict | None = None
-        for address in batch:
-            verdict = verdicts.get(address)
+        for number, leg in enumerate(batch):
+            verdict = verdicts.get(number)
             if verdict is None:
                 continue
             if self._comes_again(verdict, has_good):
-                again.append(address)
+                again.append(leg)
                 continue
             has_good = has_good or not verdict.reply.is_transient
             if verdict.step is not Step.RCPT and verdict.reply.is_permanent:
                 refusal = verdict
             else:
-                self._judge(address, verdict, is_continued, result.is_chunked)
+                self._judge(leg, verdict, is_continued, result.is_chunked)
         if refusal is not None:  # it is this message that is not wanted: so by nobody
-            for address in [each for each in self.waiting if each not in self.troubles]:
-                self._judge(address, refusal, is_continued, result.is_chunked)
+            for leg in [each for each in self.waiting if each not in self.troubles]:
+                self._judge(leg, refusal, is_continued, result.is_chunked)
             return [], False
         if result.broken:
             self._note_break()
         return again, has_good
 
-    def _envelope_for(self, batch: list[Mailbox]) -> Envelope:
-        wishes = []
-        for address in batch:
-            found = self.envelope.wishes_of(self.waiting[address].recipient)
-            if found != NO_WISHES:
-                wishes.append((address, found))
-        return replace(self.envelope, forward_paths=tuple(batch), wishes=tuple(wishes))
+    def _envelope_for(self, batch: list[Leg]) -> Envelope:
+        paths = tuple(self.waiting[leg] for leg in batch)
+        wishes = tuple(zip(paths, (self.envelope.wishes_of(leg.address) for leg in batch)))
+        return replace(self.envelope, forward_paths=paths, wishes=wishes)
 
     def _comes_again(self, verdict: Verdict, has_good: bool) -> bool:
         is_full = verdict.step is Step.RCPT and verdict.reply.code == TOO_MANY_RECIPIENTS
         return is_full and has_good
 
-    def _judge(self, address: Mailbox, verdict: Verdict, is_continued: bool, is_chunked: bool) -> None:
-        reply, leg = verdict.reply, self.waiting[address]
-        words = "" if reply.is_positive else self._words(address, verdict)
+    def _judge(self, leg: Leg, verdict: Verdict, is_continued: bool, is_chunked: bool) -> None:
+        reply = verdict.reply
+        words = "" if reply.is_positive else self._words(self.waiting[leg], verdict)
         if not reply.is_transient:
-            del self.waiting[address]
+            del self.waiting[leg]
             self.made_progress = True
             if reply.is_positive:
                 self.wrote_down(leg)
-            self.settled.append(Settled(leg, self.called, reply, words, is_continued, is_chunked))
+            is_further = not words and any(each.reply is reply for each in self.settled)
+            settled = Settled(leg, self.called, reply, words, is_continued, is_further, is_chunked)
+            self.settled.append(settled)
         elif verdict.step is Step.RCPT:
-            self.troubles[address] = HostTrouble(errors.RCPT_4XX, words, reply, errors.of_reply(reply.code))
+            self.troubles[leg] = HostTrouble(errors.RCPT_4XX, words, reply, errors.of_reply(reply.code))
         else:
             errno = errors.MAIL_4XX if verdict.step is Step.MAIL else errors.DATA_4XX
             self.trouble = HostTrouble(errno, words, reply, errors.of_reply(reply.code), is_of_message=True)

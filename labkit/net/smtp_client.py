@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from labkit.mail.encryption import Encryption
@@ -269,15 +269,16 @@ async def hand_over(
     pipelining: bool = True,
     on_line: Listener | None = None,
 ) -> tuple[Client, Result | None]:
-    """One message over one connection. Returns the client machine (with `refusal` and `broken`) and the result.
+    """One message over one connection, to each recipient once. Returns the client machine and the result.
 
     Raises ConnectionRefusedError, HostSilent.
     """
     connection = await SmtpConnection.open(
         network, source, address, port, helo_name, pipelining=pipelining, on_line=on_line
     )
+    once = replace(envelope, forward_paths=tuple(dict.fromkeys(envelope.forward_paths)))
     try:
-        result = await connection.send(envelope, content) if connection.machine.is_idle else None
+        result = await connection.send(once, content) if connection.machine.is_idle else None
         await connection.quit()
     except BaseException:
         connection.abort()

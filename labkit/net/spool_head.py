@@ -14,10 +14,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-LONGEST = 16 * 1024 * 1024  # octets of a -H file
+from labkit.net.durable import read_regular
+
 _ACL_VARIABLE = re.compile(rb"--?(?:\(\w+\))?acl[cm]? \w+ ([0-9]{1,9})")
 _COUNTED = re.compile(rb"([0-9]{1,9})([^\n]) ")
 _AFTER_RECIPIENT = re.compile(r" .*#[0-9]+| [0-9]+(?:,[0-9]+,[0-9]+)?")
+
+
+class BrokenHead(ValueError):
+    """A -H file that is none; `size` are its octets."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"{size} octets that are no head of a message")
+        self.size = size
 
 
 @dataclass(slots=True)
@@ -36,17 +45,19 @@ class Head:
 
 
 def read_head(folder: Path, queue_id: str) -> Head:
-    """Of a message in spool/input. Raises FileNotFoundError, ValueError for a file that is broken."""
+    """Of a message in spool/input. Raises OSError, BrokenHead."""
     for place in (folder, folder / queue_id[5]):
         path = place / f"{queue_id}-H"
         try:
-            with open(path, "rb") as file:
-                octets = file.read(LONGEST)
+            octets = read_regular(path)
         except FileNotFoundError:
             if place is folder:
                 continue
             raise
-        return _read(octets, path, queue_id)
+        try:
+            return _read(octets, path, queue_id)
+        except (ValueError, OverflowError) as problem:
+            raise BrokenHead(len(octets)) from problem
     raise AssertionError("one of the two places was read")
 
 
@@ -60,7 +71,10 @@ def _read(octets: bytes, path: Path, queue_id: str) -> Head:
     head = Head(queue_id, login, sender, datetime.fromtimestamp(seconds, timezone.utc))
     line = lines.options(head)
     head.finished = lines.tree(line)
-    for _ in range(int(lines.next())):
+    count = int(lines.next())
+    if count < 0:
+        raise ValueError("fewer recipients than none")
+    for _ in range(count):
         head.recipients.append(_AFTER_RECIPIENT.sub("", lines.next()))
     lines.next()
     head.size = lines.header_size()
@@ -70,7 +84,7 @@ def _read(octets: bytes, path: Path, queue_id: str) -> Head:
     except FileNotFoundError:
         head.size = 0
     try:
-        journal = path.with_name(f"{queue_id}-J").read_text("utf-8", "surrogateescape")
+        journal = read_regular(path.with_name(f"{queue_id}-J")).decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return head
     head.finished += [each for each in journal.splitlines() if each not in head.finished]

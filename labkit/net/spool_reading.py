@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from labkit.net.durable import read_regular
 from labkit.net.spool_format import decode, decode_journal
 from labkit.queue.item import QueueItem
 
@@ -34,13 +35,13 @@ def _headers(spool: Path) -> list[Path]:
 
 
 def read_item(spool: Path, queue_id: str) -> QueueItem:
-    """The message with that id. Raises FileNotFoundError if it is gone, SpoolFormatError if it cannot be read."""
+    """The message with that id. Raises FileNotFoundError if it is gone, another OSError, SpoolFormatError."""
     pair = spool_pair(spool, queue_id)
     if pair is None:
         raise FileNotFoundError(f"{queue_id} does not wait in {spool}")
     header, body = pair
-    item = decode(header.read_bytes(), body.read_bytes())
+    item = decode(read_regular(header), read_regular(body))
     journal = header.with_name(f"{queue_id}-J")
     if journal.exists():
-        item = item.with_finished(*decode_journal(journal.read_bytes())[0])
+        item = item.with_finished(*decode_journal(read_regular(journal))[0])
     return item

@@ -3,7 +3,7 @@
 WHAT       `Client` walks through CLIENT_TABLE: banner, EHLO (or HELO), maybe `start_tls` and `say` (for AUTH), then
            any number of messages handed in with `send`, then `quit`. What became of each recipient is in `result`.
 DECIDES    which step follows which answer; when to pipeline; nothing about retries. Whether to encrypt and how to
-           prove who we are is for whoever owns it.
+           prove who we are is for whoever owns it. Where EHLO is refused, also for now, HELO is said.
 STANDARDS  RFC 5321 §3.3, §4.5.2 (dots); RFC 2920 §3.1 (PIPELINING); RFC 3207 (STARTTLS); RFC 3030 (BDAT)
 LIKE EXIM  an 8-bit message goes out as it is even where 8BITMIME is not offered
 SAFE       a server that talks nonsense, endlessly or out of turn ends the session; it cannot hurt the client. What came
@@ -17,7 +17,6 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
-from labkit.mail.address import Mailbox
 from labkit.mail.envelope import Envelope
 from labkit.mail.message import is_canonical
 from labkit.mail.reply import Reply, Severity
@@ -60,7 +59,6 @@ class Ended:
     command: str
     reply: Reply | None = None
     said: str = ""  # what was no reply
-    recipient: Mailbox | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ class _Awaited:
 
     step: Step
     command: str
-    recipient: Mailbox | None = None
+    recipient: int | None = None  # its number
 
 
 _BANNER = _Awaited(Step.BANNER, "initial connection")
@@ -98,6 +96,7 @@ class Client:
         self.result: Result | None = None  # of the last message
         self.refusal: Reply | None = None  # the reply that kept us from sending anything
         self.refused_at = ""  # the command that it answered
+        self.refused_ehlo: Reply | None = None  # so HELO was said, whatever it was
         self.answer: Reply | None = None  # to the last `say` or `start_tls`
         self.broken = ""  # why the session ended without a proper end
         self.ended: Ended | None = None  # the same, in detail
@@ -146,12 +145,12 @@ class Client:
             raise ValueError("a bare CR or LF in the message")
         self.result = None
         self.chunks_at_once = ""
-        recipients = tuple(dict.fromkeys(envelope.forward_paths))
+        recipients = envelope.forward_paths
         self._transaction = transaction = Transaction(envelope, content, recipients, manner)
         self._command(Step.MAIL, transaction.mail(self.extensions))
         if self.pipelines:  # RFC 2920 §3.1: one group, DATA last
-            for recipient in recipients:
-                self._rcpt(transaction, recipient)
+            for number in range(len(recipients)):
+                self._rcpt(transaction, number)
             if self._chunks(transaction):
                 self._send_chunk(transaction)
             else:
@@ -240,7 +239,7 @@ class Client:
             return
         awaited = self._waiting[0]
         step = awaited.step
-        if reply.code == 421 and step is not Step.QUIT:  # RFC 5321 §3.8: it is closing down
+        if reply.code == 421 and step not in (Step.EHLO, Step.QUIT):  # RFC 5321 §3.8: it is closing down
             self._settle(awaited, reply)
             self._break(f"the server closes: {reply}", Ending.REPLY, reply=reply)
             return
@@ -257,9 +256,9 @@ class Client:
     def _settle(self, awaited: _Awaited, reply: Reply) -> None:
         """Note what this reply means for the recipients."""
         step = awaited.step
-        is_greeting = step in (Step.BANNER, Step.EHLO, Step.HELO)
-        falls_back = step is Step.EHLO and reply.is_permanent
-        if is_greeting and not reply.is_positive and not falls_back:
+        if step is Step.EHLO and not reply.is_positive:
+            self.refused_ehlo = reply
+        if step in (Step.BANNER, Step.HELO) and not reply.is_positive:
             self.refusal, self.refused_at = reply, awaited.command
         if step in (Step.STARTTLS, Step.AUTH):
             self.answer = reply
@@ -270,7 +269,8 @@ class Client:
             if reply.is_positive:
                 transaction.accepted.append(awaited.recipient)
             elif not transaction.gave_up:
-                transaction.verdicts.append(Verdict(awaited.recipient, step, reply))
+                recipient = transaction.recipients[awaited.recipient]
+                transaction.verdicts.append(Verdict(recipient, step, reply, awaited.recipient))
         elif step is Step.MAIL and not reply.is_positive:
             transaction.gave_up = True
             transaction.refuse(step, reply, all_of_them=True)
@@ -328,7 +328,7 @@ class Client:
             self._command(Step.RSET, "RSET")
             return Step.RSET
         if asked < len(recipients):
-            self._rcpt(transaction, recipients[asked])
+            self._rcpt(transaction, asked)
             return Step.RCPT
         if not transaction.accepted:
             self._command(Step.RSET, "RSET")
@@ -355,18 +355,18 @@ class Client:
     def _chunks(self, transaction: Transaction) -> bool:
         return transaction.manner.chunks and "CHUNKING" in self.extensions
 
-    def _rcpt(self, transaction: Transaction, recipient: Mailbox) -> None:
-        self._command(Step.RCPT, transaction.rcpt(recipient, self.extensions), recipient)
+    def _rcpt(self, transaction: Transaction, number: int) -> None:
+        recipient = transaction.recipients[number]
+        self._command(Step.RCPT, transaction.rcpt(number, self.extensions))
+        named = self.commands[Step.RCPT] = f"RCPT TO:<{recipient}>"
+        self._waiting[-1] = _Awaited(Step.RCPT, named, number)
 
-    def _command(
-        self, step: Step, text: str, recipient: Mailbox | None = None, *, shown: str | None = None
-    ) -> None:
+    def _command(self, step: Step, text: str, *, shown: str | None = None) -> None:
         if any(c in text for c in "\r\n\0"):
             raise ValueError(f"a line end inside a command: {text!r}")
         shown = text if shown is None else shown
-        named = shown if recipient is None else f"RCPT TO:<{recipient}>"
-        self._waiting.append(_Awaited(step, named, recipient))
-        self.commands[step] = named
+        self._waiting.append(_Awaited(step, shown))
+        self.commands[step] = shown
         self._out += text.encode("utf-8", "surrogateescape") + b"\r\n"
         if self.on_line is not None:
             self.on_line(Line("C", shown, step.value))
@@ -419,7 +419,7 @@ class Client:
     def _break(self, why: str, how: Ending, *, reply: Reply | None = None, said: str = "") -> None:
         awaited = self._waiting[0] if self._waiting else _Awaited(self.step, "")
         self.broken = why
-        self.ended = Ended(how, awaited.step, awaited.command, reply, said, awaited.recipient)
+        self.ended = Ended(how, awaited.step, awaited.command, reply, said)
         self.step = Step.CLOSED
         self._waiting.clear()
         if self._transaction is not None:

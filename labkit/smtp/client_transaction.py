@@ -22,11 +22,15 @@ _NOTIFY = ("NEVER", "SUCCESS", "FAILURE", "DELAY")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one recipient: the reply that decided, and the step it answered."""
+    """What became of one recipient: the reply that decided, and the step it answered.
+
+    `number` tells those apart that have the same address: 0 is the first one of the envelope.
+    """
 
     recipient: Mailbox
     step: Step
     reply: Reply
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +72,17 @@ class Transaction:
 
     envelope: Envelope
     content: bytes
-    recipients: tuple[Mailbox, ...]  # each once
+    recipients: tuple[Mailbox, ...]
     manner: Manner = USUAL
-    accepted: list[Mailbox] = field(default_factory=list)
+    accepted: list[int] = field(default_factory=list)  # by their number
     verdicts: list[Verdict] = field(default_factory=list)
     is_chunked: bool = False  # it goes by BDAT
     sent: int = 0  # octets of it that went so
     gave_up: bool = False  # MAIL, DATA or all RCPT were refused
+    repeats: bool = field(init=False)  # some recipients have the same address
+
+    def __post_init__(self) -> None:
+        self.repeats = len({each.key for each in self.recipients}) < len(self.recipients)
 
     @property
     def has_more(self) -> bool:
@@ -83,8 +91,8 @@ class Transaction:
 
     def refuse(self, step: Step, reply: Reply, *, all_of_them: bool) -> None:
         """The reply is for all recipients, or for those that were taken so far."""
-        whom = self.recipients if all_of_them else self.accepted
-        self.verdicts += (Verdict(each, step, reply) for each in whom)
+        whom = range(len(self.recipients)) if all_of_them else self.accepted
+        self.verdicts += (Verdict(self.recipients[number], step, reply, number) for number in whom)
 
     def mail(self, offered: Mapping[str, str]) -> str:
         """The command MAIL with its parameters."""
@@ -101,10 +109,12 @@ class Transaction:
             said += f" AUTH={self.manner.authenticated_sender}"
         return said
 
-    def rcpt(self, recipient: Mailbox, offered: Container[str]) -> str:
-        """The command RCPT with its parameters."""
+    def rcpt(self, number: int, offered: Container[str]) -> str:
+        """The command RCPT with its parameters; of several of one address, each has its own wishes."""
+        recipient = self.recipients[number]
         said = f"RCPT TO:<{recipient}>"
-        wishes = self.envelope.wishes_of(recipient)
+        before = sum(each.key == recipient.key for each in self.recipients[:number]) if self.repeats else 0
+        wishes = self.envelope.wishes_of(recipient, before)
         if "DSN" in offered:
             if wishes.notify:
                 said += f" NOTIFY={','.join(word for word in _NOTIFY if word in wishes.notify)}"

@@ -165,8 +165,8 @@ CLIENT_TABLE: dict[tuple[Step, Severity], Step] = {
     (Step.BANNER, _T): Step.QUIT,
     (Step.BANNER, _F): Step.QUIT,
     (Step.EHLO, _P): Step.IDLE,
-    (Step.EHLO, _T): Step.QUIT,
-    (Step.EHLO, _F): Step.HELO,  # RFC 5321 §3.2: an old server; fall back
+    (Step.EHLO, _T): Step.HELO,  # RFC 5321 §3.2: an old server; fall back, however it refuses
+    (Step.EHLO, _F): Step.HELO,
     (Step.HELO, _P): Step.IDLE,
     (Step.HELO, _T): Step.QUIT,
     (Step.HELO, _F): Step.QUIT,

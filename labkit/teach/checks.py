@@ -95,6 +95,10 @@ _TASKS = (  # modules of labkit.teach.tasks
     "backup_unknown",
     "backup_retry",
     "backup_zone",
+    "virtual_zone",
+    "virtual",
+    "virtual_catch_all",
+    "virtual_truth",
 )
 
 

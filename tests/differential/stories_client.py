@@ -325,3 +325,17 @@ async def with_affixes(lab: Lab, option: str, arrives: str) -> None:
         await lab.submit(world.mine, "bob+a@st2.sne21.test", message("affixes"))
         (there,) = world.journal.where(EventKind.DELIVERED, host=PARTNER)
         assert there.recipient == arrives
+
+
+@story()
+async def two_that_are_one_there(lab: Lab) -> None:
+    """Without their suffixes three addresses are the same at the next host: one message, which says it three times."""
+    routers = OTHERS.replace("  no_more", "  local_part_suffix = +*\n  no_more") + OURS
+    async with lab.world(host(MINE, exim_conf(MINE, routers=routers), "ann"), partner()) as world:
+        recipients = [f"RCPT TO:<bob+{number}@st2.sne21.test>" for number in (1, 2, 3)]
+        said = ("EHLO client.test", f"MAIL FROM:<{ANN}>", *recipients, "DATA", message("once"))
+        await lab.call(world.mine, *said, source=LAPTOP)
+        await world.settle()
+        assert len(world.partner.mailbox("bob")) == 1
+        sent = world.journal.where(EventKind.DELIVERED, host=MINE)
+        assert [(each.mark, each.became) for each in sent] == [(None, BOB), ("->", BOB), ("->", BOB)]

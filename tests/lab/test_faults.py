@@ -132,7 +132,7 @@ def test_one_message_for_several(run: Run) -> None:
         ("slow", {"seconds": 30}, ("delivered", 250, None), 3),
         ("slow", {"seconds": 30, "at": "rcpt"}, ("delivered", 250, None), 0.5),
         ("answers", {"code": 554, "at": "connect"}, ("failed", 554, None), 0),
-        ("answers", {"code": 421, "at": "helo", "text": "go away"}, ("deferred", 421, None), 0),
+        ("answers", {"code": 421, "at": "helo", "text": "go away"}, ("deferred", None, -18), 0),
         ("answers", {"code": 451}, ("deferred", 451, -44), 0),
         ("answers", {"code": 552, "at": "data"}, ("failed", 552, None), 0),
         ("busy", {"after": 0}, ("deferred", 421, -45), 0),

@@ -11,6 +11,7 @@ from labkit import World
 from labkit.lab.data import data_path
 from labkit.lab.scenario_file import read_scenario
 from labkit.mail.event import EventKind, MailEvent
+from labkit.teach.views.probes_talk import ask_whom
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 ANN, BOB, CAROL = "ann@st11.sne21.test", "bob@st2.sne21.test", "carol@bigmail.test"
@@ -33,7 +34,7 @@ def told(world: World, kind: EventKind, host: str) -> list[MailEvent]:
 
 def test_all_are_here() -> None:
     wanted = "a_bad_day backscatter backup_mx backup_outage dns_failing greylisting left_over_mx loop null_mx"
-    assert [*wanted.split(), "partners", "three_mx", "virtual_domains"] == NAMES
+    assert [*wanted.split(), "one_domain", "partners", "three_mx", "virtual_domains"] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -242,6 +243,8 @@ def test_virtual_domains(run: Run, network: str, engine: str) -> None:
                     assert not grown, recipient
                 else:
                     assert grown == [expected], recipient
+            (alone,) = (await ask_whom(world.mine, world.partner_laptop, ["postmaster"])).replies
+            assert alone == "250 Accepted", "RFC 5321 §4.5.1: also without a domain"
             await world.laptop.send(BOB, "a client of the house may relay")
             assert len(world.partner.mailbox("bob")) == 1
 

@@ -67,7 +67,7 @@ def test_completed(fields: tuple[str, ...], expected: tuple[str, ...], because: 
         ("Ann Example", "Ann Example"),
         ("Ann B. Example", '"Ann B. Example"'),
         ('"Ann B." Example', '"Ann B." Example'),
-        ("a\\b", '"a\\\\b"'),
+        ("a\\b", '"a\\b"'),
     ],
 )
 def test_the_name_of_a_submission(name: str, written: str) -> None:

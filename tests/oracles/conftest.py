@@ -14,6 +14,7 @@ import pytest
 from labkit.net.programs.shim import ShimUnavailable, build_shim
 from tests.conftest import is_ci
 
+from .both_programs import Both, both_programs
 from .real_exim import RealExim, open_real_exim
 
 
@@ -22,6 +23,12 @@ def real_exim(require: Callable[[str], str]) -> Iterator[RealExim]:
     """One for each file of tests: what a file leaves in the folder, no other finds."""
     with open_real_exim(require("exim")) as found:
         yield found
+
+
+@pytest.fixture
+def both(real_exim: RealExim, tmp_path: Path) -> Both:
+    """By name: exim, labkit."""
+    return both_programs(real_exim, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -134,6 +134,23 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "expansions": ("tests/oracles/test_expansion_agrees.py::test_explained",),
     "acls": ("tests/oracles/test_acl_agrees.py::test_explained",),
     "routing": ("tests/oracles/test_routing_agrees.py::test_explained",),
+    "sigterm": ("tests/oracles/test_differences_commands.py::test_sessions_when_the_daemon_ends",),
+    "greeting-in-tls": ("tests/oracles/test_differences_commands.py::test_a_greeting_refused_within_tls",),
+    "greeting-354": ("tests/oracles/test_differences_commands.py::test_a_greeting_that_makes_no_sense",),
+    "callouts": ("tests/oracles/test_differences_commands.py::test_callouts_and_tls",),
+    "data-timeout": ("tests/oracles/test_differences_commands.py::test_a_host_that_takes_nothing",),
+    "waits": ("tests/oracles/test_differences_commands.py::test_a_host_that_is_there_again",),
+    "quota-read": ("tests/oracles/test_differences_commands.py::test_a_full_mailbox_that_nobody_reads",),
+    "hints": ("tests/oracles/test_differences_commands.py::test_hints",),
+    "submission-errors": ("tests/oracles/test_differences_commands.py::test_errors_of_a_submission",),
+    "verbose": ("tests/oracles/test_differences_commands.py::test_what_v_shows_of_connecting",),
+    "handshake-words": ("tests/oracles/test_differences_commands.py::test_the_words_of_a_failed_handshake",),
+    "line-ends": ("tests/oracles/test_differences_commands.py::test_a_line_end_in_what_is_told",),
+    "spool-links": ("tests/oracles/test_differences_commands.py::test_a_link_in_the_spool",),
+    "log-details": (
+        "tests/oracles/test_differences_commands.py::test_details_of_the_log",
+        "tests/oracles/test_differences_commands.py::test_a_transaction_that_comes_to_nothing",
+    ),
     "comparison": ("tests/differential/test_comparison.py",),
 }
 

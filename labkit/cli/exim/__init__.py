@@ -99,7 +99,9 @@ def _run_on_spool(command: Command) -> int:
 
         return start_daemon(command, settings)
     from labkit.cli.exim.client import ask
+    from labkit.cli.exim.told import check_told
 
+    check_told(command.told, is_trusted=settings.is_trusted)
     if command.mode in (Mode.DELIVER, Mode.RUN_QUEUE) and not settings.is_admin:
         may = command.action != "g" and not settings.is_on("prod_requires_admin", True)
         if not may:

@@ -91,6 +91,7 @@ class Told:
     """What a trusted caller tells about a message (-oM…)."""
 
     address: str | None = None  # -oMa
+    port: int | None = None  # behind it
     host: str | None = None  # -oMs
     interface: str | None = None  # -oMi
     protocol: str | None = None  # -oMr

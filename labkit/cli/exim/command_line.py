@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from labkit.cli.exim.command import USAGE, Command, Mode, Refused, Usage
 from labkit.cli.exim.queue_options import (
+    MESSAGE_ID,
     add_interval,
     message_option,
     queue_option,
@@ -71,6 +72,9 @@ _TOLD = {
     "ai": "authenticated_id",
     "m": "about",
 }
+
+
+_NAMES = frozenset(("s", "r", "t", "aa", "as", "ai"))
 
 
 def read_command_line(words: Sequence[str], program: str = "") -> Command:
@@ -208,6 +212,12 @@ def _tell(word: str, left: Iterator[str], command: Command) -> None:
         raise malformed(word)
     if name == "r" and command.told.protocol is not None:
         raise Refused("received_protocol is set already")
+    if name == "m" and not MESSAGE_ID.fullmatch(value):
+        raise Refused("-oMm must be a valid message ID")
+    if name in _NAMES and re.search(
+        r"[\0-\x1f\x7f]", value
+    ):  # a name of theirs goes into fields of the header
+        raise Refused(f"labkit-exim: a control character in what follows {word}")
     setattr(command.told, _TOLD[name], value)
 
 

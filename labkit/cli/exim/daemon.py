@@ -150,9 +150,8 @@ class Daemon:
                     break
                 except OSError as problem:
                     place = self.places[0] if self.places else ("", 0)
-                    words = (
-                        f"socket bind() to port {place[1]} for address {place[0]} failed: {problem.strerror}"
-                    )
+                    why = problem.strerror or problem  # outside loopback: the network says so itself
+                    words = f"socket bind() to port {place[1]} for address {place[0]} failed: {why}"
                     if problem.errno != errno.EADDRINUSE or retries <= 0:
                         raise CannotStart(f"{words}: daemon abandoned") from None
                     tries = "try" if retries == 1 else "tries"

@@ -5,10 +5,13 @@ READ NEXT  main_settings.py, machine.py
 
 from __future__ import annotations
 
+import errno
 import os
+from pathlib import Path
 
 from labkit.eximconf.place import ConfigurationError
 from labkit.mail.plainly import SaidPlainly
+from labkit.net.disk import Disk
 
 NO_FILE = """\
 labkit-exim: no configuration: name one with -C FILE
@@ -17,6 +20,16 @@ labkit-exim: no configuration: name one with -C FILE
 
 class CannotStart(SaidPlainly, RuntimeError):
     """The configuration cannot be read; the text is what Exim would print, and what to do."""
+
+
+def octets_of_file(file: str) -> bytes:
+    """The configuration. Raises CannotStart; a pipe hangs nobody, and what never ends fills no memory."""
+    try:
+        return Disk(Path("/"), Path.cwd()).read(file)[0].encode("latin-1")
+    except OSError as problem:
+        is_folder = os.path.isdir(os.fsencode(text_of(file)))
+        why = os.strerror(errno.EISDIR) if is_folder else problem.strerror
+        raise CannotStart(f"labkit-exim: failed to open {file}: {why}") from None
 
 
 def first_file(files: str | None) -> str:

@@ -9,6 +9,7 @@ READ NEXT  client.py
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -20,11 +21,12 @@ from typing import Any
 from labkit.cli.exim.command import Command, Mode
 from labkit.cli.exim.files import CannotStart, text_of
 from labkit.cli.exim.main_settings import Settings
+from labkit.cli.exim.queue_options import MESSAGE_ID
 from labkit.lab.exim_queue import age_shown, size_shown
-from labkit.net.spool_head import Head, read_head
+from labkit.net.durable import read_regular
+from labkit.net.spool_head import BrokenHead, Head, read_head
 
 _FOLDERS = {"vh": ("input", "-H"), "vb": ("input", "-D"), "vl": ("msglog", "")}
-_PIECE = 64 * 1024
 
 
 def bring_up_to_date(command: Command, settings: Settings) -> None:
@@ -96,14 +98,15 @@ def _ids(folder: Path) -> Iterator[str]:
 def block(folder: Path, queue_id: str, which: str, now: datetime, *, is_named: bool) -> str:
     """A message of the listing. `which`: "u" leaves out who is finished, "a" shows addresses that came of aliases."""
     try:
+        if not MESSAGE_ID.fullmatch(queue_id):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         head = read_head(folder, queue_id)
-    except FileNotFoundError:
-        if not is_named:
+    except OSError as problem:
+        if isinstance(problem, FileNotFoundError) and not is_named:
             return ""
-        return f"{'':>5} {queue_id}\n    *** spool read error: No such file or directory ***\n\n"
-    except ValueError:
-        size = (folder / f"{queue_id}-H").stat().st_size
-        return f"{'':>5} {queue_id}\n    *** spool format error: size={size} ***\n\n"
+        return f"{'':>5} {queue_id}\n    *** spool read error: {problem.strerror} ***\n\n"
+    except BrokenHead as problem:
+        return f"{'':>5} {queue_id}\n    *** spool format error: size={problem.size} ***\n\n"
     lines = [f"{age_shown(now - head.received_at)} {size_shown(head.size):>5} {queue_id} {_sender(head)}"]
     for recipient in head.recipients:
         is_finished = recipient in head.finished
@@ -135,9 +138,7 @@ def show(command: Command, settings: Settings) -> int:
     name, suffix = _FOLDERS[command.action]
     for folder in (settings.spool / name, settings.spool / name / queue_id[5]):
         try:
-            with open(folder / f"{queue_id}{suffix}", "rb") as file:
-                while octets := file.read(_PIECE):
-                    sys.stdout.buffer.write(octets)
+            sys.stdout.buffer.write(read_regular(folder / f"{queue_id}{suffix}"))
             return 0
         except FileNotFoundError as missing:
             problem: Any = missing
@@ -157,6 +158,9 @@ def _copy(spool: Path, queue_id: str) -> int:
         item = read_item(spool, queue_id)
     except FileNotFoundError:
         print(f"Spool data file for {queue_id} does not exist")
+        return 1
+    except OSError as problem:
+        print(f"Failed to open input file for {queue_id}-H: {problem.strerror}")
         return 1
     except ValueError:
         print(f"Spool format error for {queue_id}-H")

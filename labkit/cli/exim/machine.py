@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.cli.exim.command import Command
-from labkit.cli.exim.files import CannotStart, first_file, octets_of, shown_error, text_of
+from labkit.cli.exim.files import CannotStart, first_file, octets_of, octets_of_file, shown_error
 from labkit.cli.exim.main_settings import gid_of, login, uid_of
 from labkit.eximconf.builtin_macros import BUILTIN
 from labkit.eximconf.configuration import Configuration, reading
@@ -93,12 +93,9 @@ class Machine:
         """As `start`, where nothing runs yet. Raises CannotStart."""
         facts = _facts()
         file = first_file(command.files)
+        octets = octets_of_file(file)
         try:
-            with open(os.fsencode(text_of(file)), "rb") as opened:
-                octets = opened.read()
             text = octets.decode("utf-8")
-        except OSError as problem:
-            raise CannotStart(f"labkit-exim: failed to open {file}: {problem.strerror}") from None
         except UnicodeDecodeError as problem:
             line = octets[: problem.start].count(b"\n") + 1
             raise CannotStart(
@@ -168,7 +165,11 @@ class Machine:
         """An Env with these variables, besides what is true of this host."""
         env = Env(
             dict(variables),
-            here=Here(self.primary_hostname, self.addresses),
+            here=Here(
+                self.primary_hostname,
+                self.addresses,
+                self.configuration.main.text("sqlite_dbfile") or "",
+            ),
             now=self.now(),
             environment=self._environment(),
             named=self.configuration.lists,

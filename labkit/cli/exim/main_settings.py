@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit.cli.exim.command import Command
-from labkit.cli.exim.files import CannotStart, first_file, octets_of, shown_error, text_of
+from labkit.cli.exim.files import CannotStart, first_file, octets_of, octets_of_file, shown_error, text_of
 from labkit.eximconf.place import Place
 from labkit.eximconf.reader import ConfigurationError, reading_sections
 from labkit.mail.asking import Question, answer_by
@@ -99,10 +99,7 @@ def read_settings(command: Command) -> Settings:
         asks_what_we_can = asks_what_we_can or _ASKS_WHAT_WE_CAN.search(octets) is not None
         return found
 
-    try:
-        octets = Path(text_of(file)).read_bytes()
-    except OSError as problem:
-        raise CannotStart(f"labkit-exim: failed to open {file}: {problem.strerror}") from None
+    octets = octets_of_file(file)
     seen.update(octets)
     fingerprint = seen.copy()
     builtin: dict[str, str] = {}

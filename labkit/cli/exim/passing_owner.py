@@ -30,8 +30,13 @@ def own(spool: Path, command: Command, settings: Settings, connected: socket.soc
         return 0
     except SpoolBusy:  # somebody was quicker: the command asks him
         return 1
-    except (CannotStart, OSError) as problem:
-        words = str(problem) if isinstance(problem, CannotStart) else f"exim: {problem}"
+    except Exception as problem:  # else the command would ask again and again
+        words = (
+            str(problem)
+            if isinstance(problem, CannotStart)
+            else f"labkit-exim: internal problem: {problem!r}"
+        )
+        words = f"exim: {problem}" if isinstance(problem, OSError) else words
         with suppress(OSError):
             connected.setblocking(True)
             connected.sendall(frame(ERR, f"{words}\n".encode()) + frame(STATUS, json.dumps(1).encode()))

@@ -17,6 +17,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from labkit.cli.exim.command import Told
+from labkit.cli.exim.files import octets_of
 from labkit.cli.exim.views import Work
 from labkit.eximconf.field_addresses import Readable, addresses_of
 from labkit.eximconf.lists import Match
@@ -232,6 +233,7 @@ async def _take(work: Work, made: Submission, queue_id: str) -> None:
 def _origin(work: Work, told: Told, *, names_sender: bool) -> Origin:
     return Origin(
         client_address=told.address or "",
+        client_port=told.port or 0,
         client_name=told.host or "",
         protocol=told.protocol or f"local{work.command.called_as}",
         login=told.ident or work.caller.login,
@@ -249,7 +251,7 @@ def _full_name(work: Work, made: Submission) -> str:
     if made.has_named_sender or work.machine.accounts is not None:
         return ""
     try:
-        name = pwd.getpwnam(work.caller.login).pw_gecos
+        name = octets_of(pwd.getpwnam(work.caller.login).pw_gecos)
     except KeyError:
         return ""
     return name.replace("&", work.caller.login.capitalize())

@@ -149,13 +149,14 @@ def _entry(node: tree.Lookup, key: str, folder: str, env: Env) -> Found:
 
 
 def _rows(node: tree.Lookup, _: str, query: str, env: Env) -> Found:
-    """sqlite: the file is an option, or stands in front of the query."""
+    """sqlite: the file is an option, stands in front of the query, or is sqlite_dbfile."""
     file = _options(node).get("file", "")
     if not file and query.startswith("/"):
         file, _, rest = query.partition(" ")
         if type(query) is Tainted:
             raise failed(f"Tainted filename for search: '{file}'")
         query = rest
+    file = file or env.here.sqlite_file
     if not file.startswith("/"):
         raise deferred(f'lookup of "{query}" gave DEFER: no absolute file name for sqlite lookup')
     answer = yield from ask(SqliteRows(file, str(query).strip(BLANKS)))

@@ -5,24 +5,23 @@ WHAT       each looks at what the nameserver serves, never at the text that was 
 DECIDES    which mistake is the first to mend; a name that is missing is looked for where slips of the pen put it.
 STANDARDS  RFC 5321 §5.1 (MX), RFC 2181 §10.2, §10.3 (no alias behind PTR and MX), RFC 1912 §2.1 (PTR and A agree),
            RFC 7208 §4.5 (one SPF record), RFC 7505 (null MX)
-READ NEXT  ../views/zone_answers.py
+READ NEXT  records.py, ../views/zone_answers.py
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from labkit.lab.world import World
 from labkit.mail.questions import DnsOutcome
-from labkit.teach.checks import Evidence, Seen, Verdict, done, exercise, hint, todo
+from labkit.teach.checks import Verdict, done, exercise, hint, todo
+from labkit.teach.tasks.records import ADDRESS, exchangers, is_there, listed, quoted, seen, trouble_with
 from labkit.teach.views.zone_answers import Answer, served
 
 RENTED = ".rented.test."  # the names that the provider of exercise 2 gives to addresses
 FRIEND = "shop.test"  # the zone of exercise 3
 FRIENDS_NAMES = (FRIEND, f"news.{FRIEND}", f"sales.{FRIEND}")
-
-_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}\.")
 
 
 # --- 1: a subdomain ---
@@ -36,22 +35,22 @@ def subdomain(world: World) -> Verdict:
     found = served(world, name, "MX")
     if found.outcome is not DnsOutcome.FOUND:
         return _no_subdomain(world, name, domain, found)
-    preferences = _exchangers(found)
-    look_at = _seen(world, found)
+    preferences = exchangers(found)
+    look_at = seen(world, found)
     for exchange in preferences:
-        if trouble := _trouble_with(world, name, exchange):
+        if trouble := trouble_with(world, name, exchange):
             return hint(trouble, *look_at)
     if first not in preferences:
         return hint(
-            f"Mail for {name} now goes to {_names(preferences)}. "
+            f"Mail for {name} now goes to {quoted(preferences)}. "
             f"Let the first MX name '{first}', a new name with an A record of its own.",
             *look_at,
         )
     address = served(world, first, "A")
     if address.data != (world.mine.address,):
         return hint(
-            f"'{first}' has the address {_listed(address.data)}. Your host is at {world.mine.address}: see the card.",
-            *_seen(world, address),
+            f"'{first}' has the address {listed(address.data)}. Your host is at {world.mine.address}: see the card.",
+            *seen(world, address),
         )
     if second not in preferences:
         return hint(
@@ -65,33 +64,33 @@ def subdomain(world: World) -> Verdict:
             *look_at,
         )
     if others := [exchange for exchange in preferences if exchange not in (first, second)]:
-        return hint(f"There is one MX too many: {_names(others)}. Who takes the mail there?", *look_at)
+        return hint(f"There is one MX too many: {quoted(others)}. Who takes the mail there?", *look_at)
     return done(
         f"Whoever has mail for {name} is told: try '{first}' first, then '{second}'.{_remark_on_serial(world, domain)}",
-        [*look_at, *_seen(world, address), *_seen(world, served(world, second, "A"))],
+        [*look_at, *seen(world, address), *seen(world, served(world, second, "A"))],
     )
 
 
 def _no_subdomain(world: World, name: str, domain: str, found: Answer) -> Verdict:
     """There is no MX at `name`: say why, or that nothing was tried."""
     apex = domain.partition(".")[2]
-    if astray := _is_there(world, f"{name}.{apex}", f"{name}.{domain}", f"{name}.{name}"):
+    if astray := is_there(world, f"{name}.{apex}", f"{name}.{domain}", f"{name}.{name}"):
         return hint(
             f"There is a name '{astray.name}' now. A name without a dot at its end is completed with the origin: "
             f"write '{name}.' with a final dot, or only what stands before the origin.",
-            *_seen(world, astray),
+            *seen(world, astray),
         )
-    if astray := _is_there(world, f"lab.{apex}"):
+    if astray := is_there(world, f"lab.{apex}"):
         return hint(
             f"You made '{astray.name}'. The subdomain belongs below your own domain: {name}. "
             f"In the zone {apex} its short name has two parts.",
-            *_seen(world, astray),
+            *seen(world, astray),
         )
-    if astray := _is_there(world, *(laptop.name for laptop in world.laptops.values()), rdtypes=("MX",)):
+    if astray := is_there(world, *(laptop.name for laptop in world.laptops.values()), rdtypes=("MX",)):
         return hint(
             f"'{astray.name}' has an MX now. A line that begins with a blank belongs to the name of the line above it: "
             "write the name at the very beginning of your line.",
-            *_seen(world, astray),
+            *seen(world, astray),
         )
     if found.outcome is DnsOutcome.NODATA:
         address = served(world, name, "A")
@@ -99,7 +98,7 @@ def _no_subdomain(world: World, name: str, domain: str, found: Answer) -> Verdic
             return hint(
                 f"{name} has an A record and no MX. Mail would be tried there (the implicit MX), but then "
                 "there is no place for a second host. Add the two MX records.",
-                *_seen(world, address),
+                *seen(world, address),
             )
         return hint(f"Names below {name} exist, but {name} itself has no MX record yet.")
     if found.outcome is not DnsOutcome.NXDOMAIN:
@@ -133,30 +132,30 @@ def pointer(world: World) -> Verdict:
             return strays
         if names:
             return todo(
-                f"{address} still has the provider's name {_names(names)}. Give it the name '{host}'."
+                f"{address} still has the provider's name {quoted(names)}. Give it the name '{host}'."
             )
         return hint(
-            f"{address} has no PTR record now: '{found.name}' is what is asked for.", *_seen(world, found)
+            f"{address} has no PTR record now: '{found.name}' is what is asked for.", *seen(world, found)
         )
     for name in names:
         if trouble := _unconfirmed(world, name):
-            return hint(trouble, *_seen(world, found))
+            return hint(trouble, *seen(world, found))
     if host not in names:
         return hint(
-            f"{_names(names)} and {address} confirm each other. But your host says '{host}' when it greets (EHLO), "
+            f"{quoted(names)} and {address} confirm each other. But your host says '{host}' when it greets (EHLO), "
             "and receivers compare that name, too.",
-            *_seen(world, found),
+            *seen(world, found),
         )
     other = served(world, world.partner.address, "PTR")
     if other.data != (f"{world.partner.name}.",):
         return hint(
             f"Yours is right. But your partner's address {world.partner.address} had the name {world.partner.name} "
             "before. Put that line back.",
-            *_seen(world, other),
+            *seen(world, other),
         )
     return done(
         f"{address} says '{host}' and '{host}' says {address}: the reverse name is forward-confirmed.",
-        [*_seen(world, found), *_seen(world, served(world, host, "A"))],
+        [*seen(world, found), *seen(world, served(world, host, "A"))],
     )
 
 
@@ -182,7 +181,7 @@ def _stray_pointer(world: World, reverse: str) -> Verdict | None:
         if found.data:
             return hint(
                 f"There is a PTR record at '{found.name}'. {because}. Asked for is '{reverse}'.",
-                *_seen(world, found),
+                *seen(world, found),
             )
     return None
 
@@ -196,7 +195,7 @@ def _unconfirmed(world: World, name: str) -> str:
         )
     if name.endswith(RENTED):
         return f"The provider's name '{name}' is still there beside yours, and it does not lead back to {address}."
-    if _ADDRESS.match(name):
+    if ADDRESS.match(name):
         return f"The PTR record says '{name}'. It must give a name, not an address."
     forward = served(world, name, "A")
     if forward.is_alias:
@@ -206,7 +205,7 @@ def _unconfirmed(world: World, name: str) -> str:
             f"The PTR record says '{name}'. But that name has no A record: nothing leads back to {address}."
         )
     if address not in forward.data:
-        return f"The PTR record says '{name}', whose address is {_listed(forward.data)}, not {address}."
+        return f"The PTR record says '{name}', whose address is {listed(forward.data)}, not {address}."
     return ""
 
 
@@ -225,15 +224,15 @@ def broken_zone(world: World) -> Verdict:
     if mistakes:
         left = "One mistake is" if len(mistakes) == 1 else f"{len(mistakes)} mistakes are"
         words, look_at = mistakes[0]
-        return hint(f"{left} left. {words}", *_seen(world, look_at))
-    exchangers = [served(world, name, "MX") for name in FRIENDS_NAMES]
-    hosts = {exchange: None for found in exchangers for exchange in _exchangers(found)}
+        return hint(f"{left} left. {words}", *seen(world, look_at))
+    answers = [served(world, name, "MX") for name in FRIENDS_NAMES]
+    hosts = {exchange: None for found in answers for exchange in exchangers(found)}
     sites = [served(world, f"{name}.{FRIEND}", "A") for name in ("news", "www")]
     addresses = [served(world, host, "A") for host in hosts]
-    answers = [*exchangers, *addresses, *sites, served(world, FRIEND, "TXT")]
+    answers = [*answers, *addresses, *sites, served(world, FRIEND, "TXT")]
     return done(
         "Every name has an MX, every MX names a host, every host has your address, and there is one SPF record.",
-        [each for answer in answers for each in _seen(world, answer)],
+        [each for answer in answers for each in seen(world, answer)],
     )
 
 
@@ -243,12 +242,12 @@ def _mistakes(world: World) -> Iterator[tuple[str, Answer]]:
         if found.outcome is not DnsOutcome.FOUND:
             yield _no_exchanger(world, name, found), found
             continue
-        for exchange in _exchangers(found):
-            if trouble := _trouble_with(world, name, exchange):
+        for exchange in exchangers(found):
+            if trouble := trouble_with(world, name, exchange):
                 yield trouble, found
             elif world.mine.address not in (addresses := served(world, exchange, "A")).data:
                 yield (
-                    f"The MX of {name} leads to {_listed(addresses.data)}; your host is at {world.mine.address}.",
+                    f"The MX of {name} leads to {listed(addresses.data)}; your host is at {world.mine.address}.",
                     found,
                 )
     yield from _sites(world)
@@ -279,7 +278,7 @@ def _sites(world: World) -> Iterator[tuple[str, Answer]]:
     for found in (news, www):
         if found.data and world.mine.address not in found.data:
             yield (
-                f"{found.name.rstrip('.')} leads to {_listed(found.data)} now; it was at {world.mine.address}.",
+                f"{found.name.rstrip('.')} leads to {listed(found.data)} now; it was at {world.mine.address}.",
                 found,
             )
 
@@ -290,78 +289,3 @@ def _no_exchanger(world: World, name: str, found: Answer) -> str:
     if found.outcome is DnsOutcome.NXDOMAIN:
         return f"{name} does not exist any more. Repair its records, do not remove them."
     return f"{name} exists, but takes no mail any more: its MX record is missing."
-
-
-# --- what they share ---
-
-
-def _exchangers(found: Answer) -> dict[str, int]:
-    """The hosts that an answer names, with their preference, the best first."""
-    pairs = sorted((int(data.split()[0]), data.split()[1].lower()) for data in found.data)
-    best: dict[str, int] = {}
-    for preference, exchange in pairs:
-        best.setdefault(exchange, preference)
-    return best
-
-
-def _trouble_with(world: World, name: str, exchange: str) -> str:
-    """What keeps mail from this exchanger of `name`, as a hint; nothing if it has an address."""
-    if exchange == ".":
-        return f"{name} has a null MX now: it says that it takes no mail at all (RFC 7505)."
-    if _ADDRESS.match(exchange):
-        return (
-            f"The MX of {name} names '{exchange}'. That is taken for a host name, and there is no such host. "
-            "An MX must name a host; the host's A record has the address (RFC 5321 §5.1)."
-        )
-    if doubled := _doubled_origin(world, exchange):
-        return (
-            f"The MX of {name} names '{exchange}'. The origin was added because the final dot is missing. "
-            f"Write '{doubled}' with the dot."
-        )
-    found = served(world, exchange, "A")
-    if found.is_alias:
-        return (
-            f"The MX of {name} names '{exchange}', and that is an alias (CNAME). An MX must name the host itself "
-            "(RFC 2181 §10.3)."
-        )
-    if not found.data:
-        why = "does not exist" if found.outcome is DnsOutcome.NXDOMAIN else "has no A record"
-        return f"The MX of {name} names '{exchange}', which {why}. Nobody can connect to it."
-    return ""
-
-
-def _doubled_origin(world: World, exchange: str) -> str:
-    """The name that was meant, if the origin of a zone stands twice at its end (or another zone's before it)."""
-    origins = [zone.origin.to_text() for zone in world.zones if len(zone.origin) > 1]
-    for outer in origins:
-        inner = exchange.removesuffix(f".{outer}") + "."
-        if inner != f"{exchange}." and any(
-            inner.endswith(f".{origin}") or inner == origin for origin in origins
-        ):
-            return inner
-    return ""
-
-
-def _is_there(world: World, *names: str, rdtypes: tuple[str, ...] = ("MX", "A")) -> Answer | None:
-    """The first of these names that has records of those types, with the first it has."""
-    for name in names:
-        for rdtype in rdtypes:
-            found = served(world, name, rdtype)
-            if found.data:
-                return found
-    return None
-
-
-def _seen(world: World, found: Answer) -> list[Evidence]:
-    """The records of an answer as evidence."""
-    return [Seen(world.now(), "nameserver", str(record)) for record in found.answer]
-
-
-def _names(names: Iterable[str]) -> str:
-    """Names with their final dots, in words: in quotes, so that the dot is not taken for the end of the sentence."""
-    return _listed([f"'{name}'" for name in names])
-
-
-def _listed(names: object) -> str:
-    """Addresses, or what was made of names, in words."""
-    return " and ".join(map(str, names)) if isinstance(names, (list, tuple, dict)) and names else "none"

@@ -34,6 +34,10 @@ class Trial:
     letters: dict[str, Message] = field(default_factory=dict)  # by recipient
     routes: dict[str, Routed] = field(default_factory=dict)
     refusal: str = ""  # the words for a configuration that was not taken
+    before: dict[tuple[str, str], str] = field(
+        default_factory=dict
+    )  # what was said before the file was read again
+    logged: int = 0  # how much was in the log then
 
     @property
     def host(self) -> Host:
@@ -89,13 +93,16 @@ class Trial:
 Trying = Callable[[Trial], Awaitable[None]]
 
 _TRYING: dict[str, Trying] = {}
+_FIRST: dict[str, Trying] = {}
 
 
-def tries(name: str) -> Callable[[Trying], Trying]:
-    """The decorated function does what is to be tried for an exercise."""
+def tries(name: str, first: Trying | None = None) -> Callable[[Trying], Trying]:
+    """The decorated function does what is to be tried for an exercise; `first` what before the file is read again."""
 
     def register(trying: Trying) -> Trying:
         _TRYING[name] = trying
+        if first is not None:
+            _FIRST[name] = first
         return trying
 
     return register
@@ -108,6 +115,10 @@ async def examine(name: str, world: World) -> CheckView:
         raise KeyError(f"no exercise {name!r} to examine; there are: {', '.join(_TRYING)}")
     trial = Trial(world)
     if world.mine.is_running:
+        if name in _FIRST:
+            await _FIRST[name](trial)
+            trial.before, trial.said = trial.said, {}
+        trial.logged = len(world.mine.log())
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DoubtfulConfiguration)

@@ -16,7 +16,7 @@ from labkit.teach.show import shows
 from labkit.teach.tables import table, text_table
 from labkit.teach.view import LiveView
 
-_ROLES = {"student": "your", "partner": "your partner's"}
+_ROLES = {"student": "your", "partner": "your partner's"}  # else: "somebody else's"
 _HEAD = ("whose", "name", "address", "ports", "people")
 _CHANGES = frozenset({EventKind.STARTED, EventKind.STOPPED, EventKind.CLOCK})
 
@@ -55,11 +55,11 @@ class CardView(LiveView):
         scenario = self.world.scenario
         return [
             *(
-                (_ROLES[plan.role], plan.name, plan.address, self._ports(plan.name), ", ".join(plan.accounts))
+                (_whose(plan.role), plan.name, plan.address, self._ports(plan.name), ", ".join(plan.accounts))
                 for plan in scenario.hosts
             ),
             *(
-                (f"{_ROLES[plan.role]} laptop", plan.name, plan.address, "", plan.owner)
+                (f"{_whose(plan.role)} laptop", plan.name, plan.address, "", plan.owner)
                 for plan in scenario.laptops
             ),
             ("everybody's names", "nameserver", scenario.nameserver, "53", ""),
@@ -88,3 +88,7 @@ class CardView(LiveView):
 
     def text(self) -> str:
         return f"{text_table(_HEAD, self._rows(), self._title)}\n{self._time}"
+
+
+def _whose(role: str) -> str:
+    return _ROLES.get(role, "somebody else's")
