@@ -44,6 +44,8 @@ _LIST = re.compile(
 _NAME = re.compile(r"([A-Za-z0-9_]+)\s*:\s*(.*)", re.DOTALL)
 _ACL_NAME = re.compile(r"([A-Za-z][A-Za-z0-9_]*)\s*:\s*(.*)", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z0-9_]+")
+# an item of a list that looks into a table whose file a stranger names: lsearch;/etc/virtual/$domain
+_STRANGERS_TABLE = re.compile(r"\w[\w*@(),]*;\s*/[^:]*\$\{?(?P<variable>domain|local_part)\b")
 _CONDITION = re.compile(r"(!?)\s*(set\s+[^\s=]+|[A-Za-z0-9_]+)\s*(?:=\s*(.*))?", re.DOTALL)
 
 
@@ -425,11 +427,17 @@ def _doubts(
                 problem = f'the router {router.name} names the transport "{name}", which is not defined'
                 remedy = f"the transports are: {', '.join(transports) or 'none'}"
                 yield ConfigurationError(written.place, problem, remedy)
+            if row.name in ("domains", "local_parts", "senders") and (found := _STRANGERS_TABLE.search(name)):
+                yield _tainted(written.place, found["variable"])
     for transport in transports.values():
         for row, written in transport.options.written:
             value = transport.options.values[row.name]
             if row.name in ("file", "directory") and isinstance(value, Compiled) and value.strangers:
-                vouched = "domain_data" if value.strangers[0] == "domain" else "local_part_data"
-                problem = f"Tainted name for a file: ${value.strangers[0]} is chosen by the sender"
-                remedy = f"a stranger must not name our files: use ${vouched}, which a check vouches for"
-                yield ConfigurationError(written.place, problem, remedy)
+                yield _tainted(written.place, value.strangers[0])
+
+
+def _tainted(place: Place, variable: str) -> ConfigurationError:
+    vouched = "domain_data" if variable == "domain" else "local_part_data"
+    problem = f"Tainted name for a file: ${variable} is chosen by the sender"
+    remedy = f"a stranger must not name our files: use ${vouched}, which a check vouches for"
+    return ConfigurationError(place, problem, remedy)

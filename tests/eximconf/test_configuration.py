@@ -272,6 +272,12 @@ DOUBTED = [
         "a stranger's choice",
     ),
     (
+        "begin routers\nr:\n driver = redirect\n local_parts = a : lsearch*;/v/$domain\n data = x\n",
+        4,
+        "Tainted name for a file: $domain is chosen",
+        "a table that a stranger names",
+    ),
+    (
         "domainlist ours = a.test\nbegin routers\nr:\n driver = redirect\n domains = ! +hours\n data = x\n",
         5,
         'the list "+hours" is not defined',

@@ -16,7 +16,7 @@ from labkit.teach.checks import CheckView, Progress, check
 from labkit.teach.plots import queue_over_time, retry_schedule, scale
 from labkit.teach.tasks.backup_retry import probe_retry
 from labkit.teach.tasks.backup_unknown import probe_backup
-from labkit.teach.tasks.backup_zone import probe_exchangers
+from labkit.teach.tasks.left_over import probe_exchangers
 from labkit.teach.views.probes_talk import ask_whom
 from labkit.teach.views.queue import queue_view
 from labkit.teach.views.ways import ways, write

@@ -78,6 +78,13 @@ def doubled(ask: Ask) -> str:
     return str(said.count("router = all, transport = file"))
 
 
+def of_a_table(ask: Ask) -> str:
+    """Whether `-bt` says anything of an address that is looked up in a table with a stranger's name."""
+    router = "begin routers\nmany:\n  driver = accept\n  local_parts = lsearch;/nowhere/$domain\n  transport = file\n"
+    status, said = ask("-bt", "x@here.test", swap=("begin routers\n", router))
+    return f"{status} {'cannot be resolved at this time' in said}"
+
+
 MESSAGE = ("EHLO c.test", "MAIL FROM:<a@b.test>", "RCPT TO:<x@here.test>", "DATA")
 
 # name of the row: (how both are asked, what Exim says, what labkit says)
@@ -102,6 +109,7 @@ ASKED: dict[str, tuple[Callable[[Ask], str], str, str]] = {
         lambda ask: str(ask("-bP", "primary_hostname", more="# caf\xe9\n")[0]), "0", "1"
     ),
     "a-folder": (lambda ask: str(ask("-bV", file="/usr")[0]), "0", "1"),
+    "tainted-table": (of_a_table, "1 False", "1 True"),
     "bombs": (doubled, "6000", "4999"),
     "zero-recipients": (
         lambda ask: str(ask("-bP", "recipients_max", before="recipients_max = 0\n")[0]), "0", "1"

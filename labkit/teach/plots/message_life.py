@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from labkit.lab.lives import Life, Stay, life_of
@@ -35,6 +36,7 @@ MOST_LANES = 12
 MOST_MARKS = 2000
 MOST_ROWS = 60
 LONGEST_REASON = 200
+WIDTH = 40
 CAME, LOOK, PUT_OFF, DELIVERED, FAILED, FROZEN, WARNING, REPORT, NEXT, RUN, EXPIRES = (
     "comes in", "not due yet", "put off", "delivered", "given up", "frozen", "warning to the sender",
     "report to the sender", "retry time", "next queue run that finds it due", "its time is over",
@@ -93,7 +95,9 @@ class MessageLife(Picture):
 
     def _words(self) -> str:
         told = list(_folded(self.marks))
-        rows = [(short(at), label(host), what, words) for at, host, what, words in told[:MOST_ROWS]]
+        rows = [
+            (short(at), label(host), what, _folded_words(words)) for at, host, what, words in told[:MOST_ROWS]
+        ]
         lines = [text_table(("lab time", "host", "what", "which means"), rows)]
         if len(told) > MOST_ROWS:
             lines.append(f"and {len(told) - MOST_ROWS} more lines")
@@ -188,6 +192,11 @@ def _to_come(clocks: Clocks) -> Iterator[Mark]:
         over = clocks.came + clocks.gives_up_after
         if over > clocks.now:
             yield Mark(over, clocks.host, EXPIRES, f"older than {span(clocks.gives_up_after)} it is given up")
+
+
+def _folded_words(words: str) -> str:
+    """In lines that leave room for the other columns; nothing is cut in two."""
+    return fill(words, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _folded(marks: tuple[Mark, ...]) -> Iterator[tuple[datetime, str, str, str]]:

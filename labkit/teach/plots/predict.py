@@ -167,12 +167,15 @@ def predict_life(
     *,
     within: str | timedelta = "1m",
 ) -> Prediction:
-    """Compare the instants you expect a message to be tried at (spans since it came) with what its first host did.
+    """Compare the instants you expect a message to be tried at (spans since it came) with what its host did.
+
+    The host that gave it this queue id; of a Message-ID or a message, the first that had it.
 
     Raises LookupError for a message that never came, ValueError.
     """
     name = name_of(message)
-    stay = life_of(world.journal, name).stays[0]
+    stays = life_of(world.journal, name).stays
+    stay = next((each for each in stays if each.queue_id == name), stays[0])
     times = sorted({event.at - stay.began for event in stay.tries})
     return Prediction(f"message {name} at {stay.host}", times, _guesses(expected), span_of(within))
 

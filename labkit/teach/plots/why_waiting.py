@@ -9,6 +9,7 @@ READ NEXT  labkit/lab/whywaiting.py
 from __future__ import annotations
 
 from datetime import timedelta
+from textwrap import fill
 
 from labkit.lab.host import Host
 from labkit.lab.lives import is_only_a_look
@@ -20,6 +21,7 @@ from labkit.teach.plots.time_axis import short, span
 from labkit.teach.view import View
 
 MOST_RECIPIENTS = 5
+WIDTH = 105
 
 
 class WhyWaiting(View):
@@ -34,7 +36,8 @@ class WhyWaiting(View):
         return join(tag("p", tag("b", self.title)), tag("ul", *(tag("li", each) for each in self.sentences)))
 
     def text(self) -> str:
-        return "\n".join([visible(self.title), *(f"- {visible(each)}" for each in self.sentences)])
+        lines = [fill(f"- {visible(each)}", WIDTH, subsequent_indent="  ") for each in self.sentences]
+        return "\n".join([visible(self.title), *lines])
 
 
 def why_waiting(host: Host, queue_id: str) -> WhyWaiting:

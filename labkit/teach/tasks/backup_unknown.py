@@ -6,7 +6,7 @@ DECIDES    by replies to RCPT, mailboxes, and the reports that an innocent got. 
            callout for those who are not in the list: whatever comes to the same is right.
 WHY A DAY  what a callout has learned, it remembers for a day: the trial waits until that is over.
 STANDARDS  RFC 5321 §6.2 (do not send reports to forged senders), §4.5.1 (postmaster)
-READ NEXT  backup_zone.py
+READ NEXT  backup_retry.py
 """
 
 from __future__ import annotations

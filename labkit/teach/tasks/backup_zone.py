@@ -1,193 +1,165 @@
-"""An exercise of notebook 03b: a third exchanger that nobody needs any more goes out of the zone.
+"""An exercise of notebook 03: the zone gives the partner's domain a second exchanger, the student's host.
 
-WHAT       `await probe_exchangers(world)` looks at what the nameserver serves, waits until nobody remembers
-           the old answer, and lets Carol write three times: all up, the primary down, both down. `left over`
-           judges it.
-DECIDES    by who got the letters. That the third one is only asked later, or by another name, is not enough.
-STANDARDS  RFC 5321 §5.1; RFC 1912 §2.2 (the serial goes up with each change)
-READ NEXT  backup_retry.py
+WHAT       `backup exchanger`: who takes the partner's mail, and in which order, as it is served now.
+DECIDES    by what the nameserver answers; each mistake gets its own hint, the one that explains most comes first.
+STANDARDS  RFC 5321 §5.1 (the lowest first), RFC 2181 §10.3 (an exchange is no alias), RFC 1035 §3.3.13 (serial)
+READ NEXT  backup_relay.py
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from dns.rdatatype import RdataType
+from collections.abc import Iterator
 
 from labkit.lab.world import World
-from labkit.mail.event import EventKind, MailEvent
 from labkit.teach.checks import Seen, Verdict, done, exercise, hint, todo
-from labkit.teach.tasks.backup_unknown import domain_of
-from labkit.teach.views.ways import write
+from labkit.teach.views.zone_answers import Answer, served
 
-_SERIAL = re.compile(r"SOA[^(]*\(\s*(\d+)")
-ALL, FIRST, BOTH = "all are up", "the primary is down", "both are down"
+WALK_THROUGH = 1  # changes of the zone that the notebook makes before: each has raised the serial
 
 
-@dataclass(frozen=True, slots=True)
-class Probed:
-    """`letters`: the facts about Carol's letter of each phase; `served`: the exchangers in the DNS."""
-
-    world: World
-    is_changed: bool
-    serials: tuple[int, int]
-    served: tuple[tuple[int, str], ...]
-    letters: Mapping[str, tuple[MailEvent, ...]]
-
-    def first_taker(self, phase: str) -> MailEvent | None:
-        """The coming of the letter to the first host that took it from Carol's."""
-        came = [e for e in self.letters[phase] if e.kind is EventKind.RECEIVED and e.remote_host is not None]
-        return came[0] if came else None
-
-    def mailbox(self, phase: str) -> MailEvent | None:
-        """The delivery of the letter into a mailbox."""
-        ends = [e for e in self.letters[phase] if e.kind is EventKind.DELIVERED and e.remote_host is None]
-        return ends[-1] if ends else None
+def partner_domain(world: World) -> str:
+    """The partner's domain."""
+    return world.partner_laptop.owner.partition("@")[2]
 
 
-async def probe_exchangers(world: World) -> Probed:
-    """Try the zone. Both hosts run afterwards."""
-    domain = domain_of(world)
-    apex = domain.partition(".")[2]
-    for host in (world.mine, world.partner):
-        if not host.is_running:
-            await host.start()
-    await world.advance(hours=2)  # longer than the TTL of what was served before
-    letters = {}
-    number = len(world.journal)
-    for phase, stops in ((ALL, None), (FIRST, world.mine), (BOTH, world.partner)):
-        if stops is not None:
-            await stops.stop()
-        name = f"{phase} {number}"
-        await write(world.host("mx.bigmail"), "carol@bigmail.test", f"ann@{domain}", name)
-        letters[phase] = f"<{name.replace(' ', '-')}@bigmail.test>"
-    for host in (world.mine, world.partner):
-        await host.start()
-    await world.advance(hours=1)
-    served = tuple(
-        (record.preference, record.exchange.rstrip(".").lower())
-        for name, record in world.zones.mx_records()
-        if name == domain
-    )
-    before, now = dict(world.scenario.zones)[apex], world.zone(apex)
-    zone = world.zones[apex]
-    serials = _written_serial(before), int(zone.rrsets(zone.origin, RdataType.SOA)[0][0].serial)
-    events = {phase: tuple(world.journey(name).events) for phase, name in letters.items()}
-    return Probed(world, before != now, serials, served, events)
-
-
-def _written_serial(text: str) -> int:
-    """The serial in the zone of the scenario: the first number in the brackets of the SOA record."""
-    found = _SERIAL.search(text)
-    assert found is not None
-    return int(found[1])
-
-
-@exercise("left over", "No exchanger is left that takes mail and has no way back")
-def left_over(probed: Probed) -> Verdict:
-    """Judge who got the letters."""
-    if not isinstance(probed, Probed):
-        return todo('Let the zone be tried: check("left over", await probe_exchangers(world)).')
-    if not probed.is_changed:
-        return todo("The zone is as it was. Edit it, and give it to the nameserver: world.write_zone(...).")
-    return (
-        _primary(probed)
-        or _backup(probed)
-        or _nowhere(probed)
-        or _others(probed)
-        or _old_serial(probed)
-        or _done(probed)
-    )
-
-
-def _primary(probed: Probed) -> Verdict | None:
-    world, taker = probed.world, probed.first_taker(ALL)
-    if taker is None:
+@exercise("backup exchanger", "The zone names your host as the second exchanger of your partner's domain")
+def backup_exchanger(world: World) -> Verdict:
+    """Judge what is served."""
+    domain, mine, theirs = partner_domain(world), f"{world.mine.name}.", f"{world.partner.name}."
+    found = served(world, domain, "MX")
+    listed = [(int(each.split()[0]), each.split()[1].lower()) for each in found.data]
+    names = [name for _, name in listed]
+    seen = _seen(world, found)
+    if mine not in names:
+        return _not_there(world, domain, names, seen)
+    preference = {name: number for number, name in listed}
+    if theirs not in preference:
         return hint(
-            f"Now nobody takes mail for {domain_of(world)}, though all hosts are up. What does the "
-            f"nameserver say: {_words(probed)}. Is there a record for your host, and does its name end in "
-            "a dot, or none if the origin is to complete it?",
-            *probed.letters[ALL][-1:],
+            f"Now your host is the only one that takes mail for {domain}: {theirs} is gone from the list. "
+            "A second "
+            "exchanger is one more line, not another word in the first.",
+            *seen,
         )
-    lowest = [exchange for preference, exchange in probed.served if preference == probed.served[0][0]]
-    if lowest != [world.mine.name]:
+    if preference[mine] == preference[theirs]:
         return hint(
-            f"Of exchangers the one with the lowest number is asked first: that is {lowest[0]} now, and it "
-            "must be yours alone. A backup that believes to be the best one has nobody to give the mail "
-            "to.",
-            taker,
+            f"Both have preference {preference[mine]}: senders choose either by chance, so half of Bob's "
+            "mail comes to "
+            "you although his host is up. And a backup hands mail on only to hosts with a LOWER number "
+            "than its own.",
+            *seen,
         )
-    return None
-
-
-def _backup(probed: Probed) -> Verdict | None:
-    world, taker = probed.world, probed.first_taker(FIRST)
-    if taker is None:
+    if preference[mine] < preference[theirs]:
         return hint(
-            "With the primary down nobody takes the letter: the backup has gone as well. Leave "
-            f"{world.partner.name} in the zone; it has a way back.",
-            *probed.letters[FIRST][-1:],
+            f"Your host has {preference[mine]}, Bob's has {preference[theirs]}. Which of them is tried "
+            "first, and which "
+            "should be?",
+            *seen,
         )
-    if taker.host != world.partner.name:
+    if len(names) > 2:
+        more = ", ".join(name for name in names if name not in (mine, theirs))
+        return hint(f"Two are wanted; the list also has {more}. Who reads the mail there?", *seen)
+    if not served(world, mine, "A").data:
+        return hint(f"{mine} has no address any more: its A record got lost in your change.", *seen)
+    serial, least = _serial(world, domain)
+    if serial is not None and serial < least:
         return hint(
-            f"With the primary down the letter goes to {taker.host}, and not to your backup "
-            f"{world.partner.name}.",
-            taker,
+            f"The records are right. The serial is still {serial}, as before your change: a second "
+            "nameserver of this "
+            "zone compares that number, finds it the same, and goes on serving the old zone.",
+            *seen,
         )
-    return None
-
-
-def _nowhere(probed: Probed) -> Verdict | None:
-    """Both are down, and still somebody takes it."""
-    lost = probed.mailbox(BOTH)
-    taker = probed.first_taker(BOTH)
-    if lost is not None and lost.host not in (probed.world.mine.name, probed.world.partner.name):
-        return hint(
-            f"Both are down, and {lost.host} takes the letter and keeps it: there it lies, and nobody "
-            "reads it. A higher number only makes it come later, not never.",
-            lost,
-        )
-    if taker is not None:
-        return hint(f"Both are down, and {taker.host} takes the letter.", taker)
-    return None
-
-
-def _others(probed: Probed) -> Verdict | None:
-    world = probed.world
-    others = [
-        exchange for _, exchange in probed.served if exchange not in (world.mine.name, world.partner.name)
-    ]
-    if others:
-        return hint(
-            "Nobody takes the letter by mistake, but the zone still names "
-            f"{others[0] or 'nobody (a null MX)'}. The line is only broken: take it out."
-        )
-    return None
-
-
-def _old_serial(probed: Probed) -> Verdict | None:
-    before, now = probed.serials
-    if now <= before:
-        return hint(
-            f"The records are right. The serial is {now}, and it was {before}: on the internet your zone "
-            "has other nameservers as well, and they fetch it only if its serial has gone up."
-        )
-    return None
-
-
-def _done(probed: Probed) -> Verdict:
-    world = probed.world
-    found = [each for each in (probed.first_taker(ALL), probed.first_taker(FIRST)) if each is not None]
-    refused = [event for event in probed.letters[BOTH] if event.kind is EventKind.FAILED]
     return done(
-        "When both are down nobody takes the letter: it stays with its sender, who has a queue, or hears "
-        "at once that it did not go.",
-        [*found, *refused[-1:], Seen(world.now(), "the nameserver", _words(probed))],
+        f"Whoever has mail for {domain} tries {world.partner.name} first; when that is down, you get it.",
+        [*seen, *_seen(world, served(world, mine, "A"))],
     )
 
 
-def _words(probed: Probed) -> str:
-    served = ", ".join(f"{preference} {exchange or '.'}" for preference, exchange in probed.served)
-    return f"MX {served}" if served else "no MX at all"
+def _not_there(world: World, domain: str, names: list[str], seen: list[Seen]) -> Verdict:
+    """The partner's domain has no MX that names the student's host: what was done in its place?"""
+    mine, theirs = f"{world.mine.name}.", f"{world.partner.name}."
+    strange = next((name for name in names if name != theirs), None)
+    if strange is not None:
+        return _strange(world, strange, mine, seen)
+    where = next((record for record in _astray(world, domain)), None)
+    if where is not None:
+        name, data = where
+        if name == theirs:
+            return hint(
+                f"You gave {name} an MX: that is the name of Bob's host. People write to bob@{domain}, so "
+                "the record "
+                f"belongs to {domain}.",
+                Seen(world.now(), "nameserver", f"{name} MX {data}"),
+            )
+        return hint(
+            f"You gave {name} one more MX, {data}. It is {domain} whose mail you want to keep. Mind: a "
+            "line that "
+            "begins with a blank belongs to the name of the line above it.",
+            Seen(world.now(), "nameserver", f"{name} MX {data}"),
+        )
+    if not names:
+        return hint(f"{domain} has no MX record at all now. Bob's own line must stay, too.", *seen)
+    return todo(
+        f"Give {domain} a second MX record that names your host, raise the serial, and publish the zone."
+    )
+
+
+def _strange(world: World, name: str, mine: str, seen: list[Seen]) -> Verdict:
+    """An exchange that is neither of the two hosts."""
+    alias = served(world, name, "CNAME")
+    if alias.data:
+        return hint(
+            f"{name} is an alias (CNAME) of {alias.data[0]}. An exchange must be a name that has an "
+            "address of its own "
+            "(RFC 2181 §10.3): some senders refuse aliases, and a backup may not recognise itself in the "
+            "list.",
+            *seen,
+        )
+    if re.match(r"\d+\.\d+\.\d+\.\d+\.", name):
+        return hint(f"An MX record names a host, never an address: {name} is taken for a name.", *seen)
+    apex = partner_domain(world).partition(".")[2]
+    if name.endswith(f".{apex}.{apex}."):
+        return hint(
+            f"The zone now says {name}: a name without a dot at its end is completed with the origin.", *seen
+        )
+    if not served(world, name, "A").data:
+        return hint(
+            f"{name} has no address: no sender can reach it, and mail is as lost as without it. What is "
+            "the name of "
+            "your host, letter by letter?",
+            *seen,
+        )
+    return hint(f"{name} exists, but it is not your host. Yours is {mine}", *seen)
+
+
+def _astray(world: World, domain: str) -> Iterator[tuple[str, str]]:
+    """MX records that neither the scenario nor the notebook has put there, at other names than the domain."""
+    apex, own = domain.partition(".")[2], world.laptop.owner.partition("@")[2]
+    usual = {(f"{own}.", f"{world.mine.name}."), (f"{own}.", f"{world.partner.name}.")}
+    for rrsets in world.zones[apex].records.values():
+        for rrset in rrsets:
+            for rdata in rrset:
+                if rdata.rdtype.name == "MX":
+                    name, data = rrset.name.to_text().lower(), rdata.to_text()
+                    preference, exchange = data.split()
+                    is_usual = (name, exchange.lower()) in usual and (
+                        exchange.lower() == f"{world.mine.name}."
+                    ) == (int(preference) < 20)
+                    if name != f"{domain}." and not is_usual:
+                        yield name, data
+
+
+def _serial(world: World, domain: str) -> tuple[int | None, int]:
+    """The serial that is served, and the lowest that would be right."""
+    apex, own = domain.partition(".")[2], world.laptop.owner.partition("@")[2]
+    data = served(world, apex, "SOA").data
+    text = next((text for origin, text in world.scenario.zones if origin == apex), "")
+    first = re.search(r"SOA\s[^(]*\(\s*(\d+)", text)
+    if not data or first is None:
+        return None, 0
+    walked = WALK_THROUGH if len(served(world, own, "MX").data) > 1 else 0
+    return int(data[0].split()[2]), int(first[1]) + walked + 1
+
+
+def _seen(world: World, answer: Answer) -> list[Seen]:
+    return [Seen(world.now(), "nameserver", str(record)) for record in answer.answer]

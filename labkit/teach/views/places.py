@@ -6,6 +6,7 @@ READ NEXT  route_tree.py, card.py
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from labkit.lab.conversations import Journey
 from labkit.lab.host import SpoolEntry
@@ -14,11 +15,13 @@ from labkit.mail.event import EventKind, MailEvent
 from labkit.routing import Route, Routed, RouteOutcome, RouterStep
 from labkit.teach.markup import Markup, clip, join, tag
 from labkit.teach.show import shows
+from labkit.teach.spool_words import explained as explain_spool
 from labkit.teach.tables import table, text_table
 from labkit.teach.view import View
 from labkit.teach.views.route_tree_words import reason
 
 LONGEST_FILE = 4000
+_SPOOL_HEAD = ("line", "what it says")
 
 
 class RouteView(View):
@@ -80,16 +83,19 @@ def end_of(route: Route) -> str:
 
 @shows(SpoolEntry)
 class SpoolView(View):
-    """The two files of a message that waits."""
+    """The two files of a message that waits; `explained`: each line with what it says."""
 
-    def __init__(self, entry: SpoolEntry) -> None:
+    def __init__(self, entry: SpoolEntry, *, explained: bool = False) -> None:
         self.entry = entry
+        self.explained = explain_spool(entry) if explained else []
         self.parts = (
             (f"{entry.queue_id}-H: the envelope, where it came from, and the header", entry.envelope_file),
             (f"{entry.queue_id}-D: the body", entry.body_file),
         )
 
     def html(self) -> Markup:
+        if self.explained:
+            return join(*(table(_SPOOL_HEAD, lines, name, code=[0]) for name, lines in self.explained))
         return join(
             *(
                 join(tag("p", tag("b", name)), tag("pre", clip(text, LONGEST_FILE)))
@@ -98,7 +104,21 @@ class SpoolView(View):
         )
 
     def text(self) -> str:
+        if self.explained:
+            return "\n\n".join(
+                text_table(_SPOOL_HEAD, [(_folded(a, 64), _folded(b, 42)) for a, b in lines], name)
+                for name, lines in self.explained
+            )
         return "\n\n".join(f"{name}\n{clip(text, LONGEST_FILE)}".rstrip() for name, text in self.parts)
+
+
+def _folded(text: str, width: int) -> str:
+    """In lines of at most that width, as text; blanks at the beginning stay."""
+    return (
+        "\n".join(wrap(text, width, subsequent_indent=" ", drop_whitespace=True))
+        if len(text) > width
+        else text
+    )
 
 
 @shows(Journey)

@@ -3,6 +3,7 @@
 WHAT       `ask_whom(host, laptop, recipients)` connects as that laptop, says EHLO, MAIL and a RCPT for each, and
            gives the greeting and the replies. `ask_as(host, address, recipients)` asks as somebody who calls from
            any address, even one that no machine of the lab has: `exim -bh ADDRESS`. `hand_in` sends a message.
+           `say(host, caller, ["EHLO …", "ETRN …"])` says any commands, as a laptop or as another host.
 RULES      one command at a time. The patience with a host is real time.
 STANDARDS  RFC 5321 §3.3, §4.2 (replies); Exim specification, "Testing ACLs" (-bh)
 READ NEXT  probes_table.py
@@ -66,7 +67,14 @@ async def hand_in(host: Host, caller: Laptop, recipient: str, message: Message) 
     return (await _converse(host, caller, commands, content))[-1]
 
 
-async def _converse(host: Host, caller: Laptop, commands: Sequence[str], content: str = "") -> list[str]:
+async def say(host: Host, caller: Laptop | Host, commands: Sequence[str]) -> tuple[str, ...]:
+    """Connect as that machine and say these commands. The greeting, and the reply to each."""
+    return tuple(await _converse(host, caller, commands))
+
+
+async def _converse(
+    host: Host, caller: Laptop | Host, commands: Sequence[str], content: str = ""
+) -> list[str]:
     """The greeting, and the reply to each command; what kept us from one comes last. `content` follows DATA."""
     talk, heard = _Talk(), list[str]()
     world = host.world

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from labkit.lab.engine import OUTSIDE
 from labkit.lab.host import Host
 from labkit.lab.waiting import Tries, exchangers, held_by
 from labkit.lab.world import World
@@ -166,11 +165,9 @@ class QueueView(WorldView):
         state = "up" if host.is_running else "down"
         if self.world.network.is_silent(host.address, 25):
             state += ", port 25 silent"
-        if host.engine.name != "labkit":
-            state += ", outside" if host.engine.name == OUTSIDE else ", real Exim"
+        state += {"exim": ", real Exim", "outside": ", outside"}.get(host.engine.name, "")
         run = host.next_queue_run()
-        none = "none: it has no queue" if host.engine.name == OUTSIDE else "none (no -q)"
-        words = self._when(run) if run else none if host.is_running else "none: the daemon is down"
+        words = self._when(run) if run else _no_run(host)
         return host.name, host.address, state, f"{len(items):,}", words
 
     def _rows(self, host: Host, items: Sequence[QueueItem]) -> list[tuple[tuple[str, ...], WaitingMessage]]:
@@ -266,6 +263,12 @@ def _recipients(recipients: Sequence[str]) -> str:
 
 def _shown(address: str) -> str:
     return visible(clip(address, LONGEST_ADDRESS))
+
+
+def _no_run(host: Host) -> str:
+    if host.engine.name == "outside":
+        return "none: it has no queue"
+    return "none (no -q)" if host.is_running else "none: the daemon is down"
 
 
 async def _up(host: Host) -> None:
