@@ -96,7 +96,7 @@ def encode(item: QueueItem) -> tuple[bytes, bytes]:
         "--helo_name": origin.helo_name,
         "--host_name": origin.client_name,
         "--host_auth": origin.authenticator,
-        "--host_address": origin.client_address and f"[{origin.client_address}]:{origin.client_port}",
+        "-host_address": origin.client_address and f"[{origin.client_address}]:{origin.client_port}",
         "-ident": origin.login,
         "-received_protocol": origin.protocol,
         "-body_linecount": str(line_count) if is_unix else "",

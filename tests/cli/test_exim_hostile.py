@@ -159,7 +159,7 @@ def test_an_address_that_is_none(host: Host, option: str, text: str) -> None:
 @pytest.mark.parametrize("text", ["1.2.3.4.25", "[1.2.3.4]:25", "1.2.3.4"])
 def test_an_address_with_its_port(host: Host, text: str) -> None:
     header = host.queue("-oMa", text).read_text()
-    assert f"--host_address [1.2.3.4]:{25 if '25' in text else 0}\n" in header
+    assert f"-host_address [1.2.3.4]:{25 if '25' in text else 0}\n" in header
 
 
 def test_the_message_that_a_report_is_about(host: Host) -> None:

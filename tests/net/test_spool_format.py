@@ -102,7 +102,7 @@ def test_what_a_student_sees() -> None:
         "-received_time_usec .250000\n"
         "-received_time_complete 1795348800.250000\n"
         "--helo_name client.test\n"
-        "--host_address [203.0.113.77]:4321\n"
+        "-host_address [203.0.113.77]:4321\n"
         "-received_protocol esmtp\n"
         "-body_linecount 2\n"
         "-max_received_linelength 16\n"
