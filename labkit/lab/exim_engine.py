@@ -89,6 +89,7 @@ class EximEngine(Engine):
         self._next_run: Appointment | None = None
         self._tried: set[str] = set()  # what was there in the last run
         self._runs = 0
+        self._last_run = self._next_run_at = self._started
         self._looked_at: tuple[object, ...] = ()
         self._ages: list[timedelta] = []
         self.gives_up_after: timedelta | None = None  # the longest age that a retry rule of the file names
@@ -266,7 +267,7 @@ class EximEngine(Engine):
             (self._binary, "-C", self.configuration, *mode), await self._env(DAEMON)
         )
         await self._until_it_listens(before)
-        self._started = self._host.world.now()
+        self._started = self._last_run = self._host.world.now()
         if self._interval is not None and waiting(self._spool):
             self._appoint(self._started)
 
@@ -338,13 +339,15 @@ class EximEngine(Engine):
             self._host.world.note(self._host.name, EventKind.STOPPED, text="the daemon has ended by itself")
         if self._interval is None or not self.is_running:
             return
+        now = self._host.world.now()
+        if self._next_run is not None and self._next_run_at <= now:  # it is its turn, after what happens now
+            return
         known = self._state_of_queue()
         if known == self._looked_at:
             return
         self._looked_at = known
         self._appoint_nothing()
         if waiting(self._spool):
-            now = self._host.world.now()
             due = max(self._due(now), now + timedelta(microseconds=1))
             self._appoint(self._fixed_time(due))
 
@@ -363,7 +366,8 @@ class EximEngine(Engine):
         if not is_tried or any(item.frozen for item in items) or (hints := self.retry_hints()) is None:
             return now
         retry_times = (hint.attempt.next_try for hint in hints.values())
-        return min(next_due(items, retry_times, self._ages, now), now + LONGEST)
+        # a retry time reached since the last run is still to be looked at, whatever has happened meanwhile
+        return min(next_due(items, retry_times, self._ages, self._last_run), now + LONGEST)
 
     def _state_of_queue(self) -> tuple[object, ...]:
         """Changes whenever anything in the spool does."""
@@ -389,7 +393,7 @@ class EximEngine(Engine):
 
     def _appoint(self, instant: datetime) -> None:
         async def run() -> None:
-            self._next_run = None
+            self._next_run, self._last_run = None, instant
             if ids := waiting(self._spool):
                 output = await self.command(("-q",), b"", DAEMON)
                 if output.status:
@@ -399,6 +403,7 @@ class EximEngine(Engine):
                 self._tried = set(ids)
                 self._runs += 1
 
+        self._next_run_at = instant
         self._next_run = self._host.world.at(instant, run, f"{self._host.name} runs its queue")
 
     # --- the command line ---------------------------------------------------------------------

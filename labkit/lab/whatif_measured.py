@@ -32,7 +32,7 @@ async def measured(outage: Outage, engine: str = "labkit") -> Played:
         )
     interval = timedelta(seconds=outage.every)
     network = "memory" if engine == "labkit" else "loopback"
-    engines = {"student": engine}
+    engines = {"student": engine, "partner": "labkit"}  # whatever else this lab runs
     async with partners(network=network, queue_interval=interval, alongside=True, engine=engines) as world:
         begin = world.now()
         mine = world.mine

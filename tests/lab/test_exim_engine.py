@@ -248,6 +248,25 @@ def test_runs_that_find_nothing_are_left_out_and_nothing_changes(
     assert count < full_count
 
 
+def test_a_queue_run_is_not_lost_when_something_else_happens_before_it(run: Run) -> None:
+    """Between the retry time and the run, or at the very instant of the run."""
+
+    async def story() -> None:
+        async with a_world(engine={"student": "exim"}) as world:
+            host = world.mine
+            await world.partner.stop()
+            await world.advance(minutes=5)
+            await host.send(ANN, BOB, "Subject: waits\n\nhello\n")  # tried again from 09:20 on
+            for minutes in (20, 20):  # 09:25, 09:45
+                await world.advance(minutes=minutes)
+                await host.send(BOB, ANN, "Subject: does not\n\nhello\n")
+            await world.advance(minutes=10)
+            tries = [e for e in facts(world, host=host.name, kind=EventKind.DEFERRED) if e.errno == 111]
+            assert [f"{e.at:%H:%M}" for e in tries] == ["09:05", "09:30", "09:45"]
+
+    run(story())
+
+
 def test_time_does_not_go_on_while_somebody_outside_talks_to_an_exim(run: Run) -> None:
     async def story() -> None:
         async with a_world() as world:

@@ -188,3 +188,10 @@ def test_too_many() -> None:
         steadily(5, 0)
     with pytest.raises(ValueError, match="are for the model"):
         asyncio.run(measured(Outage(rule(USUAL), steadily(1000, 100), 5, 500, 1000)))
+
+
+def test_what_is_measured_is_labkits_unless_somebody_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook that is run on the real Exim has this beside it, in memory."""
+    monkeypatch.setenv("LABKIT_ENGINE", "exim")
+    outage = Outage(rule(USUAL), steadily(3, 1), 5, 500, 1000)
+    assert_same(play(outage), asyncio.run(measured(outage)))
