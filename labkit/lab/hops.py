@@ -52,14 +52,10 @@ class Arrow:
 
 def hops_of(life: Life) -> list[Hop]:
     """Each arrival of a message, in order; one that was split has hops beside each other."""
-    came_by: dict[str, tuple[str, str]] = {}  # the host and queue id before, by the queue id
-    for stay in life.stays:
-        for event in stay.of(EventKind.DELIVERED):
-            if found := _ID.search(event.text or ""):
-                came_by[found[1]] = (stay.host, stay.queue_id)
+    came_by = _came_by(life)
     stamps: dict[tuple[str, str], int] = {}
     hops = []
-    for number, stay in enumerate(life.stays, start=1):
+    for number, stay in enumerate(in_order(life), start=1):
         before = came_by.get(stay.queue_id)
         stamps[(stay.host, stay.queue_id)] = 1 + (stamps.get(before, 0) if before else 0)
         source = before[0] if before else stay.came_from or ORIGIN
@@ -69,6 +65,34 @@ def hops_of(life: Life) -> list[Hop]:
             Hop(number, source, stay.host, stay.queue_id, stay.began, size, count, stayed, _ending(stay))
         )
     return hops
+
+
+def in_order(life: Life) -> list[Stay]:
+    """The stays as they came, and none before the one that it came from.
+
+    What two real Exims have logged at the same instant is read from two files, perhaps the later one first.
+    """
+    came_by = _came_by(life)
+    stays = {(stay.host, stay.queue_id): stay for stay in life.stays}
+    found: dict[tuple[str, str], Stay] = {}
+    for key in stays:
+        line: list[tuple[str, str]] = []  # this one, the one before it …, as far as they are missing
+        at: tuple[str, str] | None = key
+        while at in stays and at not in found and at not in line:
+            line.append(at)
+            at = came_by.get(at[1])
+        found |= {each: stays[each] for each in reversed(line)}
+    return list(found.values())
+
+
+def _came_by(life: Life) -> dict[str, tuple[str, str]]:
+    """The host and queue id before, by the queue id."""
+    return {
+        named[1]: (stay.host, stay.queue_id)
+        for stay in life.stays
+        for event in stay.of(EventKind.DELIVERED)
+        if (named := _ID.search(event.text or ""))
+    }
 
 
 def arrows_of(hops: Iterable[Hop]) -> list[Arrow]:

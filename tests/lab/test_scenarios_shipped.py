@@ -33,11 +33,12 @@ def told(world: World, kind: EventKind, host: str) -> list[MailEvent]:
 
 
 def test_all_are_here() -> None:
-    wanted = "a_bad_day backscatter backup_mx backup_outage dns_failing greylisting left_over_mx loop null_mx"
-    assert [
-        *wanted.split(),
-        *"one_domain partners partners_and_bigmail three_mx virtual_domains".split(),
-    ] == NAMES
+    wanted = (
+        "a_bad_day backscatter backup_mx backup_outage dns_failing greylisting left_over_mx loop loop_bomb",
+        "loop_mx_self loop_open loop_smarthost loop_vacation null_mx one_domain partners partners_and_bigmail",
+        "three_mx virtual_domains",
+    )
+    assert " ".join(wanted).split() == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -213,6 +214,84 @@ def test_loop(run: Run, network: str, engine: str, limit: int) -> None:
             assert not world.mine.queue + world.partner.queue
             await world.laptop.send("postmaster@st2.sne21.test", "hello")
             assert len(world.partner.mailbox("bob")) == 1
+
+    run(story())
+
+
+@WAYS
+def test_loop_open(run: Run, network: str, engine: str) -> None:
+    """Nothing goes round yet, and Exim's default counts."""
+
+    async def story() -> None:
+        async with opened("loop_open", network, engine) as world:
+            await world.laptop.send("postmaster@st2.sne21.test", "hello")
+            assert len(world.partner.mailbox("bob")) == 1
+            for host, target in ((world.mine, "st2"), (world.partner, "st11")):
+                host.path("/etc/aliases").write_text(f"round: round@{target}.sne21.test\n")
+            await world.laptop.send("round@st11.sne21.test", "round")
+            taken = [e for e in world.journal.where(EventKind.RECEIVED) if e.sender == ANN]
+            assert len(taken) == 1 + 31 + 1
+
+    run(story())
+
+
+@WAYS
+def test_loop_bomb(run: Run, network: str, engine: str) -> None:
+    async def story() -> None:
+        async with opened("loop_bomb", network, engine, limit=3) as world:
+            await world.laptop.send("p@st11.sne21.test", "boom")
+            assert len([e for e in world.journal.where(EventKind.RECEIVED) if e.sender]) == 1 + 2 + 4 + 8
+            assert len(world.mine.mailbox("ann")) == 2**3
+
+    run(story())
+
+
+@WAYS
+def test_loop_mx_self(run: Run, network: str, engine: str) -> None:
+    async def story() -> None:
+        async with opened("loop_mx_self", network, engine) as world:
+            await world.laptop.send("ann@shop.st11.sne21.test", "hello")
+            (item,) = world.mine.queue
+            assert item.frozen
+            assert "local host" in (told(world, EventKind.DEFERRED, MINE)[0].text or "")
+
+    run(story())
+
+
+@WAYS
+def test_loop_smarthost(run: Run, network: str, engine: str) -> None:
+    """It works until it is needed."""
+
+    async def story() -> None:
+        async with opened("loop_smarthost", network, engine, limit=6) as world:
+            await world.partner_laptop.send(ANN, "up")
+            assert len(world.mine.mailbox("ann")) == 1
+            await world.mine.stop()
+            await world.partner_laptop.send(ANN, "down")
+            (failed,) = world.journal.where(EventKind.FAILED)
+            assert "suspected mail loop" in (failed.text or "")
+            assert len(world.partner.mailbox("bob")) == 1
+            assert not world.partner.queue + world.host("mx.relay").queue
+
+    run(story())
+
+
+@WAYS
+def test_loop_vacation(run: Run, network: str, engine: str) -> None:
+    """One more answer every half hour, and none has more than three Received fields."""
+
+    async def story() -> None:
+        async with opened("loop_vacation", network, engine) as world:
+            await world.laptop.send(ANN, "reminder")
+            await world.advance(hours=2)
+            letters = world.partner.mailbox("ann")
+            assert [letter.first("Subject") for letter in letters[:3]] == [
+                "reminder",
+                "Away: reminder",
+                "Away: Away: reminder",
+            ]
+            assert len(letters) == 4
+            assert max(len(list(letter.all("Received"))) for letter in letters) == 3
 
     run(story())
 
