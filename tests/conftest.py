@@ -20,11 +20,12 @@ import stat
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARING = ("browser", "differential")  # one JupyterLab for all; each story told once
+SHARING = ("tests/browser", "tests/differential")  # one JupyterLab for all; each story told once
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # where daemons live; a user's PATH may lack them
 OTHER_NAMES = {
     "chromium": ("chromium-browser", "google-chrome", "chrome"),
@@ -65,11 +66,19 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        folder, file = item.path.parent.name, item.path.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder in SHARING else f"{folder}/{file}"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        """What has been set up for one test of a file, or of a folder in SHARING, is there for the others."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            folder = path.rpartition("/")[0]
+            return folder if folder in SHARING else path
+
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

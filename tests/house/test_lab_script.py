@@ -123,7 +123,7 @@ def test_a_slip_shows_the_usage(arguments: tuple[str, ...], house: House) -> Non
         (("open", "a b.ipynb"), "<tools/desk.py><open><a b.ipynb>"),
         (("shell",), "<tools/desk.py><shell>"),
         (("reset", "03"), "<tools/desk.py><reset><03>"),
-        (("test",), "<-m><pytest><-n><2><--dist><loadgroup>"),
+        (("test",), "<-m><pytest><-n><2>"),
         (("test", "-k", "a or b"), "<-m><pytest><-k><a or b>"),
     ],
 )
@@ -272,7 +272,7 @@ def test_two_at_once(house: House) -> None:
 def test_by_a_link_from_elsewhere(house: House) -> None:
     door = house.root.parent / "door"
     door.symlink_to(house.root / "lab")
-    assert house.lab("test", door=str(door)).stdout == "<-m><pytest><-n><2><--dist><loadgroup>\n"
+    assert house.lab("test", door=str(door)).stdout == "<-m><pytest><-n><2>\n"
 
 
 def test_another_python_path_does_not_leak_in(house: House) -> None:
