@@ -111,6 +111,9 @@ def lab_settings(
     }
     if "tls_certificate" not in is_set:  # else Exim makes a certificate for each connection, which takes long
         defaults["tls_advertise_hosts"] = ""
+    if not any(name.startswith("tls_") for name in is_set):
+        # nobody is offered TLS, yet it would make one when it starts, unless the name has to be expanded first
+        defaults["tls_certificate"] = "$tls_in_sni"
     lines = ["# What the lab sets:", *(f"{name} = {value}" for name, value in forced.items())]
     lines += ["# and where the host's file says nothing:"]
     lines += (f"{name} = {value}".rstrip() for name, value in defaults.items() if name not in is_set)

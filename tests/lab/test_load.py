@@ -11,9 +11,12 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from labkit import partners
 from labkit.mail.event import EventKind
 
+pytestmark = pytest.mark.alone  # time is measured
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 MESSAGES, SESSIONS = 1000, 10
 FLOOR = 30  # messages a second, also on a slow disk; where nobody else needs it, it is several times that
@@ -50,8 +53,6 @@ for thread in threads: thread.join()
 
 COUNTER = """
 import mailbox, sys
-
-pytestmark = pytest.mark.alone  # time is measured
 subjects = [letter["Subject"] for letter in mailbox.mbox(sys.argv[1], create=False)]
 print(len(subjects), len(set(subjects)))
 """
