@@ -177,7 +177,7 @@ def _in_order(listing: list[str]) -> list[str]:
     if "" not in listing[:-1]:  # no message, or not a whole listing
         return listing
     blocks = "\n".join(listing).split("\n\n")
-    return "\n\n".join(sorted(blocks, key=lambda block: (not block.strip(), block[10:]))).split("\n")
+    return "\n\n".join(sorted(blocks, key=lambda block: (not block.strip(), block.split()[2:]))).split("\n")
 
 
 # --- permitted differences --------------------------------------------------------------------
@@ -227,7 +227,7 @@ def _ciphers(sections: Sections, engine: str) -> Sections:
 
     def listed(found: re.Match[str]) -> str:
         less = more * secured.get(found[3], 0)
-        return f"{found[1]}{int(found[2]) - less:5d} {found[3]}" if less else found[0]
+        return f"{found[1]} {int(found[2]) - less:5d} {found[3]}" if less else found[0]
 
     for lines in sections.values():
         for line in lines:
@@ -237,7 +237,7 @@ def _ciphers(sections: Sections, engine: str) -> Sections:
     for what, lines in sections.items():
         lines = [_CIPHER.sub(r"\1<cipher>", line) for line in lines]
         lines = [re.sub(r"\bsize=(\d+)(.*) \| secured=(\d+)", fact, line) for line in lines]
-        changed[what] = [re.sub(r"^( ?\d+[mhd] +)(\d+) (1\S+)(?= <)", listed, line) for line in lines]
+        changed[what] = [re.sub(r"^( ?\d+[mhd]) +(\d+) (1\S+)(?= <)", listed, line) for line in lines]
     return changed
 
 
@@ -251,7 +251,7 @@ def _sizes(sections: Sections, engine: str) -> Sections:
 
     def listed(found: re.Match[str]) -> str:
         less = name * traces.get(found[3], 0)
-        return f"{found[1]}{int(found[2]) - less:5d} {found[3]}" if less else found[0]
+        return f"{found[1]} {int(found[2]) - less:5d} {found[3]}" if less else found[0]
 
     for lines in sections.values():
         for line in lines:
@@ -260,7 +260,7 @@ def _sizes(sections: Sections, engine: str) -> Sections:
     changed: Sections = {}
     for what, lines in sections.items():
         lines = [re.sub(r"\bsize=(\d+)(.*) \| traces=(\d+)$", fact, line) for line in lines]
-        changed[what] = [re.sub(r"^( ?\d+[mhd] +)(\d+) (1\S+)(?= <)", listed, line) for line in lines]
+        changed[what] = [re.sub(r"^( ?\d+[mhd]) +(\d+) (1\S+)(?= <)", listed, line) for line in lines]
     return changed
 
 
