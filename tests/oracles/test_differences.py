@@ -118,6 +118,7 @@ ASKED: dict[str, tuple[Callable[[Ask], str], str, str]] = {
 
 # name of the row: the tests in which each side is seen
 ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "accounts": ("tests/differential/stories_basic.py::system_accounts",),
     "bare-lf": (
         "tests/smtp/test_server.py::test_lines_that_end_in_lf_alone_are_answered_at_once",
         "tests/oracles/test_differences.py::test_exim_takes_lines_that_end_in_lf",
