@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+LONG = ("tests/notebooks/test_on_exim.py",)  # each of its tests may run where there is room
 SHARING = ("tests/browser", "tests/differential")  # one JupyterLab for all; each story told once
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # where daemons live; a user's PATH may lack them
 OTHER_NAMES = {
@@ -76,8 +77,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
         def _split_scope(self, nodeid: str) -> str:
             path = nodeid.partition("::")[0]
             folder = path.rpartition("/")[0]
-            return folder if folder in SHARING else path
+            return nodeid if path in LONG else folder if folder in SHARING else path
 
+    config.option.loadscopereorder = False  # by the number of their tests the longest files would come last
     return ByFile(config, log)
 
 
