@@ -9,6 +9,38 @@ READ NEXT  steps.py, door.py
 
 from __future__ import annotations
 
-from labkit.auth.door import LookupTimedOut, NoSuchName
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["LookupTimedOut", "NoSuchName"]
+from labkit.auth.door import Lookup, LookupTimedOut, NoSuchName
+
+if TYPE_CHECKING:
+    from labkit.auth.authentication_results import AuthenticationResults
+    from labkit.auth.dmarc import DmarcResult
+
+__all__ = ["LookupTimedOut", "NoSuchName", "evaluate_dmarc", "parse_authentication_results"]
+
+
+def evaluate_dmarc(author_domain: str, spf: Any, dkim: Any, lookup: Lookup) -> DmarcResult:
+    """DMARC by RFC 9989 for the domain of From:.
+
+    `spf` and `dkim` are what these found, as (result, domain): one pair, several, or None. For SPF the domain is that
+    of MAIL FROM, for DKIM the d= of a signature. The result has `.result` (pass, fail, none, temperror, permerror),
+    `.policy` (none, quarantine, reject; None where no record applies), `.policy_domain`, `.aligned_spf`,
+    `.aligned_dkim` and `.steps`.
+    """
+    from labkit.auth.dmarc import evaluate
+    from labkit.auth.door import answer_with
+
+    return answer_with(lookup, evaluate(author_domain, spf, dkim))
+
+
+def parse_authentication_results(value: str | bytes) -> AuthenticationResults:
+    """Read the body of an Authentication-Results field (RFC 8601).
+
+    The result has `.authserv_id`, `.version` and `.results`; each of these has `.method`, `.result`, `.reason`,
+    `.comments` and `.properties`: (ptype, property, value), found by name too: `.properties["smtp.mailfrom"]`.
+    Raises NotAuthenticationResults, a ValueError, for what cannot be read.
+    """
+    from labkit.auth.authentication_results import parse
+
+    return parse(value.decode("utf-8", "replace") if isinstance(value, bytes) else value)

@@ -36,11 +36,6 @@ def labels_of(name: str) -> list[str]:
     return name.split(".")
 
 
-def parent_of(name: str) -> str:
-    """The name one label shorter; empty above a top-level domain."""
-    return name.partition(".")[2]
-
-
 def is_at_or_below(name: str, ancestor: str) -> bool:
     return name == ancestor or name.endswith(f".{ancestor}")
 
