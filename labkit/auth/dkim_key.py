@@ -212,7 +212,7 @@ def _rsa(octets: bytes) -> PublicKey:
         raise KeyRecordError(f"the RSA key has {key.key_size} bits, more than {MAX_BITS}")
     if exponent >= MAX_EXPONENT or not exponent & 1 or exponent < 3:
         raise KeyRecordError("the RSA key's exponent is not an odd number from 3 to 2^32")
-    padding, prehashed, sha256 = _pkcs1()
+    padding, prehashed, sha256 = pkcs1()
 
     def holds(digest: bytes, signature: bytes) -> bool:
         try:
@@ -250,7 +250,7 @@ def _ed25519(octets: bytes) -> PublicKey:
 
 
 @lru_cache(maxsize=1)
-def _pkcs1() -> tuple[Any, Any, Any]:
+def pkcs1() -> tuple[Any, Any, Any]:
     """RSASSA-PKCS1-v1_5 over a SHA-256 digest that is at hand (RFC 8017 §8.2)."""
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
