@@ -4,6 +4,7 @@ WHAT       `found(question, now)` answers SpfOf: it runs check_host, and makes $
            $spf_header_comment and $spf_received of what it says.
 LIKE EXIM  the texts are those of libspf2, which Exim asks; what a client may hear is the host's own template, and never
            the explanation of the domain; a template that cannot be read, or is too long, becomes the library's own
+           a guessed record may ask in vain as often as it likes, for the domain has not written it
 DIFFERS    where libspf2 judges in another way than the RFC: docs/differences.md
 READ NEXT  spf.py
 """
@@ -14,7 +15,7 @@ import re
 from ipaddress import ip_address
 
 from labkit.auth.spf import SpfResult, check_host, client_address
-from labkit.auth.spf_evaluation import Evaluation
+from labkit.auth.spf_evaluation import MOST_TERMS, MOST_VOID, Evaluation
 from labkit.auth.spf_macros import IN_EXPLANATIONS, BadTerm, MacroString, parse_macro_string
 from labkit.mail.asking import Asking
 from labkit.mail.questions import SpfFound, SpfOf
@@ -56,6 +57,7 @@ def found(question: SpfOf, now: float) -> Asking[SpfFound | None]:
         sender,
         receiver=question.receiver,
         now=now,
+        most_void=MOST_VOID if question.record is None else MOST_TERMS,
         record=question.record,
         explains=False,
     )

@@ -72,6 +72,11 @@ ZONE: dict[str, dict[str, list[str]]] = {
     "perm.test": spf("v=spf1 moo -all"),
     "digits.test": spf("v=spf1 exists:%{l1r-}.test -all"),
     "ann.test": {"A": ["127.0.0.2"]},
+    "zero.test": spf("v=spf1 ip4:203.0.113.9/0 -all"),
+    "dotless.test": spf("v=spf1 a:dotless -all"),
+    "colon.test": spf("v=spf1 redirect:pass.test"),
+    "tree.test": spf("v=spf1 a:far.test include:branch.test a:far.test ~all"),
+    "branch.test": spf("v=spf1 " + "a:far.test " * 9 + "?all"),
     "void.test": spf("v=spf1 a:n1.test a:n2.test a:n3.test ?all"),
 }
 BROKEN = "broken.test"
@@ -79,6 +84,10 @@ DIFFERENT = {  # sender -> Exim's verdict, labkit's
     "ann@perm.test": ("(invalid)", "permerror"),  # §4.6: an error of syntax is a permerror
     "ann@broken.test": ("(invalid)", "temperror"),  # §4.4: no answer is a temperror
     "ann@digits.test": ("fail", "pass"),  # §7.3: %{l1r-} of ann is ann, not nn
+    "ann@zero.test": ("(invalid)", "pass"),  # §5.6: a prefix length of 0
+    "ann@dotless.test": ("fail", "permerror"),  # §7.1: a domain-spec has a dot
+    "ann@colon.test": ("pass", "permerror"),  # §4.6.1: no mechanism is called redirect
+    "ann@tree.test": ("softfail", "permerror"),  # §4.6.4: the terms of included records count
     "ann@void.test": ("neutral", "permerror"),  # §4.6.4: two void look-ups
 }
 SENDERS = [
