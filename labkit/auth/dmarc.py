@@ -37,8 +37,8 @@ LOWER = {"reject": "quarantine", "quarantine": "none", "none": "none"}  # t=y: o
 class DmarcResult:
     """What DMARC says of a message.
 
-    `policy` is what the domain's owner asks for if the message fails (p, sp or np, after t): none, quarantine or reject;
-    None where no record applies. `policy_tag` says where it stands, `policy_domain` whose record it is.
+    `policy` is what the domain's owner asks for if the message fails (p, sp or np, after t): none, quarantine or
+    reject; None where no record applies. `policy_tag` says where it stands, `policy_domain` whose record it is.
     `aligned_spf` and `aligned_dkim` are the domains that are aligned, or empty. `organizational_domain` is that of the
     author, empty if nobody needed to know it.
     """
@@ -107,9 +107,8 @@ class _Evaluation:
     def run(self) -> Asking[DmarcResult]:
         author = domain_name(self.given.strip())
         if author is None:
-            return self._end(
-                "permerror", f"{self.given[:60]!r} is no domain name: DMARC needs exactly one From: domain"
-            )
+            reason = f"{self.given[:60]!r} is no domain name, and DMARC needs exactly one From: domain"
+            return self._end("permerror", reason)
         try:
             owner, record = yield from self._discover(author)
         except NoAnswer as problem:
