@@ -104,6 +104,11 @@ def lint_dmarc_of(domain: str) -> Asking[tuple[DmarcFinding, ...]]:
     return _sorted(findings)
 
 
+def _means_dmarc(text: str) -> bool:
+    """Whether somebody meant a DMARC record, though it is none."""
+    return _MEANS_DMARC.search(text[:200].replace(" ", "")) is not None or "dmarc1" in text.lower()
+
+
 def _no_record(text: str) -> DmarcFinding:
     """Somebody meant a DMARC record, and it is none."""
     if text.lstrip().startswith(('"', "'")):
