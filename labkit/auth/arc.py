@@ -153,8 +153,9 @@ class _Validation:
         return ""
 
     def _message_signature(self, one: RawSet) -> Asking[DkimResult]:
-        verdict = verify_signature(self.subject, one.signature, self.now)
-        found = yield from remembering(verdict, self.answers)
+        found = yield from remembering(
+            verify_signature(self.subject, one.signature, self.now), self.answers
+        )
         self.sets[one.instance - 1] = replace(self.sets[one.instance - 1], message_signature=found)
         words = f"ARC-Message-Signature i={one.instance} of {one.signature.domain}: {found.result}, {found.reason}"
         self.steps.append(Step(words, "RFC 8617 §4.1.2", 0, found.canonical_header.decode("latin-1")))
@@ -164,8 +165,7 @@ class _Validation:
         signature = one.seal_signature
         seal = self.sets[one.instance - 1].seal
         try:
-            asking = find_keys(signature.domain, signature.selector)
-            keys = yield from remembering(asking, self.answers)
+            keys = yield from remembering(find_keys(signature.domain, signature.selector), self.answers)
             seal = _with_any_key(one, digest, keys, seal)
             question = keys.question
         except KeyRecordError as wrong:
