@@ -14,14 +14,15 @@ READ NEXT  what_changed.py
 from __future__ import annotations
 
 import re
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from labkit.auth.canonical import Cut, canonical_body, canonical_field, cut
+from labkit.auth.canonical import Cut, canonical_body, cut
 from labkit.auth.dkim_key import ED25519, MAX_BITS, MIN_BITS, RSA, KeyRecordError, key_name, pkcs1
-from labkit.auth.dkim_signature import SignatureError, canonicalization, chosen
+from labkit.auth.dkim_signature import SignatureError, canonicalization, header_input
 from labkit.mail.message import is_canonical
 from labkit.mail.plainly import SaidPlainly
 
@@ -82,6 +83,7 @@ class Signer:
         self._expires_after = expires_after
         self._head = _head(self)
         self._tail = _identity_tag(identity, self.domain)
+        self._names_before = lru_cache(maxsize=64)(self._names)  # most messages look like one of the last few
 
     def sign(self, message: bytes, now: float | None) -> bytes:
         """The DKIM-Signature field for `message`, to be put on top of it. Raises SigningError."""
@@ -98,33 +100,27 @@ class Signer:
             expires = now + self._expires_after
         length = self._length_for(len(body))
         digest = sha256(body if length is None else memoryview(body)[:length]).digest()
-        names = self._signed_names(parts)
         tags = [*self._tail, *_times(now, expires)]
         if length is not None:
             tags.append(f"l={length}")
-        lines = [
-            self._head,
-            *_folded(tags, "; ", ";"),
-            *_folded([f"h={names[0]}", *names[1:]], ":", ":", ";"),
-        ]
-        lines.append(f"bh={b64encode(digest).decode()};")
-        field = "\r\n\t".join([*lines, "b="]).encode("ascii")
-        chosen_fields = [parts.fields[number] for number in chosen(parts, names) if number is not None]
-        chosen_fields.append(field)
-        form = self._header_form
-        data = b"".join([canonical_field(each, form) for each in chosen_fields])[:-2]
-        value = b64encode(self._make(sha256(data).digest()))
-        return b"".join((field, b"\r\n\t ".join(_slices(value)), b"\r\n"))
+        names, listed = (self._names_before if len(parts.names) <= 100 else self._names)(parts.names)
+        digest_tag = f"bh={b2a_base64(digest, newline=False).decode()};"
+        field = "\r\n\t".join([self._head, *_folded(tags, "; ", ";"), listed, digest_tag, "b="]).encode(
+            "ascii"
+        )
+        data = header_input(parts, names, self._header_form, field)
+        value = b2a_base64(self._make(sha256(data).digest()), newline=False)
+        return b"".join((field, b"\r\n\t".join(_slices(value)), b"\r\n"))
 
-    def _signed_names(self, parts: Cut) -> list[str]:
-        """What h= says: each name as often as it comes, and once more if it is oversigned."""
-        present = parts.names
+    def _names(self, present: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+        """What h= names, and the tag: each name as often as it comes, and once more if it is oversigned."""
         if "from" not in present:
             raise SigningError("the message has no From: field, and DKIM must sign it; write one first")
         names: list[str] = []
         for name in self._fields:
             names += [name] * (present.count(name) + (name in self.oversign))
-        return names + sorted(self.oversign.difference(self._fields))
+        names += sorted(self.oversign.difference(self._fields))
+        return tuple(names), "\r\n\t".join(_folded([f"h={names[0]}", *names[1:]], ":", ":", ";"))
 
     def _length_for(self, size: int) -> int | None:
         if self._body_length is None or self._body_length == "all":
