@@ -153,9 +153,7 @@ class _Validation:
         return ""
 
     def _message_signature(self, one: RawSet) -> Asking[DkimResult]:
-        found = yield from remembering(
-            verify_signature(self.subject, one.signature, self.now), self.answers
-        )
+        found = yield from remembering(verify_signature(self.subject, one.signature, self.now), self.answers)
         self.sets[one.instance - 1] = replace(self.sets[one.instance - 1], message_signature=found)
         words = f"ARC-Message-Signature i={one.instance} of {one.signature.domain}: {found.result}, {found.reason}"
         self.steps.append(Step(words, "RFC 8617 §4.1.2", 0, found.canonical_header.decode("latin-1")))

@@ -159,3 +159,14 @@ def _signature(kind: str, field: bytes, number: int, tags: TagList) -> Signature
         read_number(values, "t", 12),
         read_number(values, "x", 12),
     )
+
+
+def newest_cv(message: Cut) -> str:
+    """What the newest seal says of the chain, empty if there is none that can be read."""
+    highest = highest_instance(message)
+    for number in message.numbers(SEAL):
+        if highest and _instance(SEAL, message.fields[number]) == highest:
+            return (
+                parse_tags(message.fields[number].partition(b":")[2].decode("utf-8")).get("cv") or ""
+            ).lower()
+    return ""
