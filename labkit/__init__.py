@@ -13,6 +13,7 @@ The rooms, in reading order (an arrow goes down this list backwards, or not at a
     routing    where a message goes
     delivery   what a transport will do
     queue      what waits, and for how long; delivery reports
+    auth       who vouches for a message: SPF, DKIM, DMARC, ARC
     net        all input and output: sockets, names, spool, mailboxes
     mta        one mail transfer agent
     lab        worlds: hosts, clock, agenda, journal, scenarios
@@ -26,6 +27,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from labkit.auth.door import LookupTimedOut, NoSuchName
     from labkit.lab.world import World, neighbours, partners
     from labkit.teach.checks import check
     from labkit.teach.show import show
@@ -33,9 +35,21 @@ if TYPE_CHECKING:
     from labkit.teach.views.queue import queue_view
 
 __version__ = "0.1.0"
-__all__ = ["World", "check", "mail_map", "neighbours", "partners", "queue_view", "show"]
+__all__ = [
+    "LookupTimedOut",
+    "NoSuchName",
+    "World",
+    "check",
+    "mail_map",
+    "neighbours",
+    "partners",
+    "queue_view",
+    "show",
+]
 
 _WHERE = {
+    "LookupTimedOut": "labkit.auth.door",
+    "NoSuchName": "labkit.auth.door",
     "World": "labkit.lab.world",
     "neighbours": "labkit.lab.world",
     "partners": "labkit.lab.world",
@@ -48,6 +62,8 @@ _WHERE = {
 
 def __getattr__(name: str) -> Any:
     """Fetch a public name when it is first used: `import labkit` itself costs next to nothing."""
+    if name == "auth":  # the plain door for other programs: labkit.auth.check_spf(...)
+        return import_module("labkit.auth")
     if name not in _WHERE:
         raise AttributeError(f"labkit has no {name!r}; it has {', '.join(__all__)}")
     value = getattr(import_module(_WHERE[name]), name)

@@ -67,6 +67,13 @@ class AddressesOf(Question[DnsAnswer[str]]):
 
 
 @dataclass(frozen=True, slots=True)
+class V6AddressesOf(Question[DnsAnswer[str]]):
+    """Which IPv6 addresses does this host have? Lab hosts have none; their zones may say so all the same."""
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class TextOf(Question[DnsAnswer[str]]):
     """The TXT records at a name, the strings of each joined."""
 

@@ -46,6 +46,7 @@ from labkit.mail.questions import (
     RateOf,
     SeenBefore,
     TextOf,
+    V6AddressesOf,
 )
 from labkit.mta.callouts import CalloutExpiry, Callouts
 from labkit.mta.rates import Rates
@@ -105,6 +106,7 @@ class Answers:
         self._answers: dict[type, Callable[[Any], Any]] = {
             MxOf: self._dns,
             AddressesOf: self._addresses,
+            V6AddressesOf: self._dns,
             TextOf: self._dns,
             NamesOf: self._dns,
             DnsRecords: self._dns_records,

@@ -31,7 +31,16 @@ from dns.rrset import RRset
 
 from labkit.mail.asking import Question
 from labkit.mail.lookups import DnsRecords
-from labkit.mail.questions import AddressesOf, DnsAnswer, DnsOutcome, MxOf, MxRecord, NamesOf, TextOf
+from labkit.mail.questions import (
+    AddressesOf,
+    DnsAnswer,
+    DnsOutcome,
+    MxOf,
+    MxRecord,
+    NamesOf,
+    TextOf,
+    V6AddressesOf,
+)
 from labkit.net.dns_lookup import LONGEST_CHAIN, as_in_a_master_file
 from labkit.net.dns_server import DNS_PORT, plain, take_message
 from labkit.net.network import HostSilent, Network
@@ -278,6 +287,7 @@ def _reverse_name(address: str) -> Name | None:
 _KINDS: dict[type, tuple[RdataType, Callable[[Any], Name | None], Callable[[Any], Any]]] = {
     MxOf: (RdataType.MX, lambda q: _name(q.domain), lambda rd: MxRecord(rd.preference, plain(rd.exchange))),
     AddressesOf: (RdataType.A, lambda q: _name(q.host), lambda rd: rd.address),
+    V6AddressesOf: (RdataType.AAAA, lambda q: _name(q.host), lambda rd: rd.address),
     TextOf: (RdataType.TXT, lambda q: _name(q.name), _text),
     NamesOf: (RdataType.PTR, lambda q: _reverse_name(q.address), lambda rd: plain(rd.target)),
 }

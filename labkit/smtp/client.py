@@ -357,16 +357,17 @@ class Client:
 
     def _rcpt(self, transaction: Transaction, number: int) -> None:
         recipient = transaction.recipients[number]
-        self._command(Step.RCPT, transaction.rcpt(number, self.extensions))
-        named = self.commands[Step.RCPT] = f"RCPT TO:<{recipient}>"
-        self._waiting[-1] = _Awaited(Step.RCPT, named, number)
+        awaited = _Awaited(Step.RCPT, f"RCPT TO:<{recipient}>", number)  # reports name no parameters
+        self._command(Step.RCPT, transaction.rcpt(number, self.extensions), awaited=awaited)
 
-    def _command(self, step: Step, text: str, *, shown: str | None = None) -> None:
+    def _command(
+        self, step: Step, text: str, *, shown: str | None = None, awaited: _Awaited | None = None
+    ) -> None:
         if any(c in text for c in "\r\n\0"):
             raise ValueError(f"a line end inside a command: {text!r}")
         shown = text if shown is None else shown
-        self._waiting.append(_Awaited(step, shown))
-        self.commands[step] = shown
+        self._waiting.append(awaited or _Awaited(step, shown))
+        self.commands[step] = self._waiting[-1].command
         self._out += text.encode("utf-8", "surrogateescape") + b"\r\n"
         if self.on_line is not None:
             self.on_line(Line("C", shown, step.value))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,10 +19,10 @@ from labkit.teach.views.explained_diff import edited
 from labkit.teach.views.explained_diff_trial import replies_to
 from labkit.teach.views.waiting_room import host_says, outside_writes, remembers, who_waits
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "03_backup_mx.ipynb"
-CELLS = {
-    cell["id"]: "".join(cell["source"]) for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-}
+from .committed import Committed
+
+NOTEBOOK = Committed("03_backup_mx")
+CELLS = NOTEBOOK.sources
 APEX, MINE, PARTNER = "sne21.test", "mx2.st11.sne21.test", "mx2.st2.sne21.test"
 ANN, BOB, CAROL = "ann@st11.sne21.test", "bob@st2.sne21.test", "carol@bigmail.test"
 REFUSED, TAKEN = "550 relay not permitted", "250 Accepted"
@@ -53,21 +50,8 @@ def run(steps: Steps, name: str = "partners_and_bigmail", **options: Any) -> Any
     return asyncio.run(go())
 
 
-def edits_in(cell: str, name: str = "edits") -> Edits:
-    """The changes that a cell of the notebook makes."""
-    source = CELLS[cell].replace("await ", "")
-    for node in ast.parse(source).body:
-        if (
-            isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
-            and node.targets[0].id == name
-        ):
-            found: Edits = ast.literal_eval(node.value)
-            return found
-    raise LookupError(f"{cell} has no {name}")
-
-
-ZONE_EDITS, RELAY_EDITS, ETRN_EDITS = edits_in("c2"), edits_in("c3b"), edits_in("c6e", "etrn_edits")
+(ZONE_EDITS,), (RELAY_EDITS,) = NOTEBOOK.values("c2", "edits"), NOTEBOOK.values("c3b", "edits")
+(ETRN_EDITS,) = NOTEBOOK.values("c6e", "etrn_edits")
 
 
 def publish(world: World, *edits: tuple[str, str]) -> None:

@@ -654,6 +654,7 @@ MISTAKES_4: list[tuple[Edits, str]] = [
     ([(THIRD, ""), ("MX  20", "MX  5"), SERIAL], "it must be yours alone"),
     ([(THIRD, ""), (BACKUP, ""), ("MX  10 mx2.st11", "MX  0 ."), SERIAL], "Now nobody takes mail"),
     ([("MX  20 mx2.st2", "MX  40 mx2.st2"), SERIAL], "and not to your backup"),
+    ([("MX  30 mx.oldrelay.test.", "MX  0 ."), SERIAL], "that is nobody (a null MX) now"),
 ]
 
 

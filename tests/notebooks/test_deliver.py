@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import json
 import os
 import re
 import stat
@@ -30,10 +28,10 @@ from labkit.teach.views.explained_diff_example import (
 from labkit.teach.views.explained_diff_trial import forgetting, replies_to
 from labkit.teach.views.route_tree import RouteTree, show_route, tree_of
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "01b_deliver.ipynb"
-CELLS = {
-    cell["id"]: "".join(cell["source"]) for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-}
+from .committed import Committed
+
+NOTEBOOK = Committed("01b_deliver")
+CELLS = NOTEBOOK.sources
 DOMAIN = "st11.sne21.test"
 ANN, BOB, IVAN, OLGA = f"ann@{DOMAIN}", "bob@st2.sne21.test", f"ivan@{DOMAIN}", f"olga@{DOMAIN}"
 
@@ -42,21 +40,7 @@ Steps = Callable[[World], Awaitable[None]]
 
 def edits_of(*cells: str) -> list[Edit]:
     """The changes that these cells of the notebook make."""
-    found: list[Edit] = []
-    for cell in cells:
-        tree = (
-            ast.parse(CELLS[cell], mode="exec") if "await" not in CELLS[cell] else _without_await(CELLS[cell])
-        )
-        for node in tree.body:
-            if isinstance(node, (ast.Assign, ast.AugAssign)):
-                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-                if isinstance(target, ast.Name) and target.id == "edits":
-                    found += ast.literal_eval(node.value)
-    return found
-
-
-def _without_await(source: str) -> ast.Module:
-    return ast.parse(re.sub(r"\bawait ", "", source))
+    return [edit for cell in cells for edits in NOTEBOOK.values(cell, "edits") for edit in edits]
 
 
 EDITS = edits_of("c3", "c3f")

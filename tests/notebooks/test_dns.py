@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import json
 import re
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from types import FunctionType
 
 import pytest
 
@@ -22,9 +18,10 @@ from labkit.teach.views.probes_talk import ask_whom
 from labkit.teach.views.zone import ask, dig, publish, remembered, zone_table
 from labkit.teach.views.zone_answers import served
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "00b_dns_in_ten_minutes.ipynb"
-NOTEBOOK_CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-CELLS = {cell["id"]: "".join(cell["source"]) for cell in NOTEBOOK_CELLS}
+from .committed import Committed, run_cells
+
+NOTEBOOK = Committed("00b_dns")
+CELLS = NOTEBOOK.sources
 APEX, REVERSE = "sne21.test", "113.0.203.in-addr.arpa"
 BOB = "bob@st2.sne21.test"
 OLD_SERIAL, NEW_SERIAL = "2026090701", "2026090702"
@@ -656,31 +653,13 @@ def test_what_is_still_wrong_with_the_friends_zone(right: str, wrong: str, words
 # --- what is committed ---
 
 
-async def run_cells(sources: dict[str, str]) -> dict[str, object]:
-    """Run the cells as a kernel does; what each one's last line came to."""
-    names: dict[str, object] = {}
-    shown: dict[str, object] = {}
-    for cell, source in sources.items():
-        body = ast.parse(source).body
-        if isinstance(body[-1], ast.Expr):
-            target = ast.Name("_", ast.Store())
-            body[-1] = ast.copy_location(ast.Assign([target], body[-1].value), body[-1])
-        module = ast.fix_missing_locations(ast.Module(body, []))
-        code = compile(module, cell, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        running = FunctionType(code, names)()
-        if running is not None:
-            await running
-        shown[cell] = names.pop("_", None)
-    return shown
-
-
 def test_who_solves_everything_gets_three_times_done() -> None:
     """The whole notebook with the model answers in it, from top to bottom."""
-    sources = {cell["id"]: CELLS[cell["id"]] for cell in NOTEBOOK_CELLS if cell["cell_type"] == "code"}
+    sources = NOTEBOOK.code()
     sources["c7"] = sources["c7"].replace('"""\n\n"""', f'"""{MODEL}"""')
     sources["c8d"] = sources["c8d"].replace(LINE, RIGHT)
     sources["c10"] = sources["c10"].replace(zone_in("c10"), REPAIRED)
-    shown = asyncio.run(run_cells(sources))
+    shown = asyncio.run(run_cells(sources, {}))
     for cell in ("c7check", "c8check", "c10b"):
         view = shown[cell]
         assert isinstance(view, CheckView)

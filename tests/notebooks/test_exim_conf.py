@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import contextlib
 import io
-import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 import pytest
@@ -26,9 +23,10 @@ from labkit.teach.views.probes_expand import ExpansionView
 from labkit.teach.views.probes_table import ChangeView, Probes
 from labkit.teach.views.probes_talk import ask_as
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "00c_an_exim_conf_in_twelve_lines.ipynb"
-NOTEBOOK_CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-CELLS = {cell["id"]: "".join(cell["source"]) for cell in NOTEBOOK_CELLS}
+from .committed import Committed, run_cells
+
+NOTEBOOK = Committed("00c_an_exim_conf")
+CELLS = NOTEBOOK.sources
 ANN, ZOE, BOB = "ann@st11.sne21.test", "zoe@st11.sne21.test", "bob@st2.sne21.test"
 PEOPLE = [ANN, ZOE, BOB]
 NO, YES = "550 Administrative prohibition", "250 Accepted"
@@ -36,16 +34,9 @@ UNKNOWN, NO_RELAY = "550 Unrouteable address", "550 relay not permitted"
 STRANGER, LAPTOP = "a stranger", "your laptop"
 
 
-def section(cell: str, name: str) -> str:
-    """The text that a cell of the notebook gives to that name."""
-    found = re.search(rf'^{name} = """(?:\\\n)?(.*?)"""', CELLS[cell], re.DOTALL | re.MULTILINE)
-    assert found is not None, (cell, name)
-    return found[1]
-
-
-MAIN, ACL = section("c9", "main"), section("c9", "acl")
-ROUTERS, TRANSPORTS = section("c13", "routers"), section("c6", "transports")
-RETRY = section("c9b", "retry")
+MAIN, ACL = NOTEBOOK.text("c9", "main"), NOTEBOOK.text("c9", "acl")
+ROUTERS, TRANSPORTS = NOTEBOOK.text("c13", "routers"), NOTEBOOK.text("c6", "transports")
+RETRY = NOTEBOOK.text("c9b", "retry")
 WHOLE = MAIN + ACL + ROUTERS + TRANSPORTS + RETRY
 LOCAL = "local_domains = st11.sne21.test\n"
 HOSTS = "hostlist relay_from_hosts = 198.51.100.11\n"
@@ -75,34 +66,10 @@ def said_to(seen: Probes, caller: str) -> list[str]:
 # --- the notebook from top to bottom ---
 
 
-async def run_cells(sources: dict[str, str], names: dict[str, Any]) -> dict[str, Any]:
-    """Run the cells as a kernel does; what each one's last line came to."""
-    shown: dict[str, Any] = {}
-    for cell, source in sources.items():
-        body = ast.parse(source).body
-        if isinstance(body[-1], ast.Expr):
-            target = ast.Name("_", ast.Store())
-            body[-1] = ast.copy_location(ast.Assign([target], body[-1].value), body[-1])
-        module = ast.fix_missing_locations(ast.Module(body, []))
-        running = FunctionType(compile(module, cell, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)()
-        if running is not None:
-            await running
-        shown[cell] = names.pop("_", None)
-    return shown
-
-
-def code_cells(*without: str) -> dict[str, str]:
-    return {
-        cell["id"]: CELLS[cell["id"]]
-        for cell in NOTEBOOK_CELLS
-        if cell["cell_type"] == "code" and cell["id"] not in without
-    }
-
-
 @pytest.fixture(scope="module")
 def notebook() -> tuple[dict[str, Any], dict[str, Any]]:
     """What the cells have shown, and the names they have left; with the model answers in them."""
-    sources = code_cells(
+    sources = NOTEBOOK.code(
         "c15", "c17d"
     )  # the real Exim, and a command for a shell: they have tests of their own
     sources["c8b"] = sources["c8b"].replace("acl_smtp", HOSTS + "acl_smtp")

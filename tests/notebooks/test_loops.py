@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -25,10 +23,10 @@ from labkit.teach.views.arena import arena
 from labkit.teach.views.arena_worlds import TOPOLOGIES, End, Outcome, run, topology_of, try_out
 from labkit.teach.views.loop_limits import loop_limits
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "04_loops.ipynb"
-CELLS = {
-    cell["id"]: "".join(cell["source"]) for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-}
+from .committed import Committed
+
+NOTEBOOK = Committed("04_loops")
+CELLS = NOTEBOOK.sources
 MINE, THEIRS = "mx2.st11.sne21.test", "mx2.st2.sne21.test"
 ME, PARTNER = "st11.sne21.test", "st2.sne21.test"
 ANN, BOB = f"ann@{ME}", f"bob@{PARTNER}"
@@ -221,12 +219,7 @@ def test_a_hundred_hops_in_two_seconds() -> None:
 
 def routers() -> str:
     """What part 6 writes in place of the router `aliases`."""
-    tree = ast.parse(CELLS["c6"].replace("await ", ""))
-    (text,) = (
-        ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "been_here"
-    )
+    (text,) = NOTEBOOK.values("c6", "been_here")
     return str(text)
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import json
 import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 import pytest
@@ -24,9 +21,10 @@ from labkit.teach.views.probes import configure
 from labkit.teach.views.probes_talk import ask_whom
 from labkit.teach.views.truth_table import OWN, PARTNER, STRANGER, Caller, stranger, truth_table
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "05_virtual_domains.ipynb"
-NOTEBOOK_CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-CELLS = {cell["id"]: "".join(cell["source"]) for cell in NOTEBOOK_CELLS}
+from .committed import Committed, run_cells
+
+NOTEBOOK = Committed("05_virtual_domains")
+CELLS = NOTEBOOK.sources
 APEX, DOMAIN, SHOP = "sne21.test", "st11.sne21.test", "shop.st11.sne21.test"
 ANN, SHOP_ANN, BOB = f"ann@{DOMAIN}", f"ann@{SHOP}", "bob@st2.sne21.test"
 YES, NO_RELAY, UNKNOWN = "250 Accepted", "550 relay not permitted", "550 Unrouteable address"
@@ -47,19 +45,12 @@ def in_a_world(steps: Steps, scenario: str = "one_domain", engine: str = "labkit
     return asyncio.run(go())
 
 
-def section(cell: str, name: str) -> str:
-    """The text that a cell of the notebook gives to that name."""
-    found = re.search(rf'^{name} = """(?:\\\n)?(.*?)"""', CELLS[cell], re.DOTALL | re.MULTILINE)
-    assert found is not None, (cell, name)
-    return found[1]
-
-
-MAIN, ACL, RETRY = (section("c4c", name) for name in ("main", "acl", "retry"))
-BEGUN_ROUTERS, BEGUN_TRANSPORTS = section("c5", "routers"), section("c5", "transports")
+MAIN, ACL, RETRY = (NOTEBOOK.text("c4c", name) for name in ("main", "acl", "retry"))
+BEGUN_ROUTERS, BEGUN_TRANSPORTS = NOTEBOOK.text("c5", "routers"), NOTEBOOK.text("c5", "transports")
 ROUTERS, CATCHING, TRANSPORTS = (
-    section("c5b", "routers"),
-    section("c6b", "routers"),
-    section("c5b", "transports"),
+    NOTEBOOK.text("c5b", "routers"),
+    NOTEBOOK.text("c6b", "routers"),
+    NOTEBOOK.text("c5b", "transports"),
 )
 BEGUN = MAIN + ACL + BEGUN_ROUTERS + BEGUN_TRANSPORTS + RETRY
 SOLVED = MAIN + ACL + ROUTERS + TRANSPORTS + RETRY
@@ -95,22 +86,6 @@ async def said(world: World, *recipients: str) -> list[str]:
 # --- the notebook from top to bottom ---
 
 
-async def run_cells(sources: dict[str, str], names: dict[str, Any]) -> dict[str, Any]:
-    """Run the cells as a kernel does; what each one's last line came to."""
-    shown: dict[str, Any] = {}
-    for cell, source in sources.items():
-        body = ast.parse(source).body
-        if isinstance(body[-1], ast.Expr):
-            target = ast.Name("_", ast.Store())
-            body[-1] = ast.copy_location(ast.Assign([target], body[-1].value), body[-1])
-        module = ast.fix_missing_locations(ast.Module(body, []))
-        running = FunctionType(compile(module, cell, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)()
-        if running is not None:
-            await running
-        shown[cell] = names.pop("_", None)
-    return shown
-
-
 TRUTH = {
     ANN: "250 250 250",
     SHOP_ANN: "250 250 250",
@@ -132,11 +107,7 @@ SHOPS_LINE = "shop.st11 IN MX 10 mx2.st11\n"
 @pytest.fixture(scope="module")
 def notebook() -> tuple[dict[str, Any], dict[str, Any]]:
     """What the cells have shown, and the names they have left; with the model answers in them."""
-    sources = {
-        cell["id"]: CELLS[cell["id"]]
-        for cell in NOTEBOOK_CELLS
-        if cell["cell_type"] == "code" and cell["id"] not in ("c13", "c14")
-    }
+    sources = NOTEBOOK.code("c13", "c14")
     sources["c2"] = sources["c2"].replace("; the shop:\n", SHOPS_LINE)
     sources["c5"] = CELLS["c5b"]
     sources["c6"] = CELLS["c6b"]
@@ -169,7 +140,7 @@ def test_who_solves_everything_gets_four_times_done(notebook: Ran) -> None:
 def test_it_is_committed_unsolved() -> None:
     assert "MX" not in CELLS["c2"]
     assert CELLS["c7b"].count("?") == 3 * len(TRUTH)
-    outputs = {cell["id"]: json.dumps(cell.get("outputs")) for cell in NOTEBOOK_CELLS}
+    outputs = {cell["id"]: json.dumps(cell.get("outputs")) for cell in NOTEBOOK.cells}
     for cell in ("c2check", "c5check", "c6check", "c7check"):
         assert "[not attempted]" in outputs[cell]
 

@@ -12,24 +12,7 @@ const LOW = 90; // of one with two hosts in a line
 
 function render({ model, el }) {
   let state = model.get("state");
-  const problem = make("div", { class: "lk-problem", role: "alert", hidden: true });
-  const said = make("p", { class: "lk-said", role: "status", "aria-live": "polite" });
-  const body = make("div", {});
-  const root = make(
-    "section",
-    { class: "labkit labkit-arena", "data-labkit": "arena", "aria-label": "The arena of loops", keydown: keep },
-    make("div", { class: "lk-card" }, body, said, problem),
-  );
-  el.append(root);
-  const { ask, settle, complain, forget } = kernelOf(model, problem, PATIENCE, {
-    asks: () => root.setAttribute("aria-busy", "true"),
-    settles: () => root.removeAttribute("aria-busy"),
-  });
-
-  function keep(event) {
-    const runs = event.key === "Enter" && event.shiftKey;
-    if (!event.ctrlKey && !event.metaKey && !event.altKey && !runs) event.stopPropagation();
-  }
+  const { root, body, said, ask, settle, complain, forget } = panelOf(model, el, "arena", "The arena of loops", PATIENCE);
 
   const button = (words, message, { klass = "", pressed = null } = {}) =>
     makeButton(words, () => ask(message), {

@@ -160,7 +160,7 @@ function render({ model, el }) {
       event.preventDefault();
       step(to, event.key === "ArrowRight");
     }
-    if (plain && !(event.key === "Enter" && event.shiftKey)) event.stopPropagation();
+    keepKeys(event);
   }
 
   // --- how things stand -----------------------------------------------------------------------

@@ -63,3 +63,27 @@ function kernelOf(model, problem, patience, { asks = () => {}, settles = () => {
   return { ask, settle, complain, isAsked: () => waiting !== null, forget: () => clearTimeout(waiting) };
 }
 
+
+/* Keys pressed in a view are not JupyterLab's; those with Ctrl, Meta or Alt are, and Shift+Enter, which runs the cell. */
+function keepKeys(event) {
+  const runs = event.key === "Enter" && event.shiftKey;
+  if (!event.ctrlKey && !event.metaKey && !event.altKey && !runs) event.stopPropagation();
+}
+
+/* The frame of a view that asks the kernel: a body, a line that is read out, and the place for what is wrong. */
+function panelOf(model, el, kind, label, patience) {
+  const problem = make("div", { class: "lk-problem", role: "alert", hidden: true });
+  const said = make("p", { class: "lk-said", role: "status", "aria-live": "polite" });
+  const body = make("div", {});
+  const root = make(
+    "section",
+    { class: `labkit labkit-${kind}`, "data-labkit": kind, "aria-label": label, keydown: keepKeys },
+    make("div", { class: "lk-card" }, body, said, problem),
+  );
+  el.append(root);
+  const kernel = kernelOf(model, problem, patience, {
+    asks: () => root.setAttribute("aria-busy", "true"),
+    settles: () => root.removeAttribute("aria-busy"),
+  });
+  return { root, body, said, ...kernel };
+}

@@ -13,24 +13,7 @@ const breakable = (text) => text.split(/(?<=[.@]|[a-z]:)/).flatMap((part) => [pa
 
 function render({ model, el }) {
   let state = model.get("state");
-  const problem = make("div", { class: "lk-problem", role: "alert", hidden: true });
-  const said = make("p", { class: "lk-said", role: "status", "aria-live": "polite" });
-  const body = make("div", {});
-  const root = make(
-    "section",
-    { class: "labkit labkit-queue", "data-labkit": "queue", "aria-label": "The queues of the lab", keydown: keep },
-    make("div", { class: "lk-card" }, body, said, problem),
-  );
-  el.append(root);
-  const { ask, settle, complain, forget } = kernelOf(model, problem, PATIENCE, {
-    asks: () => root.setAttribute("aria-busy", "true"),
-    settles: () => root.removeAttribute("aria-busy"),
-  });
-
-  function keep(event) {
-    const runs = event.key === "Enter" && event.shiftKey;
-    if (!event.ctrlKey && !event.metaKey && !event.altKey && !runs) event.stopPropagation();
-  }
+  const { root, body, said, ask, settle, complain, forget } = panelOf(model, el, "queue", "The queues of the lab", PATIENCE);
 
   // --- the parts ------------------------------------------------------------------------------
 

@@ -52,17 +52,15 @@ def _judged(given: Mapping[str, str], entry: SpoolEntry) -> Verdict:
     if plain["reverse-path"] != sender:
         if plain["reverse-path"] in _ADDRESS.findall(header):
             return hint(
-                f"{given['reverse-path']} stands below, in the header. The sender of the envelope stands "
-                "in the third line "
-                "of the file, in angle brackets: whom a report goes to."
+                f"{given['reverse-path']} stands below, in the header. The sender of the envelope stands in "
+                "the third line of the file, in angle brackets: whom a report goes to."
             )
         return hint("The sender of the envelope stands in the third line of the file, in angle brackets.")
     if plain["waits for"] not in left:
         if plain["waits for"] in finished:
             return hint(
-                f"{given['waits for']} stands in the list of those who are finished (a line that begins "
-                "with two "
-                "letters Y or N). Who is in the list of recipients and not in that one?"
+                f"{given['waits for']} stands in the list of those who are finished (a line that begins with "
+                "two letters Y or N). Who is in the list of recipients and not in that one?"
             )
         return hint("The recipients stand after the line that is only a number: that many of them follow.")
     if plain["has it already"] not in finished:
@@ -75,8 +73,7 @@ def _judged(given: Mapping[str, str], entry: SpoolEntry) -> Verdict:
         if plain["handed over by"] in names:
             return hint(
                 f"{given['handed over by']} is only what the client said after HELO. What did the host "
-                "itself see? "
-                "An address, in another line."
+                "itself see? An address, in another line."
             )
         return hint("Who called stands in the line host_address; behind it is the port.")
     if (minute := _minute(given["came in at"])) is None:
@@ -150,8 +147,7 @@ def _what_it_is(
     if at > delivered.at:
         return hint(
             f"{named} is too late: a queue run before that finds the retry time reached. When was the last "
-            "try in vain, "
-            "and how long does the rule wait after it?",
+            "try in vain, and how long does the rule wait after it?",
             *tries[-1:],
         )
     if back and at < back[-1]:
@@ -166,8 +162,7 @@ def _what_it_is(
         )
     return hint(
         f"At {named} no queue run comes. The daemon looks at fixed times, every {every.seconds // 60} "
-        "minutes since it was "
-        "started: the first of these that is not before the retry time.",
+        "minutes since it was started: the first of these that is not before the retry time.",
         *tries[-1:],
     )
 

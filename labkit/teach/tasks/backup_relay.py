@@ -94,16 +94,14 @@ def _open_relay(probed: Probed) -> Verdict | None:
     hosts = _list_of(host, "relay_from_hosts")
     if hosts is not None and hosts != _list_in(_plan(probed.world, host), "relay_from_hosts"):
         return hint(
-            "A stranger may now send to anybody through your host: an open relay. relay_from_hosts says "
-            "WHO may send "
-            "anywhere, and that is still only your laptop. A backup says FOR WHOM everybody may leave "
-            "mail: another list.",
+            "A stranger may now send to anybody through your host: an open relay. relay_from_hosts says WHO "
+            "may send anywhere, and that is still only your laptop. A backup says FOR WHOM everybody may "
+            "leave mail: another list.",
             _seen(probed, ELSEWHERE),
         )
     return hint(
         "A stranger may now send to anybody through your host: an open relay. Which statement of your list "
-        "check_rcpt "
-        "lets every domain in? The list of domains must name one domain.",
+        "check_rcpt lets every domain in? The list of domains must name one domain.",
         _seen(probed, ELSEWHERE),
     )
 
@@ -119,8 +117,7 @@ def _bob_is_refused(probed: Probed, bob: str) -> Verdict:
         if domain in re.split(r"[\s:]+", _list_of(host, "local_domains") or ""):
             return hint(
                 f"Your host believes that {domain} is its own, and looks for an account: {said}. "
-                "local_domains are "
-                "those whose mail ends here. Bob's ends at Bob's host; here it only waits.",
+                "local_domains are those whose mail ends here. Bob's ends at Bob's host; here it only waits.",
                 seen,
             )
         return hint(f"A stranger who has mail for {bob} hears: {said}. What does exim -bt {bob} say?", seen)
@@ -130,16 +127,14 @@ def _bob_is_refused(probed: Probed, bob: str) -> Verdict:
         ):
             return hint(
                 f"You changed {world.partner.name}, which is Bob's. The host that is to keep his mail is "
-                "yours: "
-                f"{host.name}.",
+                f"yours: {host.name}.",
                 seen,
             )
         return todo(f"Change exim.conf of {host.name} so that strangers may leave mail for {domain} there.")
     if "relay not permitted" not in probed.told(f"x@below.{domain}"):
         return hint(
             f"x@below.{domain} would be taken, {bob} is not: the item *.{domain} matches every name BELOW "
-            "the domain, "
-            "and not the domain itself.",
+            "the domain, and not the domain itself.",
             _seen(probed, f"x@below.{domain}"),
             seen,
         )
@@ -154,8 +149,7 @@ def _relay_refused(probed: Probed, listed: str | None, seen: Seen) -> Verdict:
     if listed is None and hosts != _list_in(_plan(world, host), "relay_from_hosts"):
         return hint(
             "relay_from_hosts names hosts that may send anywhere. Carol's host is not there and must not "
-            "be. What is "
-            f"missing is a list of domains: for {domain} everybody may leave mail.",
+            f"be. What is missing is a list of domains: for {domain} everybody may leave mail.",
             seen,
         )
     items = re.split(r"[\s:]+", listed or "")
@@ -177,10 +171,8 @@ def _relay_refused(probed: Probed, listed: str | None, seen: Seen) -> Verdict:
         )
     return hint(
         "The file on the disk is another one, and the daemon still says: relay not permitted. A daemon "
-        "reads its "
-        "configuration at the start and when it gets HUP. (If you did that: which statement refuses, and "
-        "what stands "
-        "above it?)",
+        "reads its configuration at the start and when it gets HUP. (If you did that: which statement "
+        "refuses, and what stands above it?)",
         seen,
     )
 
@@ -196,17 +188,14 @@ def _wrong_way(probed: Probed, bob: str) -> Verdict | None:
     if not hops:
         return hint(
             f"Mail for {bob} would end here, by the transport {first.transport}: nobody at Bob's sees it "
-            "again. "
-            "local_domains are the domains whose mail ends at this host.",
+            "again. local_domains are the domains whose mail ends at this host.",
             _route(probed),
         )
     if hops[0] != theirs.name:
         return hint(
             f"Mail for {bob} would go to {hops[0]}: a router takes every foreign domain there, before the "
-            "one that "
-            "asks for MX records sees it. That host looks up the MX itself, and may well hand it back to "
-            "you: a loop. "
-            "Mail that you keep for others goes by MX.",
+            "one that asks for MX records sees it. That host looks up the MX itself, and may well hand it "
+            "back to you: a loop. Mail that you keep for others goes by MX.",
             _route(probed),
         )
     return None
@@ -215,16 +204,14 @@ def _wrong_way(probed: Probed, bob: str) -> Verdict | None:
 def _own_mail(probed: Probed, ann: str) -> Verdict | None:
     if not _ok(probed.told(ann)):
         return hint(
-            f"Now your own domain is refused: a stranger who writes to {ann} hears {probed.told(ann)}. "
-            "Both lists must "
-            "stand in that statement, with a colon between them.",
+            f"Now your own domain is refused: a stranger who writes to {ann} hears {probed.told(ann)}. Both "
+            "lists must stand in that statement, with a colon between them.",
             _seen(probed, ann),
         )
     if probed.laptop[ELSEWHERE].startswith("550 relay"):
         return hint(
             f"Your own laptop cannot send any more: {probed.laptop[ELSEWHERE]}. The first statement of "
-            "check_rcpt was "
-            "for it.",
+            "check_rcpt was for it.",
             Seen(
                 probed.world.now(),
                 probed.world.mine.name,

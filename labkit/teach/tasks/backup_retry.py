@@ -304,7 +304,10 @@ def _arrived(given: str, alone: Sequence[MailEvent], delivered: Sequence[MailEve
             "retry time is over and a queue run comes by. When does the column go down to 0?",
             alone[-1],
         )
-    return hint(f"At {given} none of those letters waited any more. When does the column go down to 0?")
+    return hint(
+        f"At {given} none of those letters waited any more. When does the column go down to 0? The table has "
+        "full hours only; the log of your host has every minute."
+    )
 
 
 def _own(given: str, own: Sequence[MailEvent], alone: Sequence[MailEvent]) -> Verdict | None:

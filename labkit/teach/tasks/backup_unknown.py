@@ -129,10 +129,9 @@ def _stumbles(probed: Probed) -> Verdict | None:
         recipient = f"{name}@{domain_of(probed.world)}"
         if _is(probed, UP, recipient, "4"):
             return hint(
-                f"Even when the primary is up, the backup answers with a 4 to {recipient}: it stumbles "
-                "over something, such as a file that is not there. The list must be on the backup's own "
-                "disk (world.partner.path). The end of its log says more: "
-                "print(world.partner.log()[-500:]).",
+                f"Even when the primary is up, the backup answers with a 4 to {recipient}: it stumbles over "
+                "something, such as a file that is not there. The list must be on the backup's own disk "
+                "(world.partner.path). The end of its log says more: print(world.partner.log()[-500:]).",
                 probed.heard(UP, recipient),
             )
     return None

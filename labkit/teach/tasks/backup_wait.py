@@ -48,9 +48,8 @@ def wait_and_arrive(world: World) -> Verdict:
     for each in reversed(kept):
         if each.waited and each.delivered is not None and _by_itself(world, each) and _owner_has(world, each):
             return done(
-                "It waited because Bob's host was down, and it left at a queue run, when its retry time "
-                "was over. "
-                "Nobody did anything.",
+                "It waited because Bob's host was down, and it left at a queue run, when its retry time was "
+                "over. Nobody did anything.",
                 [*_way(world, each)],
             )
     if not kept:
@@ -65,9 +64,8 @@ def wait_and_arrive(world: World) -> Verdict:
     if last.delivered is not None and not _by_itself(world, last):
         return hint(
             f"It arrived, but at {last.delivered.at:%H:%M} somebody had a hand in it: that is no queue run "
-            "of your "
-            "daemon, or its retry time was not reached. Take another one, and let only lab time pass "
-            "(advance).",
+            "of your daemon, or its retry time was not reached. Take another one, and let only lab time "
+            "pass (advance).",
             *last.tries[-1:],
             last.delivered,
         )
@@ -104,8 +102,7 @@ def _not_arrived(world: World, last: Kept) -> Verdict:
         return hint("Bob's host is up again. Your daemon runs no queue now: is it up?", *last.tries[-1:])
     return hint(
         "Bob's host is up again and the message still waits. Two clocks: why_waiting(world.mine, ...) says "
-        "when both "
-        "are reached. Let that much time pass.",
+        "when both are reached. Let that much time pass.",
         *(last.looks[-1:] or last.tries[-1:]),
     )
 
@@ -140,29 +137,25 @@ def _never_here(world: World) -> Verdict:
         )
     if last.kind is EventKind.DELIVERED:
         return hint(
-            f"Carol's message went straight to {theirs.name}, which was up: nothing ever waited. Bob's "
-            "host must be "
-            "down before she writes.",
+            f"Carol's message went straight to {theirs.name}, which was up: nothing ever waited. Bob's host "
+            "must be down before she writes.",
             last,
         )
     if last.kind is EventKind.RECEIVED:
         return hint(
             "That message came from your own laptop (or was written on your host). Then you are the "
-            "sender's MTA, and "
-            "would have it in the queue without being anybody's backup. Let Carol write.",
+            "sender's MTA, and would have it in the queue without being anybody's backup. Let Carol write.",
             last,
         )
     if last.kind is EventKind.REJECTED or "relay not permitted" in (last.text or ""):
         return hint(
             "Carol's host came to yours, and yours said no. First the exercise before: your host must take "
-            "mail for "
-            f"{domain} from everybody.",
+            f"mail for {domain} from everybody.",
             last,
         )
     return hint(
-        f"Carol's host tried only {theirs.name} and gave up. Who takes mail for {domain}, by the DNS as "
-        "her host knows it "
-        "at that minute? An answer is remembered for its TTL, an hour.",
+        f"Carol's host tried only {theirs.name} and gave up. Who takes mail for {domain}, by the DNS as her "
+        "host knows it at that minute? An answer is remembered for its TTL, an hour.",
         last,
     )
 
@@ -199,8 +192,7 @@ def by_force(world: World) -> Verdict:
             )
         return hint(
             f"The last one arrived at {last.delivered.at:%H:%M} by a queue run of the daemon, in its time. "
-            "Make "
-            "another wait, and do not let lab time pass after Bob's host is up.",
+            "Make another wait, and do not let lab time pass after Bob's host is up.",
             last.delivered,
         )
     if last.failed is not None or last.completed is not None:

@@ -36,24 +36,21 @@ def backup_exchanger(world: World) -> Verdict:
     preference = {name: number for number, name in listed}
     if theirs not in preference:
         return hint(
-            f"Now your host is the only one that takes mail for {domain}: {theirs} is gone from the list. "
-            "A second "
-            "exchanger is one more line, not another word in the first.",
+            f"Now your host is the only one that takes mail for {domain}: {theirs} is gone from the list. A "
+            "second exchanger is one more line, not another word in the first.",
             *seen,
         )
     if preference[mine] == preference[theirs]:
         return hint(
             f"Both have preference {preference[mine]}: senders choose either by chance, so half of Bob's "
-            "mail comes to "
-            "you although his host is up. And a backup hands mail on only to hosts with a LOWER number "
-            "than its own.",
+            "mail comes to you although his host is up. And a backup hands mail on only to hosts with a "
+            "LOWER number than its own.",
             *seen,
         )
     if preference[mine] < preference[theirs]:
         return hint(
             f"Your host has {preference[mine]}, Bob's has {preference[theirs]}. Which of them is tried "
-            "first, and which "
-            "should be?",
+            "first, and which should be?",
             *seen,
         )
     if len(names) > 2:
@@ -87,14 +84,12 @@ def _not_there(world: World, domain: str, names: list[str], seen: list[Seen]) ->
         if name == theirs:
             return hint(
                 f"You gave {name} an MX: that is the name of Bob's host. People write to bob@{domain}, so "
-                "the record "
-                f"belongs to {domain}.",
+                f"the record belongs to {domain}.",
                 Seen(world.now(), "nameserver", f"{name} MX {data}"),
             )
         return hint(
-            f"You gave {name} one more MX, {data}. It is {domain} whose mail you want to keep. Mind: a "
-            "line that "
-            "begins with a blank belongs to the name of the line above it.",
+            f"You gave {name} one more MX, {data}. It is {domain} whose mail you want to keep. Mind: a line "
+            "that begins with a blank belongs to the name of the line above it.",
             Seen(world.now(), "nameserver", f"{name} MX {data}"),
         )
     if not names:
@@ -109,10 +104,9 @@ def _strange(world: World, name: str, mine: str, seen: list[Seen]) -> Verdict:
     alias = served(world, name, "CNAME")
     if alias.data:
         return hint(
-            f"{name} is an alias (CNAME) of {alias.data[0]}. An exchange must be a name that has an "
-            "address of its own "
-            "(RFC 2181 §10.3): some senders refuse aliases, and a backup may not recognise itself in the "
-            "list.",
+            f"{name} is an alias (CNAME) of {alias.data[0]}. An exchange must be a name that has an address "
+            "of its own (RFC 2181 §10.3): some senders refuse aliases, and a backup may not recognise "
+            "itself in the list.",
             *seen,
         )
     if re.match(r"\d+\.\d+\.\d+\.\d+\.", name):
@@ -124,9 +118,8 @@ def _strange(world: World, name: str, mine: str, seen: list[Seen]) -> Verdict:
         )
     if not served(world, name, "A").data:
         return hint(
-            f"{name} has no address: no sender can reach it, and mail is as lost as without it. What is "
-            "the name of "
-            "your host, letter by letter?",
+            f"{name} has no address: no sender can reach it, and mail is as lost as without it. What is the "
+            "name of your host, letter by letter?",
             *seen,
         )
     return hint(f"{name} exists, but it is not your host. Yours is {mine}", *seen)

@@ -114,9 +114,9 @@ def _primary(probed: Probed) -> Verdict | None:
     lowest = [exchange for preference, exchange in probed.served if preference == probed.served[0][0]]
     if lowest != [world.mine.name]:
         return hint(
-            f"Of exchangers the one with the lowest number is asked first: that is {lowest[0]} now, and it "
-            "must be yours alone. A backup that believes to be the best one has nobody to give the mail "
-            "to.",
+            "Of exchangers the one with the lowest number is asked first: that is "
+            f"{lowest[0] or 'nobody (a null MX)'} now, and it must be yours alone. A backup that believes to be "
+            "the best one has nobody to give the mail to.",
             taker,
         )
     return None

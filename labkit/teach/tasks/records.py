@@ -44,8 +44,7 @@ def trouble_with(world: World, name: str, exchange: str) -> str:
     if found.is_alias:
         return (
             f"The MX of {name} names '{exchange}', and that is an alias (CNAME). An MX must name the host "
-            "itself "
-            "(RFC 2181 §10.3)."
+            "itself (RFC 2181 §10.3)."
         )
     if not found.data:
         why = "does not exist" if found.outcome is DnsOutcome.NXDOMAIN else "has no A record"

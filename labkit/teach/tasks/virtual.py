@@ -90,8 +90,7 @@ def _stumbles(trial: Trial, people: People) -> Verdict | None:
     if "No such file or directory" in trial.host.log()[trial.logged :]:
         return hint(
             "Your host says: not now, because a file that your configuration names is missing. The end of "
-            "the log has "
-            "its name. Is it there, and is it spelt the same?",
+            "the log has its name. Is it there, and is it spelt the same?",
             *show,
         )
     return hint(f"{STUMBLES} The last lines of the log say more.", *show)
@@ -108,22 +107,19 @@ def _domains(trial: Trial, people: People) -> Verdict | None:
         if trial.takes("stranger", people.deep) or trial.takes("stranger", people.nowhere):
             return hint(
                 f"The shop is served, but {people.domain} itself is not any more: a star and a dot want "
-                "something "
-                "before the dot. And a star serves every name below, not only the shop.",
+                "something before the dot. And a star serves every name below, not only the shop.",
                 *show,
             )
         return hint(
             f"The shop is served, but Ann of {people.domain} gets: {trial.said['stranger', people.ann]}. "
-            "Your first "
-            "domain needs its table, too, with everybody who was there before.",
+            "Your first domain needs its table, too, with everybody who was there before.",
             *show,
         )
     if stays := not_reloaded(trial):
         return stays
     return hint(
-        "Now neither domain is served. Does the list name what it should, is the folder of the tables "
-        "where the list "
-        "looks for it, and does each router find its address in them?",
+        "Now neither domain is served. Does the list name what it should, is the folder of the tables where "
+        "the list looks for it, and does each router find its address in them?",
         *show,
     )
 
@@ -134,8 +130,7 @@ def _no_shop(trial: Trial, people: People) -> Verdict:
     if misnamed := misnamed_tables(trial.host, people.shop):
         return hint(
             f"There is a file {misnamed}. The name of a table must be the domain to the letter, in small "
-            "letters and "
-            f"without a dot at its end: {people.shop}.",
+            f"letters and without a dot at its end: {people.shop}.",
             heard,
         )
     if astray := stays_away(trial, people):
@@ -143,22 +138,19 @@ def _no_shop(trial: Trial, people: People) -> Verdict:
     if not relay_denied:
         return hint(
             f"{people.shop} counts as yours, but no router knows Ann there. Has its table a line for ann, "
-            "and do the "
-            f"routers look into that table? exim -bt {people.shop_ann}",
+            f"and do the routers look into that table? exim -bt {people.shop_ann}",
             heard,
         )
     tables = [path for path in trial.host.path("/etc").rglob("*") if path.name == people.shop]
     if tables:
         return hint(
-            f"There is a table {in_words(trial.host, tables[0])}, but {people.shop} does not count as "
-            "yours. Where "
-            "does local_domains look?",
+            f"There is a table {in_words(trial.host, tables[0])}, but {people.shop} does not count as yours. "
+            "Where does local_domains look?",
             heard,
         )
     return todo(
         f"A stranger who writes to {people.shop_ann} hears: {trial.said['stranger', people.shop_ann]}. Give "
-        "the shop a "
-        "table, and let both domains have mailboxes of their own."
+        "the shop a table, and let both domains have mailboxes of their own."
     )
 
 
@@ -167,8 +159,7 @@ def _former_people(trial: Trial, people: People) -> Verdict | None:
         if not trial.takes("stranger", each):
             return hint(
                 f"{each} worked before, and now gets: {trial.said['stranger', each]}. Whoever had mail "
-                "yesterday must "
-                "have it today.",
+                "yesterday must have it today.",
                 trial.heard("stranger", each),
             )
     return None
@@ -179,8 +170,7 @@ def _any_name_below(trial: Trial, people: People) -> Verdict | None:
         if trial.takes("stranger", each):
             return hint(
                 f"Your host also takes {each}. Nobody has made that domain: a star still serves every name "
-                "below "
-                f"{people.domain}. Serve the domains that have a table, and no others.",
+                f"below {people.domain}. Serve the domains that have a table, and no others.",
                 trial.heard("stranger", each),
             )
     return None
@@ -194,16 +184,14 @@ def _separate(trial: Trial, people: People) -> Verdict | None:
                 return hint(words, trial.heard("stranger", each))
             return hint(
                 f"{each} is taken, but the letter is in no mailbox. Does it wait in the queue, or has it "
-                "come back as "
-                "a bounce? The last lines of the log say why.",
+                "come back as a bounce? The last lines of the log say why.",
                 trial.heard("stranger", each),
             )
     shared = set(held_by(trial, people.ann)) & set(held_by(trial, people.shop_ann))
     if shared:
         return hint(
             f"Both letters lie in {shared.pop()}: one mailbox under two names. The two Anns are different "
-            "people. "
-            "What must the name of the mailbox contain, or what must the tables say?",
+            "people. What must the name of the mailbox contain, or what must the tables say?",
             *_arrived(trial, people.ann, people.shop_ann),
         )
     return None
@@ -216,14 +204,12 @@ def _unknown(trial: Trial, people: People) -> Verdict | None:
         if routed(trial, each):
             return hint(
                 f"{each} is taken and delivered, and nobody has that name: a catch-all. In this exercise "
-                "every unknown "
-                "name is refused (the catch-all comes next).",
+                "every unknown name is refused (the catch-all comes next).",
                 trial.heard("stranger", each),
             )
         return hint(
             f"{each} is taken at RCPT, although no router knows a way: the sender hears of it by a bounce, "
-            "and with a "
-            "forged sender that is backscatter. Which statement of the ACL asks the routers?",
+            "and with a forged sender that is backscatter. Which statement of the ACL asks the routers?",
             trial.heard("stranger", each),
         )
     return None
@@ -242,8 +228,7 @@ def _mixed(trial: Trial, people: People) -> Verdict | None:
     if trial.takes("stranger", people.stray_clerk):
         return hint(
             f"{people.stray_clerk} is taken: the clerk works in the shop only. A router looks into the "
-            "shop's table, or "
-            "for an account, whatever the domain is.",
+            "shop's table, or for an account, whatever the domain is.",
             trial.heard("stranger", people.stray_clerk),
         )
     return None
@@ -269,9 +254,8 @@ def _postmasters(trial: Trial, people: People) -> Verdict | None:
     if not set(held_by(trial, people.shop_postmaster)) & set(held_by(trial, people.clerk)):
         where_is = " and ".join(held_by(trial, people.shop_postmaster)) or "no mailbox"
         return hint(
-            f"The letter for {people.shop_postmaster} lies in {where_is}, and the clerk's are elsewhere. "
-            "Let the clerk "
-            "be the shop's postmaster.",
+            f"The letter for {people.shop_postmaster} lies in {where_is}, and the clerk's are elsewhere. Let "
+            "the clerk be the shop's postmaster.",
             *_arrived(trial, people.shop_postmaster, people.clerk),
         )
     if not set(held_by(trial, people.info)) & set(held_by(trial, people.ben)):

@@ -53,8 +53,7 @@ def _judgements(trial: Trial) -> Iterator[Verdict | None]:
     yield _whose(trial, people)
     yield done(
         f"Nothing that is sent to {people.shop} gets lost, and nothing is refused: not the typing mistakes, "
-        "and not the "
-        f"spam. In {people.domain} a wrong name is still told at once.",
+        f"and not the spam. In {people.domain} a wrong name is still told at once.",
         [
             *(Seen(trial.world.now(), name, f"the letter for {each}") for each, name in _lie(trial, people)),
             trial.heard("stranger", people.nobody),
@@ -81,8 +80,7 @@ def _served(trial: Trial, people: People) -> Verdict | None:
         if not trial.takes("stranger", each):
             return hint(
                 f"{each} gets: {trial.said['stranger', each]}. Both domains must be served before one of "
-                "them takes "
-                "everything. Begin with the solution above.",
+                "them takes everything. Begin with the solution above.",
                 trial.heard("stranger", each),
             )
     for each in (people.nowhere, people.deep):
@@ -102,15 +100,13 @@ def _where(trial: Trial, people: People) -> Verdict | None:
         if trial.takes("stranger", each) and not routed(trial, each):
             return hint(
                 f"{each} is taken at RCPT, but no router knows a way for it: that is no catch-all but a "
-                "missing "
-                "'verify = recipient', and it makes bounces.",
+                "missing 'verify = recipient', and it makes bounces.",
                 trial.heard("stranger", each),
             )
     if own and shop:
         return hint(
             f"Now both domains take every name. In {people.domain} somebody who writes to zoe by mistake "
-            "must hear that "
-            "there is no zoe. The star belongs into one table only.",
+            "must hear that there is no zoe. The star belongs into one table only.",
             trial.heard("stranger", people.nobody),
         )
     if own:
@@ -125,16 +121,13 @@ def _where(trial: Trial, people: People) -> Verdict | None:
     if _has_star(trial, people):
         return hint(
             "There is a line with a star in the shop's table, but a stranger's unknown name is still "
-            "refused. To "
-            "lsearch the star is a name like any other, which nobody has; one of its relatives looks for a "
-            "star when "
-            "it has found nothing else.",
+            "refused. To lsearch the star is a name like any other, which nobody has; one of its relatives "
+            "looks for a star when it has found nothing else.",
             trial.heard("stranger", people.shop_nobody),
         )
     return todo(
-        f"A stranger who writes to {people.shop_nobody} hears: "
-        f"{trial.said['stranger', people.shop_nobody]}. Let the "
-        "shop take every name."
+        f"A stranger who writes to {people.shop_nobody} hears: {trial.said['stranger', people.shop_nobody]}. "
+        "Let the shop take every name."
     )
 
 

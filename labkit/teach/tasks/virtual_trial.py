@@ -91,8 +91,7 @@ def too_much(trial: Trial, people: People) -> Verdict | None:
     if trial.takes("stranger", people.bob):
         return hint(
             f"A stranger may send mail for {people.bob} through your host: an open relay. Which line makes "
-            "every "
-            "domain yours, or lets everybody in?",
+            "every domain yours, or lets everybody in?",
             trial.heard("stranger", people.bob),
         )
     if trial.takes("stranger", people.foreign):
@@ -104,8 +103,7 @@ def too_much(trial: Trial, people: People) -> Verdict | None:
     if trial.takes("stranger", people.evil):
         return hint(
             f"{people.evil} is taken, and anybody can register that domain. A star without a dot behind it "
-            "only "
-            "compares how the name ends.",
+            "only compares how the name ends.",
             trial.heard("stranger", people.evil),
         )
     return None
@@ -117,10 +115,8 @@ def not_reloaded(trial: Trial) -> Verdict | None:
         if trial.said.get(key) not in (None, before):
             return hint(
                 f"Before this check, your host answered to RCPT TO:<{key[1]}>: {before}. It worked by a "
-                "former "
-                "exim.conf: after a change it must be told, by kill -HUP (await world.mine.reload()). The "
-                "check has "
-                "just done that; run it again.",
+                "former exim.conf: after a change it must be told, by kill -HUP (await "
+                "world.mine.reload()). The check has just done that; run it again.",
                 trial.heard(*key),
             )
     return None
@@ -134,8 +130,7 @@ def says_tainted(trial: Trial) -> str:
     variable = f"${names[0]}" if names else "A variable in it"
     return (
         f"Your host does not open a file whose name a stranger chose. {variable} is what stood in RCPT TO, "
-        "and so it is "
-        "tainted. Which variable holds the same name as your own disk has it?"
+        "and so it is tainted. Which variable holds the same name as your own disk has it?"
     )
 
 
@@ -161,8 +156,7 @@ def stays_away(trial: Trial, people: People) -> str:
         return ""
     return (
         f"There is a table {in_words(theirs, astray[0])} on {theirs.name}, your partner's host. Yours is "
-        f"{mine.name}: "
-        "world.mine."
+        f"{mine.name}: world.mine."
     )
 
 

@@ -77,8 +77,7 @@ def _first(wrong: list[Cell], world: World) -> tuple[Cell, str]:
         (
             lambda cell: cell.caller == OWN,
             "Your laptop is let in by the first statement of the ACL; nothing below it is asked. What is "
-            "wrong with the "
-            "address comes out later, and as a bounce.",
+            "wrong with the address comes out later, and as a bounce.",
         ),
         (
             lambda cell: cell.caller == PARTNER and cell.recipient != world.partner_laptop.owner,
@@ -87,8 +86,7 @@ def _first(wrong: list[Cell], world: World) -> tuple[Cell, str]:
         (
             lambda cell: cell.recipient == world.partner_laptop.owner,
             "A foreign domain, and a client that is not yours: that is relaying. Whether the client lives "
-            "in that "
-            "domain is not asked.",
+            "in that domain is not asked.",
         ),
         (
             lambda cell: cell.recipient == f"ann@evil{own}",
@@ -150,7 +148,6 @@ def _not_as_it_should_be(table: TruthTable, world: World) -> str:
         if table.reply(each).startswith("2") is not (each in yes):
             return (
                 f"You foresaw what your host does. But it should not answer {table.reply(each)} to a "
-                "stranger who "
-                f"names {each}: put the solution of part 6 in force, and predict anew."
+                f"stranger who names {each}: put the solution of part 6 in force, and predict anew."
             )
     return ""

@@ -31,17 +31,14 @@ def shop_in_the_zone(world: World) -> Verdict:
     if f"{world.mine.name}." not in exchangers(former):
         return hint(
             f"{domain} itself has lost its MX to '{world.mine.name}.': mail for your first domain does not "
-            "come any "
-            "more. The new record is one more, beside the old one.",
+            "come any more. The new record is one more, beside the old one.",
             *seen(world, former),
         )
     if is_alias(world, shop):
         return hint(
             f"{shop} is an alias (CNAME). Mail would come, but such a name has no other records (RFC 1034 "
-            "§3.6.2): the "
-            "shop could never have an SPF record or a second MX, and some MTAs then put the other name into "
-            "the "
-            "address. Give it an MX.",
+            "§3.6.2): the shop could never have an SPF record or a second MX, and some MTAs then put the "
+            "other name into the address. Give it an MX.",
             *seen(world, served(world, shop, "CNAME")),
         )
     if found.outcome is not DnsOutcome.FOUND:
@@ -51,24 +48,21 @@ def shop_in_the_zone(world: World) -> Verdict:
             return hint(trouble, *seen(world, found))
         if world.mine.address not in (address := served(world, exchange, "A")).data:
             return hint(
-                f"An MX of {shop} names '{exchange}' at {listed(address.data)}. That host does not know "
-                "your shop, and "
-                f"would refuse its mail. Yours is {world.mine.name} at {world.mine.address}.",
+                f"An MX of {shop} names '{exchange}' at {listed(address.data)}. That host does not know your "
+                f"shop, and would refuse its mail. Yours is {world.mine.name} at {world.mine.address}.",
                 *seen(world, found),
                 *seen(world, address),
             )
     if stray := is_there(world, f"{NOBODYS}.{domain}", rdtypes=("MX",)):
         return hint(
             f"'{stray.name}' has an MX, too: a star in the zone answers for every name below {domain} that "
-            "does not "
-            "exist. Then mail for a misspelt name comes to you as well. Write the one name.",
+            "does not exist. Then mail for a misspelt name comes to you as well. Write the one name.",
             *seen(world, stray),
         )
     if doubled := [name for name in (f"{shop}.{domain}", f"{shop}.{_apex(domain)}") if _has_mx(world, name)]:
         return hint(
             f"The shop has its MX. But there is a name {quoted(f'{name}.' for name in doubled)} as well, to "
-            "which the "
-            "origin was added. Take that line out."
+            "which the origin was added. Take that line out."
         )
     best = next(iter(exchangers(found)))
     return done(
@@ -85,38 +79,32 @@ def _none(world: World, found: Answer) -> Verdict:
     if address.data and world.mine.address in address.data:
         return hint(
             f"{shop} has an A record and no MX. Senders then take the name itself for its mail host (the "
-            "implicit MX, "
-            "RFC 5321 §5.1), so mail would even come. But when the shop's web site moves elsewhere, its "
-            "mail moves "
-            "along. Say it by an MX.",
+            "implicit MX, RFC 5321 §5.1), so mail would even come. But when the shop's web site moves "
+            "elsewhere, its mail moves along. Say it by an MX.",
             *seen(world, address),
         )
     if address.data:
         return hint(
             f"{shop} has an A record, {listed(address.data)}, and no MX: mail is tried there (the implicit "
-            "MX), and "
-            f"that is not your host, which is at {world.mine.address}. Say it by an MX.",
+            f"MX), and that is not your host, which is at {world.mine.address}. Say it by an MX.",
             *seen(world, address),
         )
     if astray := is_there(world, f"{shop}.{apex}", f"{shop}.{domain}", f"{shop}.{shop}"):
         return hint(
             f"There is a name '{astray.name}' now. A name without a dot at its end is completed with the "
-            "origin: "
-            f"write '{shop}.' with a final dot, or only what stands before the origin.",
+            f"origin: write '{shop}.' with a final dot, or only what stands before the origin.",
             *seen(world, astray),
         )
     if astray := is_there(world, f"shop.{apex}"):
         return hint(
             f"You made '{astray.name}'. The shop belongs below your own domain: {shop}. In the zone {apex} "
-            "its short "
-            "name has two parts.",
+            "its short name has two parts.",
             *seen(world, astray),
         )
     if astray := is_there(world, *_machines(world), rdtypes=("MX",)):
         return hint(
-            f"'{astray.name}' has an MX now. A line that begins with a blank belongs to the name of the "
-            "line above "
-            "it: write the name at the very beginning of your line.",
+            f"'{astray.name}' has an MX now. A line that begins with a blank belongs to the name of the line "
+            "above it: write the name at the very beginning of your line.",
             *seen(world, astray),
         )
     if found.outcome is DnsOutcome.NXDOMAIN:
@@ -125,8 +113,7 @@ def _none(world: World, found: Answer) -> Verdict:
         return hint(f"{shop} exists now, but it has neither an MX nor an address.")
     return hint(
         f"The nameserver answers {found.rcode or 'nothing'} for {shop}. If you have delegated it by an NS "
-        "record, "
-        "there must be a zone of that name, too: publish(world, ...)."
+        "record, there must be a zone of that name, too: publish(world, ...)."
     )
 
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
+from textwrap import fill
 
 from labkit.teach.markup import Markup, join, tag
 from labkit.teach.tables import text_table
 from labkit.teach.view import View
 
-Edit = tuple[
-    str, str, str
-]  # lines as they were, as they are now, and why. No old line: the new one comes first
+# lines as they were, as they are now, and why. No old line: the new one comes first
+Edit = tuple[str, str, str]
 NO_REASON = "no reason is given yet"
 _LINE = "font-family:var(--jp-code-font-family, monospace); white-space:pre-wrap; padding-left:6px"
 _OLD = f"{_LINE}; border-left:4px solid #d9534f"  # the sign says it, too: a colour alone would not do
@@ -133,7 +133,7 @@ class ExplainedDiff(View):
         rows = [
             (
                 "\n".join([*(f"- {line}" for line in change.old), *(f"+ {line}" for line in change.new)]),
-                _folded(change.because or NO_REASON),
+                fill(change.because or NO_REASON, 60, break_long_words=False, break_on_hyphens=False),
             )
             for change in self.changes
         ]
@@ -179,14 +179,3 @@ def _split(change: Changed, edits: Sequence[Edit]) -> list[Changed]:
 
 def _stripped(text: str) -> list[str]:
     return [line.rstrip() for line in text.splitlines()]
-
-
-def _folded(words: str, width: int = 60) -> str:
-    """Words in lines of at most that width."""
-    lines = [""]
-    for word in words.split():
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
-            lines.append(word)
-        else:
-            lines[-1] = f"{lines[-1]} {word}".strip()
-    return "\n".join(lines)

@@ -1,0 +1,86 @@
+"""The plain door's hinge: a `lookup(name, rdtype)` function answers what the evaluators of this room ask.
+
+WHAT       other programs bring a function that looks up names; `answer_with(lookup, asking)` runs an evaluator with it.
+LOOKUP     `lookup(name, rdtype)` follows CNAME and returns a list of strings: addresses for A and AAAA, names for PTR,
+           `10 host` for MX, the joined strings of each record for TXT, [] where the name has no such record. It raises
+           NoSuchName where the name does not exist (NXDOMAIN), LookupTimedOut for SERVFAIL or silence.
+STANDARDS  RFC 1035 §3.5 (names of addresses), RFC 3596 §2.5 (the same for IPv6), RFC 2308 §2 (NXDOMAIN, NODATA)
+READ NEXT  spf.py
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from typing import Any, TypeVar
+
+from labkit.mail.asking import Asking, Question, answer_by
+from labkit.mail.questions import (
+    AddressesOf,
+    DnsAnswer,
+    DnsOutcome,
+    MxOf,
+    MxRecord,
+    NamesOf,
+    TextOf,
+    V6AddressesOf,
+)
+
+T = TypeVar("T")
+Lookup = Callable[[str, str], Sequence[str]]
+
+_MX = re.compile(r"\s*(\d+)\s+(\S+)\s*")
+
+
+class NoSuchName(LookupError):
+    """The name does not exist: NXDOMAIN (RFC 2308 §2.1)."""
+
+
+class LookupTimedOut(LookupError):
+    """Nobody could say: SERVFAIL, or no answer. It may be known later."""
+
+
+def answer_with(lookup: Lookup, asking: Asking[T]) -> T:
+    """Run an evaluator with the answers of `lookup`. Raises what `lookup` raises, save the two errors above."""
+    return answer_by(lambda question: dns_answer(lookup, question), asking)
+
+
+def dns_answer(lookup: Lookup, question: Question[Any]) -> DnsAnswer[Any]:
+    """What `lookup` has for one question. Raises TypeError for a question that is not one of the DNS."""
+    if isinstance(question, TextOf):
+        return _looked_up(lookup, question.name, "TXT")
+    if isinstance(question, MxOf):
+        return _looked_up(lookup, question.domain, "MX", _mx_record)
+    if isinstance(question, AddressesOf):
+        return _looked_up(lookup, question.host, "A")
+    if isinstance(question, V6AddressesOf):
+        return _looked_up(lookup, question.host, "AAAA")
+    if isinstance(question, NamesOf):
+        return _looked_up(lookup, ip_address(question.address).reverse_pointer, "PTR", _name)
+    raise TypeError(f"a lookup cannot answer {question!r}")
+
+
+def _looked_up(
+    lookup: Lookup, name: str, rdtype: str, read: Callable[[str], Any] = lambda text: text
+) -> DnsAnswer[Any]:
+    try:
+        found = lookup(name, rdtype)
+    except NoSuchName:
+        return DnsAnswer(DnsOutcome.NXDOMAIN)
+    except LookupTimedOut:
+        return DnsAnswer(DnsOutcome.TIMEOUT)
+    records = tuple(map(read, found))
+    return DnsAnswer(DnsOutcome.FOUND if records else DnsOutcome.NODATA, records)
+
+
+def _mx_record(text: str) -> MxRecord:
+    found = _MX.fullmatch(text)
+    if found is None:
+        raise ValueError(f"an MX record is given as '10 host', not as {text!r}")
+    return MxRecord(int(found[1]), _name(found[2]))
+
+
+def _name(text: str) -> str:
+    """A name without the dot of the root at its end; the root itself stays "." (RFC 7505)."""
+    return text.rstrip(".") or "."
