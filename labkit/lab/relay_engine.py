@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from labkit.eximconf.field_addresses import Readable, addresses_of
+from labkit.auth.author import author_of
 from labkit.lab.aiosmtpd_engine import AiosmtpdEngine, ServerSession
 from labkit.lab.outside_plans import Customer, RelayPlan
 from labkit.lab.relay_book import Book, Suppression
@@ -170,16 +170,11 @@ class RelayEngine(AiosmtpdEngine):
 
     def _publish_keys(self) -> None:
         """The zone dkim.<own domain>, to which customers' CNAMEs lead."""
-        lines = [
-            "$TTL 300",
-            f"@ IN SOA ns.root. hostmaster.{self.domains[0]}. ( 1 7200 900 1209600 60 )",
-            "  IN NS ns.root.",
-        ]
-        for _, domain, _ in self.domains_of_customers:
-            text = self.keys.record(domain, SELECTOR)
-            parts = " ".join(f'"{text[at : at + 200]}"' for at in range(0, len(text), 200))
-            lines.append(f"{SELECTOR}.{domain} IN TXT {parts}")
-        self.host.world.write_zone(self.names.dkim, "\n".join(lines) + "\n")
+        records = {
+            f"{SELECTOR}.{domain}": self.keys.record(domain, SELECTOR)
+            for _, domain, _ in self.domains_of_customers
+        }
+        self.publish(self.names.dkim, records)
 
     # --- sessions -----------------------------------------------------------------------------
 
@@ -253,12 +248,12 @@ class RelayEngine(AiosmtpdEngine):
             return self._take_bounce(session, received)
         customer = self.customers[session.known.login]
         message, now = Message.parse(received.content), self.host.world.now()
-        authors = author_domains(message)
-        if len(authors) != 1:
+        author = author_of(message)
+        if not author:
             return Reply(550, ("5.7.1 The message needs one From: field with addresses of one domain",))
-        signer = self._signing_domain(customer, authors[0])
+        signer = self._signing_domain(customer, author.domain)
         if signer is None:
-            return _not_verified(authors[0], "From:")
+            return _not_verified(author.domain, "From:")
         queue_id = self.next_queue_id()
         message = completed(
             message,
@@ -351,17 +346,6 @@ class RelayEngine(AiosmtpdEngine):
 
     def _note(self, kind: EventKind, text: str | None = None, **details: Any) -> None:
         self.host.world.note(self.host.name, kind, text=text, **details)
-
-
-def author_domains(message: Message) -> list[str]:
-    """The domains of From:, each once, in small letters; "" for what cannot be read."""
-    found: dict[str, None] = {}
-    fields = list(message.all("From"))
-    for field in fields:
-        for each in addresses_of(field.value):
-            address = each.address if isinstance(each, Readable) else ""
-            found[address.rpartition("@")[2].lower() if "@" in address else ""] = None
-    return list(found) if len(fields) == 1 else []
 
 
 def _not_verified(domain: str, what: str) -> Reply:

@@ -50,6 +50,7 @@ from labkit.net.network import LoopbackUnavailable, Network, PortTaken
 from labkit.net.wire import Wire
 
 if TYPE_CHECKING:
+    from labkit.lab.provider_engine import ProviderEngine
     from labkit.lab.relay_engine import RelayEngine
 
 HEARTBEAT = 0.1  # seconds: how soon the stop button of a notebook takes effect while a cell waits
@@ -493,6 +494,11 @@ class World:
     def relay(self) -> RelayEngine:
         """The commercial relay: its console in Python. Raises LookupError in a world without one."""
         return cast("RelayEngine", self._outside("relay"))
+
+    @property
+    def provider(self) -> ProviderEngine:
+        """The big mailbox provider: its verdicts and its mailboxes. Raises LookupError in a world without one."""
+        return cast("ProviderEngine", self._outside("provider"))
 
     def _outside(self, kind: str) -> Engine:
         self._expect_running()

@@ -434,10 +434,9 @@ class GuardedSmtp(SMTP):
         longest = max(map(len, content.split(b"\r\n")))
         known = self.known
         message = MessageReceived(known.envelope, content, longest, known.helo_name, known.protocol)
-        answer = await self.owner.answer(message)
-        if answer is None or answer.is_positive:
-            known.messages_accepted += 1
-        return _text(answer or LOCAL_PROBLEM)
+        answer = await self.owner.answer(message) or LOCAL_PROBLEM
+        known.messages_accepted += answer.is_positive
+        return await self._told(answer)
 
     async def handle_QUIT(self, *args: Any) -> str:
         answer = await self.owner.answer(Goodbye())
