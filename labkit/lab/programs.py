@@ -65,7 +65,7 @@ class Programs:
         """Let programs find silence where the lab has it, though a real Exim listens there."""
         if self._nowhere is None:
             self._nowhere = SilentPort((self.network.real_place(self._nameserver, 0)[0], 0))
-        self.page.silence(self._nowhere.place, places)
+        self.page.silence(self._nowhere.place, places, self.network.blocked)
 
     # --- LABNET -------------------------------------------------------------------------------
 

@@ -137,15 +137,15 @@ struct account { const char *name, *home; };
 struct redirect { const char *path, *real; };
 enum { N_SILENT = 500 };
 /* What changes while programs run, see labnet.py. Lab time for programs whose time runs on; and for those with ticks:
- * standing_ns + looks * ticks. From octet 64 on the places that do not answer (port 0: the whole host), and a real
- * place at which nobody does. */
+ * standing_ns + looks * ticks. From octet 64 on the places that do not answer (port 0: the whole host; with is_caller
+ * the host whose calls to that port of others get no answer), and a real place at which nobody does. */
 struct clock_page {
   int64_t lab_ns;
   uint64_t looks;
   int64_t standing_ns, unused[5];
   in_addr_t nowhere;
   uint16_t nowhere_port, n_silent;
-  struct { in_addr_t address; uint16_t port, unused; } silent[N_SILENT];
+  struct { in_addr_t address; uint16_t port, is_caller; } silent[N_SILENT];
 };
 
 static bool in_lab; /* LABNET was given; else everything below hands on what it gets */
@@ -343,6 +343,8 @@ static int find_destination(const struct sockaddr *a, struct sockaddr_in *real)
   return 0;
 }
 
+static bool is_ourselves(in_addr_t to) { return to == lab.own || is_loopback(to) || to == INADDR_ANY; }
+
 /* Whoever calls a silent place is sent where the kernel drops what comes: he waits, as behind a firewall. */
 static bool find_silence(const struct sockaddr *a, struct sockaddr_in *real)
 {
@@ -350,7 +352,9 @@ static bool find_silence(const struct sockaddr *a, struct sockaddr_in *real)
   const struct sockaddr_in *to = (const struct sockaddr_in *) a;
   for (unsigned i = 0; lab.clock && i < lab.clock->n_silent && i < N_SILENT; i++) {
     uint16_t port = lab.clock->silent[i].port;
-    if (lab.clock->silent[i].address != to->sin_addr.s_addr || (port && port != to->sin_port)) continue;
+    bool is_caller = lab.clock->silent[i].is_caller;
+    if (lab.clock->silent[i].address != (is_caller ? lab.own : to->sin_addr.s_addr)) continue;
+    if ((port && port != to->sin_port) || (is_caller && is_ourselves(to->sin_addr.s_addr))) continue;
     real->sin_addr.s_addr = lab.clock->nowhere;
     real->sin_port = lab.clock->nowhere_port;
     is_silent = true;
