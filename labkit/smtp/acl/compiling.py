@@ -26,6 +26,7 @@ from labkit.smtp.acl import (
     nested,
     ratelimit,
     seen,
+    signatures,
     simple,
     verify,
 )
@@ -141,6 +142,8 @@ _MAKERS: dict[str, Callable[[Line, Context], Check]] = {
     "acl": _turned(lambda line, context: nested.check(line.written, context.verb)),
     "authenticated": _turned(lambda line, context: listed.authenticated(line.written, context.lists)),
     "condition": lambda line, context: simple.condition(line.written, line.is_negated),
+    "dkim_signers": lambda line, context: signatures.check(line.written, line.is_negated, context.lists),
+    "dkim_status": lambda line, context: signatures.check(line.written, line.is_negated, context.lists),
     "dnslists": lambda line, context: dnslists.check(line.written, line.is_negated),
     "domains": _turned(_list),
     "encrypted": _turned(lambda line, context: listed.encrypted(line.written, context.lists)),
