@@ -221,14 +221,16 @@ class _Key:
         """Whether the signature is that of this key. Ed25519 signs the hash (RFC 8463 §3)."""
         from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
         from cryptography.hazmat.primitives import hashes
-        from cryptography.hazmat.primitives.asymmetric import padding, rsa
+        from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
         named = {"sha1": hashes.SHA1(), "sha256": hashes.SHA256(), "sha512": hashes.SHA512()}
         try:
             if isinstance(self.key, rsa.RSAPublicKey):
-                self.key.verify(signature, octets, padding.PKCS1v15(), named[hash_name])
-            else:
-                self.key.verify(signature, hashlib.new(hash_name, octets).digest())  # type: ignore[attr-defined]
+                proves = self.key.verify
+                proves(signature, octets, padding.PKCS1v15(), named[hash_name])
+            elif isinstance(self.key, ed25519.Ed25519PublicKey):
+                shows = self.key.verify
+                shows(signature, hashlib.new(hash_name, octets).digest())
         except (InvalidSignature, ValueError, UnsupportedAlgorithm, InternalError):
             return False
         return True

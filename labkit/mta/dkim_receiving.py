@@ -21,6 +21,7 @@ from labkit.auth.exim_dkim import SignatureField
 from labkit.auth.exim_dkim_verify import Judged, Rules, verify_as_exim
 from labkit.eximconf.configuration import Options
 from labkit.eximconf.expansion import Value
+from labkit.eximconf.expansion.outcomes import Tainted
 from labkit.eximconf.expansion.splitting import split_list
 from labkit.mail.asking import Asking
 from labkit.mta.variables import DKIM_AT_REST
@@ -197,8 +198,8 @@ def _listed(items: list[str]) -> str:
 
 def _of_field(field: SignatureField) -> dict[str, str]:
     known = {
-        "dkim_domain": field.domain or "",
-        "dkim_selector": field.selector or "",
+        "dkim_domain": Tainted(field.domain or ""),
+        "dkim_selector": Tainted(field.selector or ""),
         "dkim_identity": field.identity or "",
         "dkim_algo": field.algorithm,
         "dkim_canon_body": field.canon_body,
