@@ -57,6 +57,8 @@ WORDS: dict[str, Word] = {
             ("acl", False, ALL),
             ("authenticated", False, but(Phase.NOT_SMTP, Phase.CONNECT, Phase.HELO)),
             ("condition", True, ALL),
+            ("dkim_signers", True, frozenset((Phase.DKIM,))),
+            ("dkim_status", True, frozenset((Phase.DKIM,))),
             ("dnslists", True, ALL),
             ("domains", False, _OF_RCPT),
             ("encrypted", False, but(Phase.NOT_SMTP, Phase.HELO)),
@@ -89,7 +91,7 @@ WORDS: dict[str, Word] = {
 
 REFUSED = {
     **dict.fromkeys(
-        "decode dkim_signers dkim_status dmarc_status malware mime_regex regex spam".split(),
+        "decode dmarc_status malware mime_regex regex spam".split(),
         "condition",
     ),
     **dict.fromkeys("queue udpsend".split(), "modifier"),
