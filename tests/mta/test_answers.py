@@ -42,6 +42,7 @@ from labkit.mail.questions import (
     Pause,
     RateOf,
     SeenBefore,
+    SpfOf,
     Standing,
     VerifyRecipient,
     VerifySender,
@@ -54,7 +55,7 @@ from labkit.net.resolver import Resolver
 
 ME, NAMESERVER = "203.0.113.1", "203.0.113.53"
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=timezone.utc)
-NEED_A_CONFIGURATION = {VerifyRecipient, VerifySender}
+NEED_A_CONFIGURATION = {SpfOf, VerifyRecipient, VerifySender}
 ZONE = r"""
 $TTL 1h
 @       SOA  ns host\.master 1 1h 15m 1w 5m
