@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -104,7 +105,7 @@ def test_many_fields_and_addresses() -> None:
     assert "5000 From: fields" in author_of(message(*["a@a.test"] * 5000)).problem
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3000 if os.environ.get("LABKIT_THOROUGH") else 300, deadline=None)
 @given(st.text(st.sampled_from(list('ab.@<>(),;:"\\ \t\0é[]')), max_size=40))
 def test_any_text_gives_a_domain_or_a_reason(text: str) -> None:
     found = author_of(message(text))
