@@ -223,18 +223,13 @@ def test_what_cannot_be_read(value: str, words: str) -> None:
         "; a=b c",
     ],
 )
-def test_a_megabyte_is_linear(piece: str) -> None:
-    """Ten times as much takes at most some thirty times as long, whatever it is."""
-
-    def seconds(size: int) -> float:
-        text = f"mx.test; spf=pass {piece * (size // len(piece))}"
-        begun = time.process_time()
-        with contextlib.suppress(NotAuthenticationResults):
-            parse(text)
-        return time.process_time() - begun
-
-    small = max(seconds(10_000), 0.002)
-    assert seconds(100_000) < 30 * small
+def test_a_long_field_takes_linear_time(piece: str) -> None:
+    """Some tenths of a second; in quadratic time it would be minutes."""
+    text = f"mx.test; spf=pass {piece * (150_000 // len(piece))}"
+    begun = time.process_time()
+    with contextlib.suppress(NotAuthenticationResults):
+        parse(text)
+    assert time.process_time() - begun < 2
 
 
 def test_twenty_thousand_results() -> None:
