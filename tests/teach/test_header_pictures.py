@@ -62,8 +62,8 @@ def test_the_ladder_is_what_dissect_found() -> None:
     assert lines[3].split()[:3] == ["0", "2024-03-12", "10:00:00"]
     assert "(Date: written)" in lines[3] and "could be forged" in lines[4]
     assert "its clock is wrong, at least 2h59m ahead" in lines[5]
-    assert lines[6].split()[3] == "2h" and "could be forged" not in lines[6]
-    assert lines[-1] == "3 hops; on the way: 2h; hops with a wrong clock: 1"
+    assert lines[6].split()[3] == "2h15s" and "could be forged" not in lines[6]
+    assert lines[-1] == "3 hops; on the way: 2h15s; hops with a wrong clock: 1"
     assert "wrong, at least 2h59m ahead" in picture.svg() and "since it was written" in picture.svg()
 
 
@@ -72,7 +72,6 @@ def test_a_gap_of_years_does_not_flatten_the_ladder() -> None:
     new = b"Received: from old.test (old.test [192.0.2.1]) by b.test with ESMTP; Tue, 12 Mar 2024 12:00:20 +0000\r\n"
     picture = hop_ladder(new + old)
     assert "no queue waits so long" in picture.text() and "on the way: not known" in picture.text()
-    assert "y\n" not in picture.svg()
 
 
 def test_a_ladder_of_many_hops_is_cut() -> None:
