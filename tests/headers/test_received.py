@@ -129,7 +129,8 @@ SHAPES = [
     ),
     shape(
         "from mail.a.test (192.0.2.1) by mx.b.test with SMTP; 12 Mar 2024 10:00:00 -0000",
-        "qmail: an address without square brackets", helo="mail.a.test", reverse_name="mail.a.test", address="192.0.2.1",
+        "qmail: an address without square brackets", helo="mail.a.test", reverse_name="mail.a.test",
+        address="192.0.2.1",
     ),
     shape(
         "(qmail 12345 invoked by uid 89); 12 Mar 2024 10:00:00 -0000",

@@ -1,0 +1,153 @@
+"""The canonical form of a message: what DKIM hashes, so that harmless changes on the way do no harm.
+
+WHAT       `simple` takes octets as they are (only empty lines at the end of the body go); `relaxed` also forgives
+           changes in blanks, folding and the case of field names. A signature names one form for header and body (c=).
+           `cut(message)` finds the fields and the body.
+RULES      lines end in CR LF. A blank is a space or a tab, nothing else. An empty body is CR LF in simple form, and
+           nothing in relaxed form.
+STANDARDS  RFC 6376 §3.4.1-3.4.5 (both forms, l=); RFC 5322 §2.2 (fields)
+SAFE       linear in the message; a body that is canonical already is not copied
+READ NEXT  dkim_verify.py
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+CRLF = b"\r\n"
+SIMPLE, RELAXED = "simple", "relaxed"
+_NAME = bytes(octet for octet in range(33, 127) if octet != 0x3A)  # what names are made of
+_FIELD_END = re.compile(rb"\r\n(?![ \t])")
+_ENDS = tuple(CRLF * count for count in (32_768, 512, 16, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A message as DKIM sees it. The fields come with their folding, without the line end that closes each.
+
+    `names` are the fields' names in lower case, "" for a line of the header that is no field.
+    """
+
+    head: bytes
+    fields: tuple[bytes, ...]
+    names: tuple[str, ...]
+    body: bytes
+    _relaxed: list[bytes] = field(default_factory=list, compare=False, repr=False)
+
+    @property
+    def malformed(self) -> bytes | None:
+        """The first line of the header that is no field, if there is one."""
+        return self.fields[self.names.index("")] if "" in self.names else None
+
+    def numbers(self, name: str) -> list[int]:
+        """Where fields of that name (lower case) stand, top to bottom."""
+        return [number for number, known in enumerate(self.names) if known == name]
+
+    def canonical(self, form: str) -> Sequence[bytes]:
+        """Every field in canonical form, without the line end that closes each."""
+        if form == SIMPLE:
+            return self.fields
+        if not self._relaxed:  # the header as a whole: this takes far less time than each field by itself
+            self._relaxed.extend(map(_joined, _unfolded(self.head).split(CRLF)))
+        return self._relaxed
+
+
+def cut(message: bytes) -> Cut:
+    """The fields and the body of a message. The first empty line ends the header, and nothing else does."""
+    if message.startswith(CRLF):
+        return Cut(b"", (), (), message[2:])
+    head, _, body = message.partition(b"\r\n\r\n")
+    head = head.removesuffix(CRLF)
+    if not head:
+        return Cut(b"", (), (), body)
+    fields = tuple(_FIELD_END.split(head))
+    return Cut(head, fields, tuple([field_name(each) for each in fields]), body)
+
+
+def field_name(field: bytes) -> str:
+    """The name of a field in lower case, or "" if this is no field."""
+    name, colon, _ = field.partition(b":")
+    if not colon:
+        return ""
+    return _known_name(name) if len(name) <= 40 else _name(name)
+
+
+def _name(name: bytes) -> str:
+    """What stands before the colon, blanks at its end removed, if it is a name (RFC 5322 §3.6.8, §4.5.8)."""
+    name = name.rstrip(b" \t")
+    return name.decode("ascii").lower() if name and not name.translate(None, _NAME) else ""
+
+
+_known_name = lru_cache(maxsize=512)(_name)
+
+
+def canonical_field(field: bytes, form: str) -> bytes:
+    """One field in canonical form, its line end included (RFC 6376 §3.4.1, §3.4.2)."""
+    field = field.removesuffix(CRLF)
+    return (field if form == SIMPLE else _joined(_unfolded(field))) + CRLF
+
+
+def canonical_header(fields: Iterable[bytes], form: str) -> bytes:
+    """Several fields in canonical form, in the order given, each with its line end."""
+    return b"".join([canonical_field(field, form) for field in fields])
+
+
+def _unfolded(text: bytes) -> bytes:
+    """Folding removed, and each run of blanks made one space."""
+    return _one_blank(text.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" "))
+
+
+def _joined(field: bytes) -> bytes:
+    """An unfolded field: the name in lower case, no blanks around the colon nor at the end."""
+    name, colon, value = field.partition(b":")
+    return name.rstrip(b" ").lower() + colon + value.strip(b" ")
+
+
+def canonical_body(body: bytes, form: str, length: int | None = None) -> bytes:
+    """The body in canonical form, and of it no more than the first `length` octets (l=)."""
+    whole = _relaxed(body) if form == RELAXED else _simple(body)
+    return whole if length is None or length >= len(whole) else whole[:length]
+
+
+def _simple(body: bytes) -> bytes:
+    """RFC 6376 §3.4.3: empty lines at the end go; one line end stays, or comes if there was none."""
+    end = _without_empty_lines(body)
+    if body.startswith(CRLF, end):
+        return body[: end + 2]  # the same object if nothing goes
+    return body[:end] + CRLF
+
+
+def _relaxed(body: bytes) -> bytes:
+    """RFC 6376 §3.4.4: blanks at line ends go, several blanks are one space, then empty lines at the end go."""
+    body = _one_blank(body)
+    if b" \r\n" in body:
+        body = body.replace(b" \r\n", CRLF)
+    if body.endswith(b" "):
+        body = body[:-1]
+    end = _without_empty_lines(body)
+    if end == 0:
+        return b""
+    return body[: end + 2] if body.startswith(CRLF, end) else body[:end] + CRLF
+
+
+def _one_blank(text: bytes) -> bytes:
+    """Each run of blanks as one space; the same object if there is nothing to do."""
+    if b"\t" in text:
+        text = text.replace(b"\t", b" ")
+    if b"  " in text:
+        for blanks in (b" " * 8, b"  "):  # the long ones first: a megabyte of blanks takes few rounds
+            while blanks in text:
+                text = text.replace(blanks, b" ")
+    return text
+
+
+def _without_empty_lines(body: bytes) -> int:
+    """Where the last line that is not empty ends (before its line end)."""
+    end = len(body)
+    for lines in _ENDS:
+        while body.endswith(lines, 0, end):
+            end -= len(lines)
+    return end
