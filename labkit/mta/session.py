@@ -112,6 +112,8 @@ class Session:
         self.dkim = DkimReceiving(self)
         self.begun = self.state.surroundings.now()
         self.must_verify_helo = self.tries_helo = False
+        self.scene.spf.guess = self.main.text("spf_guess") or ""
+        self.scene.spf.template = self.main.expansion("spf_smtp_comment_template")
         self.scene.gives_details = self.main.flag("smtp_return_error_details")
         self.paces = Paces(self.main)
         self.body = ""  # BODY= of MAIL

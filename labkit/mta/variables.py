@@ -85,6 +85,7 @@ def of_host(compiled: Compiled) -> dict[str, str]:
         "spool_directory": main.text("spool_directory") or "/var/spool/exim",
         "config_file": compiled.configuration.file,
         "config_dir": compiled.configuration.file.rpartition("/")[0],
+        "spf_result_guessed": "no",
         "bounce_return_size_limit": str(main.number("bounce_return_size_limit")),
         "version_number": "4.96",  # the Exim whose language this is
         "exim_version": "4.96",

@@ -137,6 +137,16 @@ ROWS: tuple[Option, ...] = (
         "$dkim_signers",
         "the domains and identities for which acl_smtp_dkim is run",
     ),
+    # --- SPF
+    _works(
+        "spf_guess", kinds.STRING, "v=spf1 a/24 mx/24 ptr ?all", "the record of domains that publish none"
+    ),
+    _works(
+        "spf_smtp_comment_template",
+        kinds.EXPANSION,
+        "Please%_see%_http://www.open-spf.org/Why",
+        "how $spf_smtp_comment begins; SPF's own macros are in it, not Exim's alone",
+    ),
     # --- look-ups
     _works(
         "callout_domain_negative_expire", kinds.TIME, "3h", "how long a domain's bad callout is remembered"

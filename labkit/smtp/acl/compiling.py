@@ -28,6 +28,7 @@ from labkit.smtp.acl import (
     seen,
     signatures,
     simple,
+    spf,
     verify,
 )
 from labkit.smtp.acl.phases import Phase
@@ -154,6 +155,8 @@ _MAKERS: dict[str, Callable[[Line, Context], Check]] = {
     "seen": lambda line, context: seen.check(line.written, line.is_negated),
     "sender_domains": _turned(_list),
     "senders": _turned(_list),
+    "spf": lambda line, context: spf.check(line.written, line.is_negated, guesses=False),
+    "spf_guess": lambda line, context: spf.check(line.written, line.is_negated, guesses=True),
     "verify": lambda line, context: verify.check(line.written, line.is_negated, context.verb),
     # modifiers
     "add_header": lambda line, context: fields.add(line.written),
