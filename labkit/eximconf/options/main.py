@@ -112,6 +112,16 @@ ROWS: tuple[Option, ...] = (
     ),
     _works("tls_verify_certificates", kinds.EXPANSION, "system", "who may vouch for clients"),
     _works("tls_verify_hosts", kinds.HOSTS, None, "clients that must show a good certificate"),
+    # --- SPF
+    _works(
+        "spf_guess", kinds.STRING, "v=spf1 a/24 mx/24 ptr ?all", "the record of domains that publish none"
+    ),
+    _works(
+        "spf_smtp_comment_template",
+        kinds.EXPANSION,
+        "Please%_see%_http://www.open-spf.org/Why",
+        "how $spf_smtp_comment begins; SPF's own macros are in it, not Exim's alone",
+    ),
     # --- DKIM
     _works(
         "dkim_verify_hashes",
@@ -136,16 +146,6 @@ ROWS: tuple[Option, ...] = (
         kinds.EXPANSION,
         "$dkim_signers",
         "the domains and identities for which acl_smtp_dkim is run",
-    ),
-    # --- SPF
-    _works(
-        "spf_guess", kinds.STRING, "v=spf1 a/24 mx/24 ptr ?all", "the record of domains that publish none"
-    ),
-    _works(
-        "spf_smtp_comment_template",
-        kinds.EXPANSION,
-        "Please%_see%_http://www.open-spf.org/Why",
-        "how $spf_smtp_comment begins; SPF's own macros are in it, not Exim's alone",
     ),
     # --- look-ups
     _works(
