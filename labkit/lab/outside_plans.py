@@ -46,9 +46,13 @@ class RelayPlan:
 
 @dataclass(frozen=True, slots=True)
 class ProviderPlan:
-    """`demands` are of DEMANDS: who does not meet them is refused. `rate`: messages in an hour from one address."""
+    """`demands` are of DEMANDS: who does not meet them is refused. `rate`: messages in an hour from one address.
+
+    `trusts`: domains whose ARC seals are believed.
+    """
 
     demands: tuple[str, ...] = ()
+    trusts: tuple[str, ...] = ()
     rate: int = 0
     certificate: str = "good"
 

@@ -30,14 +30,13 @@ def results(message: Message) -> dict[str, str]:
 def signed(world: World, text: str, domain: str, folder: Any) -> tuple[str, str]:
     """The text with a signature of dkimpy's, and the line for the zone."""
     keys = SigningKeys(folder)
+    text = f"Date: Mon, 7 Sep 2026 09:00:00 +0000\n{text}"  # all that is signed is there before
     content = with_crlf(text.encode())
     field = sign(content, domain, "k1", keys.key(domain, "k1"), world.now())
     assert field is not None
     record = keys.record(domain, "k1")
     line = f'k1._domainkey.{domain}. IN TXT "{record[:200]}" "{record[200:]}"'
-    return (bytes(field) if isinstance(field, bytes) else field.raw).decode().replace(
-        "\r\n", "\n"
-    ) + text, line
+    return field.raw.decode().replace("\r\n", "\n") + text, line
 
 
 @WAYS
@@ -172,7 +171,7 @@ def test_refusals_by_switch(run: Run, network: str) -> None:
                 await world.mine.send(ANN, CAROL, LETTER.format(author, CAROL, "x"))
                 events = world.journal.where(host=world.mine.name)
                 said = [e.text or "" for e in events if e.kind in (EventKind.DELIVERED, EventKind.FAILED)]
-                code = expected.split()[0]
+                code, said = expected.split()[0], [each.replace("550-", "550 ") for each in said]
                 assert (expected in said[0]) if code != "250" else "OK id=" in said[0], (why, said)
 
     run(story())
@@ -273,7 +272,7 @@ ODD = [
     ("Subject: x\nFrom:\n\nx\n", "550 5.7.1", "nobody"),
     ("From: a@b.test\nFrom: c@d.test\n\nx\n", "550 5.7.1", "two fields"),
     (
-        "DKIM-Signature: " + "v=1;" * 2000 + "\n" + LETTER.format(MALLORY, CAROL, "x"),
+        "DKIM-Signature: " + "v=1;\n " * 2000 + "\n" + LETTER.format(MALLORY, CAROL, "x"),
         "250",
         "a field like no other",
     ),
@@ -283,7 +282,7 @@ ODD = [
         "300 of them",
     ),
     (
-        "Authentication-Results: " + "(" * 5000 + "\n" + LETTER.format(MALLORY, CAROL, "x"),
+        "Authentication-Results: " + "((((\n " * 1000 + "x" + "\n" + LETTER.format(MALLORY, CAROL, "x"),
         "250",
         "open comments",
     ),
