@@ -478,7 +478,10 @@ class World:
 
     def _by_role(self, role: str) -> Host:
         self._expect_running()
-        return next(host for host in self.hosts.values() if host.role == role)
+        for host in self.hosts.values():
+            if host.role == role:
+                return host
+        raise KeyError(f"no host in this world is the {role}'s; there are {', '.join(self.hosts)}")
 
     @property
     def mine(self) -> Host:
@@ -518,8 +521,12 @@ class World:
 
     def _laptop_of(self, role: str) -> Laptop:
         self._expect_running()
-        name = next(plan.name for plan in self.scenario.laptops if plan.role == role)
-        return self.laptops[name]
+        for plan in self.scenario.laptops:
+            if plan.role == role:
+                return self.laptops[plan.name]
+        raise KeyError(
+            f"no laptop in this world is the {role}'s; there are {', '.join(self.laptops) or 'none'}"
+        )
 
     def _expect_running(self) -> None:
         if not self.hosts:

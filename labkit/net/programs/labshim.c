@@ -14,7 +14,8 @@
  *              clock /real/page               lab time: see struct clock_page
  *              ticks 20                       microseconds that a look at the clock takes
  *              wire /real/capture             append there what is sent and received
- *              patience 2                     seconds after which a call that nobody answers has failed
+ *              patience 2                     seconds after which a call that nobody answers has failed; to a place
+ *                                             that the page calls silent, at once where connect() would wait
  *              caller 1001                    another user of this machine who may call
  *            LABADDR, LABNAME: this host's; LABUSER: who runs the program. Unknown facts are left alone.
  * RULES      nothing leaves the machine: what is neither lab nor loopback is unreachable, and there is no IPv6.
@@ -345,8 +346,9 @@ static int find_destination(const struct sockaddr *a, struct sockaddr_in *real)
 static bool is_ourselves(in_addr_t to) { return to == lab.own || is_loopback(to) || to == INADDR_ANY; }
 
 /* Whoever calls a silent place is sent where the kernel drops what comes: he waits, as behind a firewall. */
-static void find_silence(const struct sockaddr *a, struct sockaddr_in *real)
+static bool find_silence(const struct sockaddr *a, struct sockaddr_in *real)
 {
+  bool is_silent = false;
   const struct sockaddr_in *to = (const struct sockaddr_in *) a;
   for (unsigned i = 0; lab.clock && i < lab.clock->n_silent && i < N_SILENT; i++) {
     uint16_t port = lab.clock->silent[i].port;
@@ -355,7 +357,9 @@ static void find_silence(const struct sockaddr *a, struct sockaddr_in *real)
     if ((port && port != to->sin_port) || (is_caller && is_ourselves(to->sin_addr.s_addr))) continue;
     real->sin_addr.s_addr = lab.clock->nowhere;
     real->sin_port = lab.clock->nowhere_port;
+    is_silent = true;
   }
+  return is_silent;
 }
 
 /* Where a lab host may listen: at its own address, and nowhere else. */
@@ -758,6 +762,12 @@ static bool is_connected(int fd)
   return is;
 }
 
+/* Does connect() wait here until the call is answered? */
+static bool waits(int fd)
+{
+  return socket_option(fd, SO_TYPE) == SOCK_STREAM && !(fcntl(fd, F_GETFL) & O_NONBLOCK);
+}
+
 int connect(int fd, const struct sockaddr *a, socklen_t n)
 {
   struct sockaddr_in real;
@@ -765,7 +775,8 @@ int connect(int fd, const struct sockaddr *a, socklen_t n)
   if (!is_inet(a, n)) return REAL->connect(fd, a, n);
   int problem = find_destination(a, &real);
   if (problem) return fail(problem);
-  find_silence(a, &real);
+  bool is_silent = find_silence(a, &real);
+  if (is_silent && lab.patience && waits(fd)) return fail(ETIMEDOUT); /* no lab time would pass if he waited */
   call_from_own(fd);
   set_patience(fd, lab.patience);
   int64_t when = lab.wire ? kernel_clock(CLOCK_REALTIME) : 0, at = lab.wire ? now_for_record() : 0;
