@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from labkit.teach.show import show
     from labkit.teach.views.mail_map import mail_map
     from labkit.teach.views.queue import queue_view
+    from labkit.teach.views.stepper import stepper
+    from labkit.teach.views.stepper_ready import step_route
 
 __version__ = "0.1.0"
 __all__ = [
@@ -45,6 +47,8 @@ __all__ = [
     "partners",
     "queue_view",
     "show",
+    "step_route",
+    "stepper",
 ]
 
 _WHERE = {
@@ -57,6 +61,8 @@ _WHERE = {
     "show": "labkit.teach.show",
     "mail_map": "labkit.teach.views.mail_map",
     "queue_view": "labkit.teach.views.queue",
+    "step_route": "labkit.teach.views.stepper_ready",
+    "stepper": "labkit.teach.views.stepper",
 }
 
 

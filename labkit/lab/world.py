@@ -17,9 +17,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from labkit.lab.agenda import Agenda, Entry
+from labkit.lab.asking import ask
 from labkit.lab.capture import Capture, captured
 from labkit.lab.clock import FIRST_MORNING, Clock
 from labkit.lab.conversations import Journey, journey
@@ -36,6 +37,7 @@ from labkit.lab.private_folder import FolderLock, PrivateFolder
 from labkit.lab.programs import UID, Programs
 from labkit.lab.scenario_file import read_scenario
 from labkit.lab.scenarios import Scenario, neighbours_scenario, partners_scenario
+from labkit.mail.asking import Question
 from labkit.mail.dates import in_words
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
@@ -47,6 +49,8 @@ from labkit.net.loopback import Loopback
 from labkit.net.memory import Memory
 from labkit.net.network import LoopbackUnavailable, Network, PortTaken
 from labkit.net.wire import Wire
+
+A = TypeVar("A")
 
 HEARTBEAT = 0.1  # seconds: how soon the stop button of a notebook takes effect while a cell waits
 _PROCESSES = 62 * 62  # queue ids of different students begin in different places
@@ -451,6 +455,14 @@ class World:
         Raises ZoneError, which names the line; the old zone stays then.
         """
         self.zones.put(read_zone(text, origin, f"{origin}.zone"))
+
+    async def ask(self, question: Question[A], *, at: Host | None = None) -> A:
+        """Answer a decision's question: by the nameserver, afresh; or as the host `at` would find it, cache and all.
+
+        Raises TypeError for a question that nobody there can answer.
+        """
+        self._expect_running()
+        return await ask(self, question, at)
 
     # --- who is who ---------------------------------------------------------------------------
 
