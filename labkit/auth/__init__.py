@@ -9,6 +9,20 @@ READ NEXT  steps.py, door.py
 
 from __future__ import annotations
 
-from labkit.auth.door import LookupTimedOut, NoSuchName
+from typing import TYPE_CHECKING
 
-__all__ = ["LookupTimedOut", "NoSuchName"]
+from labkit.auth.door import Lookup, LookupTimedOut, NoSuchName, answer_with
+
+if TYPE_CHECKING:
+    from labkit.auth.spf import SpfResult
+
+__all__ = ["LookupTimedOut", "NoSuchName", "check_spf"]
+
+
+def check_spf(client_ip: str, helo: str, reverse_path: str, lookup: Lookup) -> SpfResult:
+    """SPF (RFC 7208) for MAIL FROM, or for HELO where `reverse_path` is "". `.result` is one of pass, fail, softfail,
+    neutral, none, temperror, permerror. Raises ValueError if `client_ip` is no address, and what `lookup` raises.
+    """
+    from labkit.auth.spf import check_host
+
+    return answer_with(lookup, check_host(client_ip, helo, reverse_path))

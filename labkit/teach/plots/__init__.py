@@ -12,6 +12,7 @@ from labkit.teach.plots.predict import predict_life, predict_schedule
 from labkit.teach.plots.queue_over_time import queue_over_time
 from labkit.teach.plots.retry_schedule import retry_schedule
 from labkit.teach.plots.scale import beside_real_mail, scale
+from labkit.teach.plots.verdict_matrix import verdict_matrix
 from labkit.teach.plots.why_waiting import why_waiting
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "queue_over_time",
     "retry_schedule",
     "scale",
+    "verdict_matrix",
     "why_waiting",
 ]
