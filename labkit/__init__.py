@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from labkit.teach.views.mail_map import mail_map
     from labkit.teach.views.queue import queue_view
     from labkit.teach.views.stepper import stepper
-    from labkit.teach.views.stepper_ready import step_route
+    from labkit.teach.views.stepper_ready import step_route, step_spf
 
 __version__ = "0.1.0"
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "queue_view",
     "show",
     "step_route",
+    "step_spf",
     "stepper",
 ]
 
@@ -62,6 +63,7 @@ _WHERE = {
     "mail_map": "labkit.teach.views.mail_map",
     "queue_view": "labkit.teach.views.queue",
     "step_route": "labkit.teach.views.stepper_ready",
+    "step_spf": "labkit.teach.views.stepper_ready",
     "stepper": "labkit.teach.views.stepper",
 }
 

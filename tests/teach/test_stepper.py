@@ -18,7 +18,7 @@ from labkit.mail.questions import AddressesOf, DnsAnswer, DnsOutcome, MxOf, MxRe
 from labkit.teach.question_words import answer_words, kind_of, kinds, question_words
 from labkit.teach.views.stepper import About, Stepper, stepper
 from labkit.teach.views.stepper_choices import NOTHING_MORE
-from labkit.teach.views.stepper_ready import step_route
+from labkit.teach.views.stepper_ready import step_route, step_spf
 from labkit.teach.views.stepper_walk import MOST_QUESTIONS
 
 ROUTE = """\
@@ -113,6 +113,39 @@ def test_a_route_as_text() -> None:
                 "Has this host an account nobody?"
             ]
             assert failed.walk.verdict == "failed" and "Unrouteable address" in failed.walk.reason
+
+    told(story())
+
+
+SPF_ZONE = """
+st2 IN TXT "v=spf1 include:_spf.st11.sne21.test mx -all"
+_spf.st11 IN TXT "v=spf1 exists:%{ir}.ok.sne21.test ?all"
+"""
+
+
+def test_spf_through_an_include() -> None:
+    async def story() -> None:
+        async with partners(network="memory") as world:
+            world.write_zone("sne21.test", world.zone("sne21.test") + SPF_ZONE)
+            client, path = world.partner.address, "bob@st2.sne21.test"
+            view = await step_spf(client, world.partner.name, path, world)
+            assert [question_words(turn.question) for turn in view.walk.turns] == [
+                "TXT records at st2.sne21.test?",
+                "TXT records at _spf.st11.sne21.test?",
+                "A records (IPv4 addresses) at 2.113.0.203.ok.sne21.test?",
+                "MX records at st2.sne21.test?",
+                "A records (IPv4 addresses) at mx2.st2.sne21.test?",
+            ]
+            assert all(turn.made for turn in view.walk.turns) and view.walk.before
+            assert {made.depth for made in view.walk.turns[2].made} == {0, 1}, "the include ends with it"
+            last = view.moments[-3]
+            assert (last.what, last.truth) == ("answer", "addresses, the client's own among them")
+            assert view.walk.verdict == "pass" and f"permits {client}" in view.text()
+            assert max(map(len, view.text().split("\n"))) <= 110
+            later = await step_spf("203.0.113.77", "mx.evil.test", path, world, at=world.mine)
+            assert later.walk.verdict == "fail"
+            with pytest.raises(ValueError, match="no IP address"):
+                await step_spf("nowhere", "", "", world)
 
     told(story())
 

@@ -32,18 +32,20 @@ function render({ model, el }) {
     return make("ul", { class: "lk-made", "aria-label": "What was made of it" }, ...items);
   }
 
+  const ended = (text) => (/[.?…]$/.test(text) ? text : `${text}.`);
+
   /* What was predicted, and whether it was right: in words, and by a sign. */
   function predictions(found) {
     return found.map(({ moment, what, text, right, sort }) => {
       const words = right === null ? "You said" : right ? "✓ You had it" : "✗ You said";
       const klass = right === null ? "lk-open" : right ? "lk-right" : "lk-wrong";
       const judge = (label, is) => button(label, { ask: "judge", number: moment, right: is }, { klass: "lk-chip" });
-      const truth = right === false ? ` It was: ${sort}` : "";
+      const truth = right === false ? ` It was: ${ended(sort)}` : "";
       return make(
         "p",
         { class: `lk-predicted ${klass}` },
-        make("b", {}, `${words} (${WHAT[what]}): `),
-        right ? "" : text,
+        make("b", {}, `${words} (${WHAT[what]})${right ? "." : ": "}`),
+        right ? "" : ended(text),
         truth,
         ...(right === null ? [" ", judge("I was right", true), " ", judge("I was not", false)] : []),
       );

@@ -1,6 +1,7 @@
-"""Decisions of the lab, ready to be walked through: a route.
+"""Decisions of the lab, ready to be walked through: a route, and SPF.
 
 WHAT       `await step_route(world.mine, "bob@st2.sne21.test")`: `exim -bt`, one question at a time.
+           `await step_spf("203.0.113.2", "mx2.st2.sne21.test", "bob@st2.sne21.test", world)`: may this client use it?
 RULES      the answers are the lab's: its nameserver, the host's accounts and files.
 READ NEXT  stepper.py
 """
@@ -11,8 +12,9 @@ from functools import partial
 
 from labkit.lab.asking import routing
 from labkit.lab.host import Host
+from labkit.lab.world import World
 from labkit.mail.lookups import FileLine
-from labkit.mail.questions import AccountNamed, AddressesOf, MxOf, TextOf
+from labkit.mail.questions import AccountNamed, AddressesOf, MxOf, NamesOf, TextOf
 from labkit.teach.views.stepper import About, Stepper, stepper
 
 
@@ -32,6 +34,39 @@ async def step_route(host: Host, address: str, *, predict: bool | str = True) ->
     return await stepper(
         partial(routing, host, address),
         answer_with=partial(host.world.ask, at=host),
+        predict=predict,
+        about=about,
+    )
+
+
+async def step_spf(
+    client_ip: str,
+    helo: str,
+    reverse_path: str,
+    world: World,
+    *,
+    at: Host | None = None,
+    predict: bool | str = True,
+) -> Stepper:
+    """May the client at this address use the domain of MAIL FROM (or, if that is empty, of HELO)?
+
+    The nameserver is asked afresh, or as the host `at` sees it, with its cache. Raises ValueError if `client_ip` is no
+    address.
+    """
+    from labkit.auth.spf import check_host, client_address
+
+    client = str(client_address(client_ip))
+    domain = reverse_path.strip("<> ").rpartition("@")[2]
+    others = (TextOf(domain or helo), TextOf(helo), NamesOf(client), MxOf(domain or helo), AddressesOf(helo))
+    about = About(
+        "SPF, one question at a time",
+        (("client", client), ("HELO", helo), ("MAIL FROM", f"<{reverse_path.strip('<> ')}>")),
+        client,
+        others,
+    )
+    return await stepper(
+        partial(check_host, client_ip, helo, reverse_path, now=world.now().timestamp()),
+        answer_with=partial(world.ask, at=at),
         predict=predict,
         about=about,
     )
