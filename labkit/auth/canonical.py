@@ -1,0 +1,117 @@
+"""The canonical form of a message: what DKIM hashes, so that harmless changes on the way do no harm.
+
+WHAT       `simple` takes octets as they are (only empty lines at the end of the body go); `relaxed` also forgives
+           changes in blanks, folding and the case of field names. A signature names one form for header and body (c=).
+           `cut(message)` finds the fields and the body.
+RULES      lines end in CR LF. A blank is a space or a tab, nothing else. An empty body is CR LF in simple form, and
+           nothing in relaxed form.
+STANDARDS  RFC 6376 §3.4.1-3.4.5 (both forms, l=); RFC 5322 §2.2 (fields)
+SAFE       linear in the message; a body that is canonical already is not copied
+READ NEXT  dkim_verify.py
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+CRLF = b"\r\n"
+SIMPLE, RELAXED = "simple", "relaxed"
+_NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_FIELD_END = re.compile(rb"\r\n(?![ \t])")
+_BLANKS = re.compile(rb"[ \t]+")
+_ENDS = tuple(CRLF * count for count in (32_768, 512, 16, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A message as DKIM sees it. The fields come with their folding, without the line end that closes each.
+
+    `names` are the fields' names in lower case, "" for a line of the header that is no field.
+    """
+
+    fields: tuple[bytes, ...]
+    names: tuple[str, ...]
+    body: bytes
+
+    @property
+    def malformed(self) -> bytes | None:
+        """The first line of the header that is no field, if there is one."""
+        return next((field for field, name in zip(self.fields, self.names) if not name), None)
+
+    def numbers(self, name: str) -> list[int]:
+        """Where fields of that name (lower case) stand, top to bottom."""
+        return [number for number, known in enumerate(self.names) if known == name]
+
+
+def cut(message: bytes) -> Cut:
+    """The fields and the body of a message. The first empty line ends the header, and nothing else does."""
+    if message.startswith(CRLF):
+        return Cut((), (), message[2:])
+    head, _, body = message.partition(b"\r\n\r\n")
+    fields = _FIELD_END.split(head.removesuffix(CRLF))
+    if fields == [b""]:
+        return Cut((), (), body)
+    return Cut(tuple(fields), tuple(field_name(field) for field in fields), body)
+
+
+def field_name(field: bytes) -> str:
+    """The name of a field in lower case, or "" if this is no field."""
+    found = _NAME.match(field)
+    return found[1].decode("ascii").lower() if found else ""
+
+
+def canonical_field(field: bytes, form: str) -> bytes:
+    """One field in canonical form, its line end included (RFC 6376 §3.4.1, §3.4.2)."""
+    field = field.removesuffix(CRLF)
+    if form == SIMPLE:
+        return field + CRLF
+    name, _, value = field.partition(b":")
+    value = _BLANKS.sub(b" ", value.replace(CRLF, b"")).strip(b" ")
+    return name.rstrip(b" \t\r\n").lower() + b":" + value + CRLF
+
+
+def canonical_header(fields: Iterable[bytes], form: str) -> bytes:
+    """Several fields in canonical form, in the order given."""
+    return b"".join([canonical_field(field, form) for field in fields])
+
+
+def canonical_body(body: bytes, form: str, length: int | None = None) -> bytes:
+    """The body in canonical form, and of it no more than the first `length` octets (l=)."""
+    whole = _relaxed(body) if form == RELAXED else _simple(body)
+    return whole if length is None or length >= len(whole) else whole[:length]
+
+
+def _simple(body: bytes) -> bytes:
+    """RFC 6376 §3.4.3: empty lines at the end go; one line end stays, or comes if there was none."""
+    end = _without_empty_lines(body)
+    if body.startswith(CRLF, end):
+        return body[: end + 2]  # the same object if nothing goes
+    return body[:end] + CRLF
+
+
+def _relaxed(body: bytes) -> bytes:
+    """RFC 6376 §3.4.4: blanks at line ends go, several blanks are one space, then empty lines at the end go."""
+    if b"\t" in body:
+        body = body.replace(b"\t", b" ")
+    for blanks in (b" " * 8, b"  "):  # the long ones first: a megabyte of blanks takes few rounds
+        while blanks in body:
+            body = body.replace(blanks, b" ")
+    if b" \r\n" in body:
+        body = body.replace(b" \r\n", CRLF)
+    if body.endswith(b" "):
+        body = body[:-1]
+    end = _without_empty_lines(body)
+    if end == 0:
+        return b""
+    return body[: end + 2] if body.startswith(CRLF, end) else body[:end] + CRLF
+
+
+def _without_empty_lines(body: bytes) -> int:
+    """Where the last line that is not empty ends (before its line end)."""
+    end = len(body)
+    for lines in _ENDS:
+        while body.endswith(lines, 0, end):
+            end -= len(lines)
+    return end

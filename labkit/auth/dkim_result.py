@@ -1,0 +1,164 @@
+"""What came out of one DKIM signature, and the steps that led there.
+
+WHAT       DkimResult keeps what was looked at; `.steps` tells it in order. They are made when somebody reads them:
+           most verdicts are wanted without.
+RESULTS    pass; fail (a hash or the signature is wrong); neutral (the field cannot be understood, or was not
+           evaluated); permerror (no usable key, From: not signed, i= outside d=, rsa-sha1, RSA under 1024 bits:
+           what RFC 6376 and 8301 call PERMFAIL before any hash is compared); temperror (the DNS did not answer);
+           policy (expired, or signed in the future: a verifier may accept it, this one does not).
+BROKEN     "" (nothing); "body", "header", "key", "header or key" (an Ed25519 signature does not tell them apart), or
+           "body and" one of these; "signature" (the field itself), "time", "message" (no proper header), "limit",
+           "dns".
+STANDARDS  RFC 8601 §2.7.1 (result words), RFC 6376 §3.9, §6.1; RFC 8301 §3
+READ NEXT  dkim_verify.py
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+from hashlib import sha256
+
+from labkit.auth.dkim_key import FoundKeys
+from labkit.auth.dkim_signature import Signature
+from labkit.auth.steps import Step
+
+
+@dataclass(frozen=True, slots=True)
+class DkimResult:
+    """The verdict on one signature. `domain` (d=) is who takes responsibility; DMARC compares it with From:."""
+
+    result: str
+    reason: str
+    domain: str = ""
+    selector: str = ""
+    identity: str = ""
+    algorithm: str = ""
+    key_bits: int = 0
+    is_testing: bool = False
+    body_hash_claimed: str = ""
+    body_hash_computed: str = ""
+    canonical_body: bytes = b""
+    canonical_header: bytes = b""
+    signed_fields: tuple[str, ...] = ()
+    broken: str = ""
+    field: bytes = b""
+    signature: Signature | None = None
+    found: FoundKeys | None = None
+    key_record: str = ""
+    header_hash_signed: str = ""
+    not_covered: int = 0
+    unsigned_twins: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What was looked at, in order, with the canonical octets and both hashes."""
+        return (
+            *_field_steps(self),
+            *_key_steps(self),
+            *_hash_steps(self),
+            Step(f"{self.result}: {self.reason}"),
+        )
+
+    @property
+    def header_hash_computed(self) -> str:
+        """The hash of the canonical header, which the signature must fit; "" if it was never computed."""
+        return b64encode(sha256(self.canonical_header).digest()).decode() if self.canonical_header else ""
+
+
+def octets(data: bytes) -> str:
+    """Octets as text, one character each."""
+    return data.decode("latin-1")
+
+
+def _field_steps(result: DkimResult) -> list[Step]:
+    field = octets(result.field)
+    signature = result.signature
+    if signature is None:
+        return [Step("a DKIM-Signature field, which is not evaluated further", "RFC 6376 §6.1.1", data=field)]
+    return [
+        Step(
+            f"{signature.domain} says that it signed, by {signature.algorithm}, "
+            f"{len(signature.signed_fields)} names of fields (h=) and the body",
+            "RFC 6376 §3.5",
+            data=field,
+        ),
+        Step(
+            f"the header is taken in {signature.header_form} form, the body in {signature.body_form} form (c=)",
+            "RFC 6376 §3.4",
+        ),
+    ]
+
+
+def _key_steps(result: DkimResult) -> list[Step]:
+    if result.found is None:
+        return []
+    question, outcome = result.found.question, result.found.outcome.value
+    steps = [
+        Step(f"the key is asked for at {question.name}: {outcome}", "RFC 6376 §3.6.2", question=question)
+    ]
+    steps += [Step("a record", "RFC 6376 §3.6.1", 1, text) for text in result.found.texts]
+    if result.key_bits:
+        is_small = result.algorithm.startswith("rsa") and result.key_bits < 2048
+        size = f"the key has {result.key_bits} bits"
+        steps.append(
+            Step(f"{size}; signers should use 2048 or more" if is_small else size, "RFC 8301 §3.2", 1)
+        )
+    if result.is_testing:
+        steps.append(
+            Step("t=y: the domain is testing; a failure counts as no signature", "RFC 6376 §3.6.1", 1)
+        )
+    return steps
+
+
+def _hash_steps(result: DkimResult) -> list[Step]:
+    if not result.body_hash_computed:
+        return []
+    same = result.body_hash_claimed == result.body_hash_computed
+    steps = [
+        Step(
+            f"the body in canonical form has {len(result.canonical_body)} octets",
+            "RFC 6376 §3.7",
+            data=octets(result.canonical_body),
+        ),
+        Step(
+            f"its hash is {result.body_hash_computed}, "
+            + ("as bh= says" if same else f"but bh= says {result.body_hash_claimed}"),
+            "RFC 6376 §6.1.3",
+            1,
+        ),
+    ]
+    if result.not_covered:
+        steps.append(
+            Step(
+                f"l= leaves {result.not_covered} octets at the end unsigned: anybody may have put them there",
+                "RFC 6376 §8.2",
+                1,
+            )
+        )
+    steps.append(
+        Step(
+            f"the signed fields and this field without b= have {len(result.canonical_header)} octets in canonical form",
+            "RFC 6376 §3.7",
+            data=octets(result.canonical_header),
+        )
+    )
+    fits = result.broken in ("", "body")
+    told = f"; the signer's was {result.header_hash_signed}" if result.header_hash_signed else ""
+    verdict = "the signature fits it" if fits else "the signature does not fit it"
+    steps.append(
+        Step(
+            f"their hash is {result.header_hash_computed}{told}; {verdict}",
+            "RFC 6376 §6.1.3",
+            1,
+        )
+    )
+    steps += [
+        Step(
+            f"there are more {name} fields than h= names: a reader may be shown one that is not signed",
+            "RFC 6376 §8.15",
+            1,
+        )
+        for name in result.unsigned_twins
+    ]
+    return steps
