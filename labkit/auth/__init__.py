@@ -9,14 +9,16 @@ READ NEXT  steps.py, door.py
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labkit.auth.door import Lookup, LookupTimedOut, NoSuchName, answer_with
 
 if TYPE_CHECKING:
+    from labkit.auth.authentication_results import AuthenticationResults
+    from labkit.auth.dmarc import DmarcResult
     from labkit.auth.spf import SpfResult
 
-__all__ = ["LookupTimedOut", "NoSuchName", "check_spf"]
+__all__ = ["LookupTimedOut", "NoSuchName", "check_spf", "evaluate_dmarc", "parse_authentication_results"]
 
 
 def check_spf(client_ip: str, helo: str, reverse_path: str, lookup: Lookup) -> SpfResult:
@@ -26,3 +28,28 @@ def check_spf(client_ip: str, helo: str, reverse_path: str, lookup: Lookup) -> S
     from labkit.auth.spf import check_host
 
     return answer_with(lookup, check_host(client_ip, helo, reverse_path))
+
+
+def evaluate_dmarc(author_domain: str, spf: Any, dkim: Any, lookup: Lookup) -> DmarcResult:
+    """DMARC by RFC 9989 for the domain of From:.
+
+    `spf` and `dkim` are what these found, as (result, domain): one pair, several, or None. For SPF the domain is that
+    of MAIL FROM, for DKIM the d= of a signature. The result has `.result` (pass, fail, none, temperror, permerror),
+    `.policy` (none, quarantine, reject; None where no record applies), `.policy_domain`, `.aligned_spf`,
+    `.aligned_dkim` and `.steps`.
+    """
+    from labkit.auth.dmarc import evaluate
+
+    return answer_with(lookup, evaluate(author_domain, spf, dkim))
+
+
+def parse_authentication_results(value: str | bytes) -> AuthenticationResults:
+    """Read the body of an Authentication-Results field (RFC 8601).
+
+    The result has `.authserv_id`, `.version` and `.results`; each of these has `.method`, `.result`, `.reason`,
+    `.comments` and `.properties`: (ptype, property, value), found by name too: `.properties["smtp.mailfrom"]`.
+    Raises NotAuthenticationResults, a ValueError, for what cannot be read.
+    """
+    from labkit.auth.authentication_results import parse
+
+    return parse(value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
