@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from labkit.teach.views.mail_map import mail_map
     from labkit.teach.views.queue import queue_view
     from labkit.teach.views.stepper import stepper
-    from labkit.teach.views.stepper_ready import step_route, step_spf
+    from labkit.teach.views.stepper_ready import step_dmarc, step_route, step_spf
 
 __version__ = "0.1.0"
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "partners",
     "queue_view",
     "show",
+    "step_dmarc",
     "step_route",
     "step_spf",
     "stepper",
@@ -62,6 +63,7 @@ _WHERE = {
     "show": "labkit.teach.show",
     "mail_map": "labkit.teach.views.mail_map",
     "queue_view": "labkit.teach.views.queue",
+    "step_dmarc": "labkit.teach.views.stepper_ready",
     "step_route": "labkit.teach.views.stepper_ready",
     "step_spf": "labkit.teach.views.stepper_ready",
     "stepper": "labkit.teach.views.stepper",

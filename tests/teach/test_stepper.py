@@ -18,7 +18,7 @@ from labkit.mail.questions import AddressesOf, DnsAnswer, DnsOutcome, MxOf, MxRe
 from labkit.teach.question_words import answer_words, kind_of, kinds, question_words
 from labkit.teach.views.stepper import About, Stepper, stepper
 from labkit.teach.views.stepper_choices import NOTHING_MORE
-from labkit.teach.views.stepper_ready import step_route, step_spf
+from labkit.teach.views.stepper_ready import step_dmarc, step_route, step_spf
 from labkit.teach.views.stepper_walk import MOST_QUESTIONS
 
 ROUTE = """\
@@ -146,6 +146,28 @@ def test_spf_through_an_include() -> None:
             assert later.walk.verdict == "fail"
             with pytest.raises(ValueError, match="no IP address"):
                 await step_spf("nowhere", "", "", world)
+
+    told(story())
+
+
+def test_dmarc_walks_the_tree() -> None:
+    async def story() -> None:
+        async with partners(network="memory") as world:
+            zone = world.zone("sne21.test")
+            world.write_zone("sne21.test", f'{zone}\n_dmarc IN TXT "v=DMARC1; p=reject; sp=quarantine"\n')
+            view = await step_dmarc("st2.sne21.test", ("pass", "mail.st2.sne21.test"), None, world)
+            assert [question_words(turn.question) for turn in view.walk.turns] == [
+                "TXT records at _dmarc.st2.sne21.test?",
+                "TXT records at _dmarc.sne21.test?",
+                "TXT records at _dmarc.test?",
+                "TXT records at _dmarc.mail.st2.sne21.test?",
+            ]
+            assert view.walk.verdict == "pass" and all(turn.made for turn in view.walk.turns)
+            assert "SPF: pass for mail.st2.sne21.test" in view.text() and "DKIM: nothing" in view.text()
+            assert view.moments[-1].choices == ("pass", "fail", "none", "permerror", "temperror")
+            assert max(map(len, view.text().split("\n"))) <= 110
+            failed = await step_dmarc("st2.sne21.test", None, [("fail", "st2.sne21.test")], world)
+            assert failed.walk.verdict == "fail"
 
     told(story())
 

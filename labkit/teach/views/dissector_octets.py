@@ -42,7 +42,9 @@ def _octets(line: str) -> bytes:
     while (found := line.find("\\", at)) >= 0:
         escape = _ESCAPED.match(line, found)
         if escape is None:
-            raise ValueError(rf"a \ stands alone at {line[found : found + 8]!r}: write \\, or \x and two digits")
+            raise ValueError(
+                rf"a \ stands alone at {line[found : found + 8]!r}: write \\, or \x and two digits"
+            )
         parts.append(_encoded(line[at:found]))
         parts.append(b"\\" if escape[1] is None else bytes([int(escape[1], 16)]))
         at = escape.end()

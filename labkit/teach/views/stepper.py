@@ -46,12 +46,16 @@ _ASKS = {
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a decision is about. `client`: the address that calls; `others`: questions that somebody might expect."""
+    """What a decision is about. `client`: the address that calls; `others`: questions that somebody might expect.
+
+    `verdicts` are those that it can come to; none: what is known of decisions with such a verdict.
+    """
 
     title: str = "A decision, one question at a time"
     facts: tuple[tuple[str, str], ...] = ()
     client: str = ""
     others: tuple[Question[Any], ...] = ()
+    verdicts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,7 @@ class Stepper(LiveView):
                 truth = answer_truth(turns[number], self.about.client)
                 if truth in choices:
                     yield Moment("answer", number, truth, tuple(choices))
-            elif choices := verdict_choices(self.walk):
+            elif choices := verdict_choices(self.walk, self.about.verdicts):
                 yield Moment("verdict", number, self.walk.verdict, tuple(choices))
 
     @property

@@ -57,8 +57,10 @@ def answer_truth(turn: Turn, client: str = "") -> str:
     return kind_of(turn.question, turn.answer, client)
 
 
-def verdict_choices(walk: Walk) -> list[str]:
+def verdict_choices(walk: Walk, known: Sequence[str] = ()) -> list[str]:
     """The verdicts that such a decision can come to; none where they are not known."""
+    if walk.verdict in known:
+        return list(known)
     return list(next((family for family in FAMILIES if walk.verdict in family), ()))
 
 

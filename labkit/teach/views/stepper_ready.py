@@ -1,13 +1,15 @@
-"""Decisions of the lab, ready to be walked through: a route, and SPF.
+"""Decisions of the lab, ready to be walked through: a route, SPF, DMARC.
 
 WHAT       `await step_route(world.mine, "bob@st2.sne21.test")`: `exim -bt`, one question at a time.
            `await step_spf("203.0.113.2", "mx2.st2.sne21.test", "bob@st2.sne21.test", world)`: may this client use it?
+           `await step_dmarc("st2.sne21.test", ("pass", "st2.sne21.test"), None, world)`: does it belong to the author?
 RULES      the answers are the lab's: its nameserver, the host's accounts and files.
 READ NEXT  stepper.py
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from labkit.lab.asking import routing
@@ -16,6 +18,7 @@ from labkit.lab.world import World
 from labkit.mail.lookups import FileLine
 from labkit.mail.questions import AccountNamed, AddressesOf, MxOf, NamesOf, TextOf
 from labkit.teach.views.stepper import About, Stepper, stepper
+from labkit.teach.views.stepper_choices import RFC_WORDS
 
 
 async def step_route(host: Host, address: str, *, predict: bool | str = True) -> Stepper:
@@ -63,6 +66,7 @@ async def step_spf(
         (("client", client), ("HELO", helo), ("MAIL FROM", f"<{reverse_path.strip('<> ')}>")),
         client,
         others,
+        RFC_WORDS,
     )
     return await stepper(
         partial(check_host, client_ip, helo, reverse_path, now=world.now().timestamp()),
@@ -70,3 +74,43 @@ async def step_spf(
         predict=predict,
         about=about,
     )
+
+
+Pair = tuple[str, str]  # (result, domain)
+
+
+async def step_dmarc(
+    author_domain: str,
+    spf: Pair | None,
+    dkim: Pair | Sequence[Pair] | None,
+    world: World,
+    *,
+    at: Host | None = None,
+    predict: bool | str = True,
+) -> Stepper:
+    """Does what SPF or DKIM has proved belong to the author's domain, and which policy applies if not?
+
+    `spf` and `dkim` are what these found, as (result, domain): ("pass", "a.test"). Who is asked: as in step_spf.
+    """
+    from labkit.auth.dmarc import evaluate, pairs_of
+
+    names = [author_domain, *(domain for _, domain in (*pairs_of(spf), *pairs_of(dkim)))]
+    parents = [name.partition(".")[2] for name in names if name.count(".") > 1]
+    domains = list(dict.fromkeys([*names, *parents]))
+    others = [TextOf(f"_dmarc.{name}") for name in domains]
+    about = About(
+        "DMARC, one question at a time",
+        (("From", author_domain), ("SPF", _pairs(pairs_of(spf))), ("DKIM", _pairs(pairs_of(dkim)))),
+        others=(*others, TextOf(author_domain), AddressesOf(author_domain)),
+        verdicts=("pass", "fail", "none", "permerror", "temperror"),
+    )
+    return await stepper(
+        partial(evaluate, author_domain, spf, dkim),
+        answer_with=partial(world.ask, at=at),
+        predict=predict,
+        about=about,
+    )
+
+
+def _pairs(pairs: Sequence[Pair]) -> str:
+    return ", ".join(f"{result} for {domain}" for result, domain in pairs) or "nothing"
