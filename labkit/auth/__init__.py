@@ -11,14 +11,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from labkit.auth.door import Lookup, LookupTimedOut, NoSuchName, answer_with
+from labkit.auth.door import Instant, Lookup, LookupTimedOut, NoSuchName, answer_with, as_sent, seconds
 
 if TYPE_CHECKING:
     from labkit.auth.authentication_results import AuthenticationResults
+    from labkit.auth.dkim_result import DkimResult
     from labkit.auth.dmarc import DmarcResult
     from labkit.auth.spf import SpfResult
 
-__all__ = ["LookupTimedOut", "NoSuchName", "check_spf", "evaluate_dmarc", "parse_authentication_results"]
+__all__ = [
+    "LookupTimedOut",
+    "NoSuchName",
+    "check_spf",
+    "evaluate_dmarc",
+    "parse_authentication_results",
+    "verify_dkim",
+]
 
 
 def check_spf(client_ip: str, helo: str, reverse_path: str, lookup: Lookup) -> SpfResult:
@@ -28,6 +36,20 @@ def check_spf(client_ip: str, helo: str, reverse_path: str, lookup: Lookup) -> S
     from labkit.auth.spf import check_host
 
     return answer_with(lookup, check_host(client_ip, helo, reverse_path))
+
+
+def verify_dkim(message: bytes, lookup: Lookup, now: Instant) -> tuple[DkimResult, ...]:
+    """Verify every DKIM signature of a message: one result for each, top to bottom; none: an empty tuple.
+
+    `.result` is one of pass, fail, neutral, policy, permerror, temperror; `.reason` one sentence; `.domain` (d=),
+    `.selector`, `.identity` (i=), `.algorithm`; `.broken` says what does not fit ("body", "header", "key" …);
+    `.steps` tells all in order. `now` is an aware datetime, or seconds since 1970: signatures expire. A message whose
+    lines all end in LF is taken for a stored file. Whatever the message or the DNS says, nothing is raised but what
+    `lookup` raises other than its two errors.
+    """
+    from labkit.auth.dkim_verify import verify
+
+    return answer_with(lookup, verify(as_sent(message), seconds(now)))
 
 
 def evaluate_dmarc(author_domain: str, spf: Any, dkim: Any, lookup: Lookup) -> DmarcResult:

@@ -212,11 +212,12 @@ def _rsa(octets: bytes) -> PublicKey:
         raise KeyRecordError(f"the RSA key has {key.key_size} bits, more than {MAX_BITS}")
     if exponent >= MAX_EXPONENT or not exponent & 1 or exponent < 3:
         raise KeyRecordError("the RSA key's exponent is not an odd number from 3 to 2^32")
-    padding, prehashed, sha256 = _pkcs1()
+    padding, prehashed, sha256 = pkcs1()
+    check = key.verify  # which asks nothing: it is cryptography's
 
     def holds(digest: bytes, signature: bytes) -> bool:
         try:
-            key.verify(signature, digest, padding, prehashed)
+            check(signature, digest, padding, prehashed)
         except InvalidSignature:
             return False
         return True
@@ -237,11 +238,11 @@ def _ed25519(octets: bytes) -> PublicKey:
 
     if len(octets) != 32:  # RFC 8463 §4: no structure around it
         raise KeyRecordError(f"an Ed25519 key has 32 octets; p= of the key record has {len(octets)}")
-    key = Ed25519PublicKey.from_public_bytes(octets)
+    check = Ed25519PublicKey.from_public_bytes(octets).verify
 
     def holds(digest: bytes, signature: bytes) -> bool:
         try:
-            key.verify(signature, digest)
+            check(signature, digest)
         except InvalidSignature:
             return False
         return True
@@ -250,7 +251,7 @@ def _ed25519(octets: bytes) -> PublicKey:
 
 
 @lru_cache(maxsize=1)
-def _pkcs1() -> tuple[Any, Any, Any]:
+def pkcs1() -> tuple[Any, Any, Any]:
     """RSASSA-PKCS1-v1_5 over a SHA-256 digest that is at hand (RFC 8017 §8.2)."""
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.asymmetric.utils import Prehashed

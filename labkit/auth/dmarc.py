@@ -37,8 +37,8 @@ LOWER = {"reject": "quarantine", "quarantine": "none", "none": "none"}  # t=y: o
 class DmarcResult:
     """What DMARC says of a message.
 
-    `policy` is what the domain's owner asks for if the message fails (p, sp or np, after t): none, quarantine or reject;
-    None where no record applies. `policy_tag` says where it stands, `policy_domain` whose record it is.
+    `policy` is what the domain's owner asks for if the message fails (p, sp or np, after t): none, quarantine or
+    reject; None where no record applies. `policy_tag` says where it stands, `policy_domain` whose record it is.
     `aligned_spf` and `aligned_dkim` are the domains that are aligned, or empty. `organizational_domain` is that of the
     author, empty if nobody needed to know it.
     """

@@ -4,6 +4,7 @@ WHAT       other programs bring a function that looks up names; `answer_with(loo
 LOOKUP     `lookup(name, rdtype)` follows CNAME and returns a list of strings: addresses for A and AAAA, names for PTR,
            `10 host` for MX, the joined strings of each record for TXT, [] where the name has no such record. It raises
            NoSuchName where the name does not exist (NXDOMAIN), LookupTimedOut for SERVFAIL or silence.
+MESSAGES   `seconds(now)` and `as_sent(message)` take what is at hand: a datetime, a file whose lines end in LF.
 STANDARDS  RFC 1035 §3.5 (names of addresses), RFC 3596 §2.5 (the same for IPv6), RFC 2308 §2 (NXDOMAIN, NODATA)
 READ NEXT  spf.py
 """
@@ -12,10 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
 from labkit.mail.asking import Asking, Question, answer_by
+from labkit.mail.message import CRLF
 from labkit.mail.questions import (
     AddressesOf,
     DnsAnswer,
@@ -28,6 +31,7 @@ from labkit.mail.questions import (
 )
 
 T = TypeVar("T")
+Instant = datetime | float  # an aware datetime, or seconds since 1970
 Lookup = Callable[[str, str], Sequence[str]]
 
 _MX = re.compile(r"\s*(\d+)\s+(\S+)\s*")
@@ -84,3 +88,21 @@ def _mx_record(text: str) -> MxRecord:
 def _name(text: str) -> str:
     """A name without the dot of the root at its end; the root itself stays "." (RFC 7505)."""
     return text.rstrip(".") or "."
+
+
+def seconds(now: Instant) -> float:
+    """An instant in seconds since 1970. Raises ValueError for a datetime that does not say its zone."""
+    if not isinstance(now, datetime):
+        return float(now)
+    if now.utcoffset() is None:
+        raise ValueError("now needs a zone, as datetime.now(timezone.utc) has one")
+    return now.timestamp()
+
+
+def as_sent(message: bytes) -> bytes:
+    """A message as it travels. With bare LF only it is taken for a stored file, and mbox's first line goes."""
+    if b"\r" in message or b"\n" not in message:
+        return message
+    if message.startswith(b"From "):
+        message = message.partition(b"\n")[2]
+    return message.replace(b"\n", CRLF)

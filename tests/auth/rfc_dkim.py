@@ -47,6 +47,8 @@ Joe.
 def answers(zone: dict[str, tuple[str, ...] | DnsOutcome]) -> dict[TextOf, DnsAnswer[str]]:
     """A zone as answers: records, or how the look-up ends."""
     return {
-        TextOf(name): DnsAnswer(found) if isinstance(found, DnsOutcome) else DnsAnswer(DnsOutcome.FOUND, found)
+        TextOf(name): DnsAnswer(found)
+        if isinstance(found, DnsOutcome)
+        else DnsAnswer(DnsOutcome.FOUND, found)
         for name, found in zone.items()
     }

@@ -30,10 +30,46 @@ CLIENTS = ("192.0.2.9", "192.0.2.130", "2001:db8::9", "::ffff:192.0.2.9")
 DOMAINS = tuple(f"{letter}.test" for letter in "abcdef")
 HOSTS = ("h1.a.test", "h2.b.test", "mx.c.test", "none.test", "slow.test")
 ADDRESSES = {"A": ("192.0.2.9", "192.0.2.130", "198.51.100.1"), "AAAA": ("2001:db8::9", "2001:db8:1::1")}
-MACROS = ("%{d}", "%{o}", "%{d1}.%{d2}", "%{ir}.%{v}.x.test", "%{l}.x.test", "%{h}", "%{d2r}.test", "%{L}.%{s}.test",
-          "%{l1r-}.x.test", "%{lr-}.x.test", "%{p}.x.test", "%{o1r}.%%.test", "a%_%-.test", "%{c}.test", "%{x}.test")  # fmt: skip
-BROKEN = ("moo", "a:", "all:x", "ip4:1.2.3", "ip4:1.2.3.4/33", "ip6:x", "include", "exists", "a/33", "a//129", "mx:test", "=x",
-          "redirect=", "exp=", "a:%(d)", "a:x.test%", "1x=y", "ip4:1.2.3.4//8", "a/08", "ptr/8", "include:x.test/8")  # fmt: skip
+MACROS = (
+    "%{d}",
+    "%{o}",
+    "%{d1}.%{d2}",
+    "%{ir}.%{v}.x.test",
+    "%{l}.x.test",
+    "%{h}",
+    "%{d2r}.test",
+    "%{L}.%{s}.test",
+    "%{l1r-}.x.test",
+    "%{lr-}.x.test",
+    "%{p}.x.test",
+    "%{o1r}.%%.test",
+    "a%_%-.test",
+    "%{c}.test",
+    "%{x}.test",
+)
+BROKEN = (
+    "moo",
+    "a:",
+    "all:x",
+    "ip4:1.2.3",
+    "ip4:1.2.3.4/33",
+    "ip6:x",
+    "include",
+    "exists",
+    "a/33",
+    "a//129",
+    "mx:test",
+    "=x",
+    "redirect=",
+    "exp=",
+    "a:%(d)",
+    "a:x.test%",
+    "1x=y",
+    "ip4:1.2.3.4//8",
+    "a/08",
+    "ptr/8",
+    "include:x.test/8",
+)
 
 
 def some_name(chance: random.Random) -> str:
@@ -62,9 +98,13 @@ def some_record(chance: random.Random) -> str:
     if chance.random() < 0.25:
         terms.insert(chance.randrange(len(terms) + 1), f"redirect={some_name(chance)}")
     if chance.random() < 0.25:
-        terms.insert(chance.randrange(len(terms) + 1), f"exp={chance.choice(('why.test', 'two.test', 'bad.test'))}")
+        terms.insert(
+            chance.randrange(len(terms) + 1), f"exp={chance.choice(('why.test', 'two.test', 'bad.test'))}"
+        )
     if chance.random() < 0.1:
-        terms.insert(chance.randrange(len(terms) + 1), chance.choice(("x=y", "x.y-z=%{d}", "x=%x", "exp=a.test")))
+        terms.insert(
+            chance.randrange(len(terms) + 1), chance.choice(("x=y", "x.y-z=%{d}", "x=%x", "exp=a.test"))
+        )
     if chance.random() < 0.08:
         terms.insert(chance.randrange(len(terms) + 1), chance.choice(BROKEN))
     if chance.random() < 0.6:
@@ -74,7 +114,9 @@ def some_record(chance: random.Random) -> str:
 
 def some_zone(chance: random.Random) -> dict[str, list[Any]]:
     zone: dict[str, list[Any]] = {
-        "why.test": [{"TXT": chance.choice(("no mail from %{i} for %{s}", "%{c} %{r}.", "see http://x.test/?%{S}"))}],
+        "why.test": [
+            {"TXT": chance.choice(("no mail from %{i} for %{s}", "%{c} %{r}.", "see http://x.test/?%{S}"))}
+        ],
         "two.test": [{"TXT": "one"}, {"TXT": "two"}],
         "bad.test": [{"TXT": "a %{q}"}],
         "slow.test": ["TIMEOUT"],
@@ -125,7 +167,9 @@ def pyspf_says(
     return result, explanation if result == "fail" else ""
 
 
-def labkit_says(zone: Mapping[str, Sequence[Any]], client: str, helo: str, sender: str, most_void: int = 2) -> SpfResult:
+def labkit_says(
+    zone: Mapping[str, Sequence[Any]], client: str, helo: str, sender: str, most_void: int = 2
+) -> SpfResult:
     run = check_host(client, helo, sender, receiver="mx.here.test", most_void=most_void)
     return answer_with(lookup_in(zone), run)
 
@@ -147,7 +191,9 @@ def test_generated_zones(monkeypatch: pytest.MonkeyPatch) -> None:
             continue
         reason = next((name for name, holds in EXPLAINED.items() if holds(zone, found, judged)), None)
         if reason is None:
-            unexplained.append(f"seed {seed}: {found.result} {found.explanation!r} ({found.reason}), pyspf {judged}")
+            unexplained.append(
+                f"seed {seed}: {found.result} {found.explanation!r} ({found.reason}), pyspf {judged}"
+            )
         else:
             explained[reason] += 1
     print(seen, explained)
