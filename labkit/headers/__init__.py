@@ -8,7 +8,20 @@ READ NEXT  dissect.py, fast.py
 """
 
 from labkit.headers.dissect import Dissection, dissect
+from labkit.headers.findings import Finding, Weight
 from labkit.headers.trust import Trust
 from labkit.headers.values import Field, Hop, Kind, ReadDate, Received, Writer
 
-__all__ = ["Dissection", "Field", "Hop", "Kind", "ReadDate", "Received", "Trust", "Writer", "dissect"]
+__all__ = [
+    "Dissection",
+    "Field",
+    "Finding",
+    "Hop",
+    "Kind",
+    "ReadDate",
+    "Received",
+    "Trust",
+    "Weight",
+    "Writer",
+    "dissect",
+]

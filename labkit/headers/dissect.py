@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from labkit.headers.catalogue import entry_of
 from labkit.headers.cut import cut
+from labkit.headers.findings import Evidence, Finding, findings_of
 from labkit.headers.hops import hops_of
 from labkit.headers.received import read_received
 from labkit.headers.trust import Trust, trust_at, trust_of
@@ -30,18 +31,25 @@ _ID_DOMAIN = re.compile(r"@([^\s@>]{1,255})>\s*$")
 
 @dataclass(frozen=True, slots=True)
 class Dissection:
-    """A message's header, explained. `hops` are the oldest first; `size` counts the whole message's octets."""
+    """A message's header, explained. `hops` are the oldest first; `size` counts the whole message's octets.
+
+    `stray`: if no empty line ended the header, the beginning of the line that did.
+    """
 
     fields: tuple[Field, ...]
     hops: tuple[Hop, ...]
     trust: Trust
+    findings: tuple[Finding, ...]
     separator: bytes
     body_at: int
     size: int
+    stray: bytes = b""
 
     def with_trust(self, trusted: Trusted) -> Dissection:
         """The same with other trusted hosts (names, addresses, networks), or at a level of the slider."""
-        return replace(self, trust=_trust(self.fields, self.hops, trusted))
+        trust = _trust(self.fields, self.hops, trusted)
+        findings = findings_of(Evidence(self.fields, self.hops, trust, self.stray))
+        return replace(self, trust=trust, findings=findings)
 
     def all(self, name: str) -> tuple[Field, ...]:
         """The fields of that name, top to bottom."""
@@ -78,7 +86,11 @@ def dissect(message: bytes, *, trusted: Trusted = None) -> Dissection:
     hops = hops_of(received)
     fields = _with_writers(fields, hops)
     trust = _trust(fields, hops, trusted)
-    return Dissection(tuple(fields), hops, trust, found.separator, found.body_at, len(message))
+    stray = b"" if found.separator else message[found.body_at : found.body_at + 80].split(b"\n")[0]
+    findings = findings_of(Evidence(fields, hops, trust, stray))
+    return Dissection(
+        tuple(fields), hops, trust, findings, found.separator, found.body_at, len(message), stray
+    )
 
 
 def _trust(fields: Sequence[Field], hops: Sequence[Hop], trusted: Trusted) -> Trust:
