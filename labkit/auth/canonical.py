@@ -15,12 +15,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 CRLF = b"\r\n"
 SIMPLE, RELAXED = "simple", "relaxed"
-_NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_NAME = bytes(octet for octet in range(33, 127) if octet != 0x3A)  # what names are made of
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
-_BLANKS = re.compile(rb"[ \t]+")
 _ENDS = tuple(CRLF * count for count in (32_768, 512, 16, 1))
 
 
@@ -53,13 +53,24 @@ def cut(message: bytes) -> Cut:
     fields = _FIELD_END.split(head.removesuffix(CRLF))
     if fields == [b""]:
         return Cut((), (), body)
-    return Cut(tuple(fields), tuple(field_name(field) for field in fields), body)
+    return Cut(tuple(fields), tuple([field_name(field) for field in fields]), body)
 
 
 def field_name(field: bytes) -> str:
     """The name of a field in lower case, or "" if this is no field."""
-    found = _NAME.match(field)
-    return found[1].decode("ascii").lower() if found else ""
+    name, colon, _ = field.partition(b":")
+    if not colon:
+        return ""
+    return _known_name(name) if len(name) <= 40 else _name(name)
+
+
+def _name(name: bytes) -> str:
+    """What stands before the colon, blanks at its end removed, if it is a name (RFC 5322 §3.6.8, §4.5.8)."""
+    name = name.rstrip(b" \t")
+    return name.decode("ascii").lower() if name and not name.translate(None, _NAME) else ""
+
+
+_known_name = lru_cache(maxsize=512)(_name)
 
 
 def canonical_field(field: bytes, form: str) -> bytes:
@@ -68,8 +79,8 @@ def canonical_field(field: bytes, form: str) -> bytes:
     if form == SIMPLE:
         return field + CRLF
     name, _, value = field.partition(b":")
-    value = _BLANKS.sub(b" ", value.replace(CRLF, b"")).strip(b" ")
-    return name.rstrip(b" \t\r\n").lower() + b":" + value + CRLF
+    value = _one_blank(value.replace(CRLF, b"")).strip(b" ")
+    return b"%b:%b\r\n" % (name.rstrip(b" \t\r\n").lower(), value)
 
 
 def canonical_header(fields: Iterable[bytes], form: str) -> bytes:
@@ -93,11 +104,7 @@ def _simple(body: bytes) -> bytes:
 
 def _relaxed(body: bytes) -> bytes:
     """RFC 6376 §3.4.4: blanks at line ends go, several blanks are one space, then empty lines at the end go."""
-    if b"\t" in body:
-        body = body.replace(b"\t", b" ")
-    for blanks in (b" " * 8, b"  "):  # the long ones first: a megabyte of blanks takes few rounds
-        while blanks in body:
-            body = body.replace(blanks, b" ")
+    body = _one_blank(body)
     if b" \r\n" in body:
         body = body.replace(b" \r\n", CRLF)
     if body.endswith(b" "):
@@ -106,6 +113,17 @@ def _relaxed(body: bytes) -> bytes:
     if end == 0:
         return b""
     return body[: end + 2] if body.startswith(CRLF, end) else body[:end] + CRLF
+
+
+def _one_blank(text: bytes) -> bytes:
+    """Each run of blanks as one space; the same object if there is nothing to do."""
+    if b"\t" in text:
+        text = text.replace(b"\t", b" ")
+    if b"  " in text:
+        for blanks in (b" " * 8, b"  "):  # the long ones first: a megabyte of blanks takes few rounds
+            while blanks in text:
+                text = text.replace(blanks, b" ")
+    return text
 
 
 def _without_empty_lines(body: bytes) -> int:

@@ -15,12 +15,13 @@ READ NEXT  dkim_signature.py
 from __future__ import annotations
 
 import re
+from binascii import a2b_base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from labkit.auth.tags import TagSyntaxError, parse_tags, without_blanks
+from labkit.auth.tags import WHITE, TagSyntaxError, parse_tags, without_blanks
 from labkit.mail.asking import Asking, ask
 from labkit.mail.questions import DnsOutcome, TextOf
 
@@ -29,7 +30,7 @@ MAX_EXPONENT = 1 << 32
 MAX_RECORD = 65_535  # characters; a record cannot be longer
 MAX_RECORDS = 20  # so many records of one name are read
 RSA, ED25519 = "rsa", "ed25519"
-_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
@@ -101,6 +102,13 @@ class FoundKeys:
 
 def key_name(domain: str, selector: str) -> str:
     """Where the key stands: selector._domainkey.domain, in lower case. Raises KeyRecordError for no possible name."""
+    if len(domain) + len(selector) > 253:
+        raise KeyRecordError("the name of the key is too long for the DNS")
+    return _key_name(domain, selector)
+
+
+@lru_cache(maxsize=256)
+def _key_name(domain: str, selector: str) -> str:
     name = f"{selector}._domainkey.{domain}".rstrip(".")
     if not name.isascii():
         name = _a_labels(name)
@@ -110,8 +118,6 @@ def key_name(domain: str, selector: str) -> str:
 
 
 def _a_labels(name: str) -> str:
-    if len(name) > 253:
-        raise KeyRecordError("the name of the key is too long for the DNS")
     try:
         return name.encode("idna").decode("ascii")
     except UnicodeError:
@@ -125,11 +131,15 @@ def find_keys(domain: str, selector: str) -> Asking[FoundKeys]:
     return FoundKeys(question, answer.outcome, tuple(map(str, answer.records[:MAX_RECORDS])))
 
 
-@lru_cache(maxsize=256)
 def parse_key_record(text: str) -> KeyRecord:
     """Read a key record. Raises KeyRecordError."""
     if len(text) > MAX_RECORD:
         raise KeyRecordError(f"the record is longer than {MAX_RECORD} characters")
+    return _key_record(text)
+
+
+@lru_cache(maxsize=64)
+def _key_record(text: str) -> KeyRecord:
     try:
         tags = parse_tags(text)
     except TagSyntaxError as wrong:
@@ -164,17 +174,11 @@ def _octets(value: str) -> bytes:
 
 def decode_base64(value: str) -> bytes | None:
     """The octets, blanks between the characters ignored; None if this is not base64. `=` may be missing at the end."""
-    from binascii import Error, a2b_base64
-
-    if not (value.isascii() and value.isalnum()):
-        value = without_blanks(value)
-        if _BASE64.fullmatch(value) is None:
-            return None
-        value = value.rstrip("=")
-    try:
-        return a2b_base64(value + "=" * (-len(value) % 4))
-    except Error:  # one character too many
+    octets = value.encode("ascii", "replace").translate(None, WHITE.encode())
+    text = octets.rstrip(b"=")
+    if text.translate(None, _BASE64) or len(octets) - len(text) > 2 or len(text) % 4 == 1:
         return None
+    return a2b_base64(text + b"=" * (-len(text) % 4))
 
 
 def public_key(record: KeyRecord) -> PublicKey:

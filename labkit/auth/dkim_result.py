@@ -19,9 +19,13 @@ from base64 import b64encode
 from dataclasses import dataclass
 from hashlib import sha256
 
-from labkit.auth.dkim_key import FoundKeys
+from labkit.auth.canonical import Cut
+from labkit.auth.dkim_key import FoundKeys, KeyRecord
 from labkit.auth.dkim_signature import Signature
 from labkit.auth.steps import Step
+from labkit.auth.tags import TagList
+
+ONCE = ("from", "subject", "to", "date", "sender", "reply-to", "cc", "message-id", "content-type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +34,84 @@ class DkimResult:
 
     result: str
     reason: str
-    domain: str = ""
-    selector: str = ""
-    identity: str = ""
-    algorithm: str = ""
-    key_bits: int = 0
-    is_testing: bool = False
-    body_hash_claimed: str = ""
-    body_hash_computed: str = ""
-    canonical_body: bytes = b""
-    canonical_header: bytes = b""
-    signed_fields: tuple[str, ...] = ()
     broken: str = ""
     field: bytes = b""
     signature: Signature | None = None
+    told: TagList | None = None
     found: FoundKeys | None = None
-    key_record: str = ""
-    header_hash_signed: str = ""
-    not_covered: int = 0
-    unsigned_twins: tuple[str, ...] = ()
+    key_record: KeyRecord | None = None
+    key_bits: int = 0
+    body_hash: bytes = b""
+    whole_body: bytes = b""
+    canonical_header: bytes = b""
+    signed_hash: bytes = b""
+    message: Cut | None = None
+
+    @property
+    def domain(self) -> str:
+        """d=: who takes responsibility."""
+        return self.signature.domain if self.signature else self._told("d")
+
+    def _told(self, name: str) -> str:
+        return (self.told.get(name) if self.told else None) or ""
+
+    @property
+    def selector(self) -> str:
+        """s=: which of the domain's keys."""
+        return self.signature.selector if self.signature else self._told("s")
+
+    @property
+    def identity(self) -> str:
+        """i=, or what it is when it is not written: @ and the domain."""
+        return self.signature.identity if self.signature else self._told("i")
+
+    @property
+    def algorithm(self) -> str:
+        return self.signature.algorithm if self.signature else self._told("a")
+
+    @property
+    def signed_fields(self) -> tuple[str, ...]:
+        """The names in h=, in lower case."""
+        return self.signature.signed_fields if self.signature else ()
+
+    @property
+    def is_testing(self) -> bool:
+        """The domain tries DKIM out (t=y in its key record)."""
+        return self.key_record is not None and self.key_record.is_testing
+
+    @property
+    def body_hash_claimed(self) -> str:
+        """bh=, in base64."""
+        return b64encode(self.signature.body_hash).decode() if self.signature else ""
+
+    @property
+    def body_hash_computed(self) -> str:
+        """The hash of the body as it is here, in base64; "" if it was never computed."""
+        return b64encode(self.body_hash).decode()
+
+    @property
+    def canonical_body(self) -> bytes:
+        """The octets that the body hash was taken over."""
+        length = self.signature.length if self.signature else None
+        return self.whole_body if length is None else self.whole_body[:length]
+
+    @property
+    def not_covered(self) -> int:
+        """How many octets of the canonical body l= leaves unsigned."""
+        return len(self.whole_body) - len(self.canonical_body)
+
+    @property
+    def header_hash_signed(self) -> str:
+        """The header hash that the signer had, where an RSA signature that does not fit tells it."""
+        return b64encode(self.signed_hash).decode()
+
+    @property
+    def unsigned_twins(self) -> tuple[str, ...]:
+        """Fields that may come once, and come oftener than h= names them: an attack by a second one (§8.15)."""
+        if self.message is None:
+            return ()
+        here, signed = self.message.names, self.signed_fields
+        return tuple(name for name in ONCE if name in signed and here.count(name) > signed.count(name))
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -31,12 +31,11 @@ _NEEDED = {
     DKIM_SIGNATURE: ("v", "a", "b", "bh", "d", "h", "s"),
     ARC_MESSAGE_SIGNATURE: ("i", "a", "b", "bh", "d", "h", "s"),
 }
-_B = re.compile(rb"((?:\A|;)[ \t\r\n]*b[ \t\r\n]*=)[^;]*")
 _NAME = re.compile(r"[!-9;-~]+")
 _DOMAIN = re.compile(
     r"[A-Za-z0-9_\u0080-\U0010ffff](?:[A-Za-z0-9_.\u0080-\U0010ffff-]*[A-Za-z0-9_\u0080-\U0010ffff])?"
 )
-_QUOTED = re.compile(r"=([0-9A-F]{2})")
+_QUOTED = re.compile(rb"=([0-9A-F]{2})")
 
 
 class SignatureError(ValueError):
@@ -146,7 +145,12 @@ def _identity(value: str | None, domain: str) -> str:
     """The agent or user, whose domain is d= or below it (RFC 6376 §3.5)."""
     if value is None:
         return f"@{domain}"
-    identity = _QUOTED.sub(lambda found: chr(int(found[1], 16)), without_blanks(value))
+    identity = without_blanks(value)
+    if "=" in identity:
+        octets = _QUOTED.sub(
+            lambda found: bytes([int(found[1], 16)]), identity.encode("utf-8", "surrogateescape")
+        )
+        identity = octets.decode("utf-8", "replace")
     _, at, host = identity.rpartition("@")
     if not at or _DOMAIN.fullmatch(host) is None:
         raise SignatureError("neutral", f"i={value[:40]} has no domain")
@@ -181,7 +185,13 @@ def _number(values: dict[str, str], name: str, digits: int) -> int | None:
 def without_b(field: bytes) -> bytes:
     """A signature field with the value of b= deleted, and the blanks around the value (RFC 6376 §3.7)."""
     name, colon, value = field.removesuffix(b"\r\n").partition(b":")
-    return name + colon + _B.sub(rb"\1", value, count=1)
+    tags = value.split(b";")
+    for number, tag in enumerate(tags):
+        before, equals, _ = tag.partition(b"=")
+        if equals and before.strip(b" \t\r\n") == b"b":
+            tags[number] = before + equals
+            return name + colon + b";".join(tags)
+    return name + colon + value
 
 
 def chosen(message: Cut, names: Iterable[str], but: int | None = None) -> list[int | None]:

@@ -13,8 +13,7 @@ READ NEXT  what_changed.py
 
 from __future__ import annotations
 
-from base64 import b64encode
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from labkit.auth.canonical import Cut, canonical_body, cut
@@ -40,7 +39,6 @@ from labkit.mail.asking import Asking
 
 MAX_SIGNATURES = 10
 CLOCK_SKEW = 300.0  # seconds by which a signer's clock may be ahead of ours
-_ONCE = ("from", "subject", "to", "date", "sender", "reply-to", "cc", "message-id", "content-type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +71,12 @@ def verify(
         raw = subject.message.fields[number]
         if evaluated >= max_signatures:
             words = f"not evaluated: a message has at most {max_signatures} signatures looked at"
-            results.append(DkimResult("neutral", words, broken="limit", field=raw))
+            results.append(DkimResult("neutral", words, "limit", raw))
             continue
         try:
             signature = parse_signature(raw, number)
         except SignatureError as wrong:
-            results.append(_unread(raw, wrong))
+            results.append(DkimResult(wrong.result, str(wrong), "signature", raw, told=wrong.tags))
             continue
         evaluated += 1
         results.append((yield from verify_signature(subject, signature, now, clock_skew=clock_skew)))
@@ -89,52 +87,27 @@ def verify_signature(
     subject: Subject, signature: Signature, now: float, *, clock_skew: float = CLOCK_SKEW
 ) -> Asking[DkimResult]:
     """The result of one signature of a message."""
-    blank = DkimResult(
-        "neutral",
-        "",
-        signature.domain,
-        signature.selector,
-        signature.identity,
-        signature.algorithm,
-        body_hash_claimed=b64encode(signature.body_hash).decode(),
-        signed_fields=signature.signed_fields,
-        field=signature.field,
-        signature=signature,
-    )
+    raw = signature.field
     if (
         malformed := subject.message.malformed
     ) is not None:  # RFC 6376 §3.8: such a message is no valid input
         shown = malformed[:40].decode("utf-8", "backslashreplace")
-        return replace(
-            blank, result="permerror", reason=f"a line of the header is no field: {shown!r}", broken="message"
+        return DkimResult(
+            "permerror", f"a line of the header is no field: {shown!r}", "message", raw, signature
         )
     if late := _time_is_wrong(signature, now, clock_skew):
-        return replace(blank, result="policy", reason=late, broken="time")
+        return DkimResult("policy", late, "time", raw, signature)
     try:
         found = yield from find_keys(signature.domain, signature.selector)
     except KeyRecordError as wrong:
-        return replace(blank, result="permerror", reason=str(wrong), broken="key")
+        return DkimResult("permerror", str(wrong), "key", raw, signature)
     if found.outcome.is_temporary:
         words = f"the DNS did not tell the key ({found.outcome.value}); it may tell it later"
-        return replace(blank, result="temperror", reason=words, found=found, broken="dns")
+        return DkimResult("temperror", words, "dns", raw, signature, found=found)
     if not found.texts:  # RFC 6376 §6.1.2
         words = f"there is no key at {found.question.name} ({found.outcome.value})"
-        return replace(blank, result="permerror", reason=words, found=found, broken="key")
-    return _with_any_key(subject, signature, found, blank)
-
-
-def _unread(raw: bytes, wrong: SignatureError) -> DkimResult:
-    told = {} if wrong.tags is None else dict(wrong.tags.pairs)
-    return DkimResult(
-        wrong.result,
-        str(wrong),
-        told.get("d", ""),
-        told.get("s", ""),
-        told.get("i", ""),
-        told.get("a", ""),
-        broken="signature",
-        field=raw,
-    )
+        return DkimResult("permerror", words, "key", raw, signature, found=found)
+    return _with_any_key(subject, signature, found)
 
 
 def _time_is_wrong(signature: Signature, now: float, clock_skew: float) -> str:
@@ -146,25 +119,27 @@ def _time_is_wrong(signature: Signature, now: float, clock_skew: float) -> str:
     return ""
 
 
-def _with_any_key(subject: Subject, signature: Signature, found: FoundKeys, blank: DkimResult) -> DkimResult:
+def _with_any_key(subject: Subject, signature: Signature, found: FoundKeys) -> DkimResult:
     """Try each record; the first pass counts, else the best of the others: a hash that was wrong says more."""
     results = []
     for text in found.texts:
-        result = _with_key(subject, signature, text, replace(blank, found=found, key_record=text))
+        result = _with_key(subject, signature, found, text)
         if result.result == "pass":
             return result
         results.append(result)
     return next((result for result in results if result.result == "fail"), results[0])
 
 
-def _with_key(subject: Subject, signature: Signature, text: str, blank: DkimResult) -> DkimResult:
+def _with_key(subject: Subject, signature: Signature, found: FoundKeys, text: str) -> DkimResult:
+    record: KeyRecord | None = None
     try:
         record = parse_key_record(text)
-        blank = replace(blank, is_testing=record.is_testing) if record.is_testing else blank
         key = usable_key(record, signature)
     except KeyRecordError as wrong:
-        return replace(blank, result="permerror", reason=str(wrong), broken="key")
-    return _compared(subject, signature, key, blank)
+        return DkimResult(
+            "permerror", str(wrong), "key", signature.field, signature, found=found, key_record=record
+        )
+    return _compared(subject, signature, found, record, key)
 
 
 def usable_key(record: KeyRecord, signature: Signature) -> PublicKey:
@@ -186,27 +161,33 @@ def usable_key(record: KeyRecord, signature: Signature) -> PublicKey:
     return public_key(record)
 
 
-def _compared(subject: Subject, signature: Signature, key: PublicKey, blank: DkimResult) -> DkimResult:
+def _compared(
+    subject: Subject, signature: Signature, found: FoundKeys, record: KeyRecord, key: PublicKey
+) -> DkimResult:
     """Both hashes against what was signed (RFC 6376 §6.1.3)."""
     body, length = subject.body(signature.body_form), signature.length
     digest = subject.body_digest(signature.body_form, length)
     header = header_input_of(subject.message, signature)
-    header_digest = sha256(header).digest()
     is_short = length is not None and length > len(body)
     body_fits = digest == signature.body_hash and not is_short
-    header_fits = key.check(header_digest, signature.signature)
+    header_fits = key.check(sha256(header).digest(), signature.signature)
     told = None if header_fits else key.recover(signature.signature)
     result, reason, broken = _verdict(key, body_fits, header_fits, is_short, told)
-    return replace(
-        blank,
-        result=result, reason=reason, broken=broken, key_bits=key.bits,
-        body_hash_computed=b64encode(digest).decode(),
-        canonical_body=body if length is None else body[:length],
+    return DkimResult(
+        result,
+        reason,
+        broken,
+        signature.field,
+        signature,
+        found=found,
+        key_record=record,
+        key_bits=key.bits,
+        body_hash=digest,
+        whole_body=body,
         canonical_header=header,
-        header_hash_signed=b64encode(told).decode() if told else "",
-        not_covered=0 if length is None else max(0, len(body) - length),
-        unsigned_twins=_twins(subject.message, signature),
-    )  # fmt: skip
+        signed_hash=told or b"",
+        message=subject.message,
+    )
 
 
 def _verdict(
@@ -226,12 +207,3 @@ def _verdict(
     if body_fits:
         return "fail", reason, where
     return "fail", f"the body is not the one that was signed, and {reason}", f"body and {where}"
-
-
-def _twins(message: Cut, signature: Signature) -> tuple[str, ...]:
-    """Fields that may come once, come oftener than h= names them: an attack by a second one (RFC 6376 §8.15)."""
-    return tuple(
-        name
-        for name in _ONCE
-        if name in signature.signed_fields and message.names.count(name) > signature.signed_fields.count(name)
-    )
