@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from labkit.lab.world import World, neighbours, partners
     from labkit.teach.checks import check
     from labkit.teach.show import show
+    from labkit.teach.views.dissector import dissector
     from labkit.teach.views.mail_map import mail_map
     from labkit.teach.views.queue import queue_view
     from labkit.teach.views.stepper import stepper
@@ -42,6 +43,7 @@ __all__ = [
     "NoSuchName",
     "World",
     "check",
+    "dissector",
     "mail_map",
     "neighbours",
     "partners",
@@ -61,6 +63,7 @@ _WHERE = {
     "partners": "labkit.lab.world",
     "check": "labkit.teach.checks",
     "show": "labkit.teach.show",
+    "dissector": "labkit.teach.views.dissector",
     "mail_map": "labkit.teach.views.mail_map",
     "queue_view": "labkit.teach.views.queue",
     "step_dmarc": "labkit.teach.views.stepper_ready",

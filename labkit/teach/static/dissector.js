@@ -174,14 +174,15 @@ function render({ model, el }) {
     if (!place || !field) return;
     const { boundary } = state.message.trust.boundaries[level];
     const editing = state.message.editing?.index === index && index === looked;
-    place.replaceChildren(
+    const parts = [
       make("p", { class: `lk-title lk-by-${field.group}` }, field.name),
       make("p", { class: "lk-soft" }, `${field.lines}, ${field.kind}; written by ${field.writer}${field.rfc ? `; ${field.rfc}` : ""}`),
       make("p", {}, field.words),
       index >= boundary ? make("p", { class: "lk-warn" }, "Below the trust boundary: a stranger could have written this.") : null,
       editing ? editor(state.message.editing) : make("pre", { class: "lk-raw", tabindex: "0", "aria-label": "As it stands in the message" }, field.raw),
       ...(editing || !field.editable ? [] : [row(`What to do with ${field.name}`, button("Change it", { ask: "edit", index }), button("Take it out", { ask: "change", index, text: "" }, { klass: "lk-quiet" }))]),
-    );
+    ];
+    place.replaceChildren(...parts.filter(Boolean));
   }
 
   function editor({ index, name, text }) {
@@ -239,7 +240,7 @@ function render({ model, el }) {
         rfc ? make("span", { class: "lk-soft" }, ` ${rfc}`) : null,
         remedy ? make("p", { class: "lk-soft" }, remedy) : null,
         ...indexes.slice(0, 4).map((index) =>
-          makeButton(`field ${index + 1}`, () => look(index), { klass: "lk-chip", "aria-label": `Look at field ${index + 1}: ${words}` }),
+          makeButton(`field ${index + 1}`, () => look(index), { klass: "lk-chip", "aria-label": `Look at field ${index + 1}: ${words}`, "data-key": `finding ${index} ${words}` }),
         ),
       ),
     );
@@ -290,7 +291,7 @@ function render({ model, el }) {
         known ? make("p", { class: same ? "lk-good-words" : "lk-warn" }, same ? "✓ The hashes are equal." : "✗ The hashes differ.") : null,
       ),
     );
-    return make("div", { class: "lk-octets", role: "group", "aria-label": title }, make("p", { class: "lk-title" }, title), soft("␍␊ is a line end, · a blank at the end of a line, → a tab."), ...shown);
+    return make("div", { class: "lk-octets", role: "group", "aria-label": title }, make("p", { class: "lk-title" }, title), soft("\\r\\n is a line end (CR LF), · a blank at the end of a line, \\t a tab."), ...shown);
   }
 
   // --- the body, the changes --------------------------------------------------------------------
@@ -318,7 +319,8 @@ function render({ model, el }) {
   // --- drawing ----------------------------------------------------------------------------------
 
   function draw() {
-    const focused = root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    const within = root.contains(document.activeElement);
+    const focused = within ? document.activeElement.dataset.key : null;
     const pasted = body.querySelector("textarea.lk-paste")?.value ?? "";
     const { message } = state;
     const list = body.querySelector(".lk-fields");
@@ -337,7 +339,9 @@ function render({ model, el }) {
       body.querySelector(".lk-fields").scrollTop = scrolled;
       look(message.fields.some(({ index }) => index === looked) ? looked : 0);
     }
-    if (focused) [...body.querySelectorAll("[data-key]")].find((each) => each.dataset.key === focused)?.focus({ preventScroll: true });
+    if (!within) return;
+    const same = focused ? [...body.querySelectorAll("[data-key]")].find((each) => each.dataset.key === focused) : null;
+    (same ?? body.querySelector(".lk-fields, button")).focus({ preventScroll: true }); // else the notebook hears the keys
   }
 
   function heard() {

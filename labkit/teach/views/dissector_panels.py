@@ -7,7 +7,7 @@ READ NEXT  dissector.py
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from math import log1p
 from typing import Any
 
@@ -178,13 +178,8 @@ def findings_state(dissection: Dissection) -> list[dict[str, Any]]:
             "rfc": each.rfc,
             "fields": [index for index in each.fields if index < MOST_FIELDS][:10],
         }
-        for each in findings_of(dissection)[:MOST_FINDINGS]
+        for each in dissection.findings[:MOST_FINDINGS]
     ]
-
-
-def findings_of(dissection: Dissection) -> Sequence[Any]:
-    found: Sequence[Any] = getattr(dissection, "findings", ())
-    return found
 
 
 def body_state(content: bytes, dissection: Dissection) -> dict[str, Any]:
@@ -267,45 +262,46 @@ def octets_state(found: Recheck, number: int) -> dict[str, Any]:
     if not 0 <= number < len(found.dkim):
         raise ValueError(f"there is no signature {number + 1}")
     result = found.dkim[number]
-    signed = result.header_hash_signed
+    header_fits = result.result == "pass" or result.broken == "body"
+    signed = result.header_hash_computed if header_fits else result.header_hash_signed
+    title = f"What signature {number + 1} ({result.domain}, selector {result.selector}) is about"
+    names = ", ".join(result.signed_fields)
     return {
         "number": number,
-        "title": shown(
-            f"What signature {number + 1} ({result.domain}, selector {result.selector}) is about", 200
-        ),
+        "title": shown(title, 200),
         "parts": [
             _part(
                 "the body",
                 result.canonical_body,
-                result.body_hash_claimed,
                 "bh= says",
+                result.body_hash_claimed,
                 result.body_hash_computed,
             ),
             _part(
-                f"the signed fields: {', '.join(result.signed_fields)}",
+                f"the signed fields: {names}",
                 result.canonical_header,
-                signed or "(cannot be seen: this signature does not show it)",
-                "the signature says",
+                "b= was made over",
+                signed,
                 result.header_hash_computed,
             ),
         ],
     }
 
 
-def _part(name: str, octets: bytes, claimed: str, who: str, computed: str) -> dict[str, Any]:
+def _part(name: str, octets: bytes, who: str, claimed: str, computed: str) -> dict[str, Any]:
     return {
         "name": shown(f"{name} ({len(octets):,} octets)", 300),
         "octets": marked(octets),
-        "claimed": [who, shown(claimed, 100)],
+        "claimed": [who, shown(claimed, 100) or "(it does not show)"],
         "computed": ["computed now", computed or "(not computed)"],
         "same": bool(computed) and claimed == computed,
-        "known": bool(computed) and not claimed.startswith("("),
+        "known": bool(computed and claimed),
     }
 
 
 def marked(octets: bytes) -> str:
     """Canonical octets with line ends and blanks at their end made visible."""
     lines = octets[:LONGEST_OCTETS].decode("utf-8", "backslashreplace").split("\r\n")
-    text = "␍␊\n".join(line.rstrip(" ") + "·" * (len(line) - len(line.rstrip(" "))) for line in lines)
+    text = "\\r\\n\n".join(line.rstrip(" ") + "·" * (len(line) - len(line.rstrip(" "))) for line in lines)
     more = f"\n[and {len(octets) - LONGEST_OCTETS:,} more octets]" if len(octets) > LONGEST_OCTETS else ""
-    return clip(visible(text.replace("\t", "→")), 2 * LONGEST_OCTETS) + more
+    return clip(visible(text.replace("\t", "\\t")), 2 * LONGEST_OCTETS) + more

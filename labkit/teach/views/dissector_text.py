@@ -60,8 +60,7 @@ def _parts(dissection: Dissection, found: Recheck | None) -> Iterator[_Part]:
         head = ("", "from", "by", "how", "at", "delay")
         yield "The way, the oldest hop first", head, list(_hops(dissection)), (3, 29, 22, 14, 19, 13)
     findings = [
-        (each.weight.value, panels.shown(each.words), each.rfc)
-        for each in panels.findings_of(dissection)[:MOST_ROWS]
+        (each.weight.value, panels.shown(each.words), each.rfc) for each in dissection.findings[:MOST_ROWS]
     ]
     if findings:
         yield "Findings", ("weight", "what", "rule"), findings, (8, 78, 20)
