@@ -42,10 +42,14 @@ class Subject:
     edits: list[tuple[bytes, str]] = field(default_factory=list)
     first: Recheck | None = None  # of the original
     now: Recheck | None = None
+    _last: tuple[bytes, Trusted, Dissection] | None = None
 
     @property
     def dissection(self) -> Dissection:
-        return dissect(self.content, trusted=self.trusted)
+        """Of the message as it is now; done once for each change."""
+        if self._last is None or self._last[0] is not self.content or self._last[1] != self.trusted:
+            self._last = self.content, self.trusted, dissect(self.content, trusted=self.trusted)
+        return self._last[2]
 
 
 def dissector(

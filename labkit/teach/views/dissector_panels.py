@@ -13,6 +13,7 @@ from typing import Any
 
 from labkit.headers import Dissection, Field, Hop, Writer
 from labkit.headers.hops import span
+from labkit.headers.trust import trust_at
 from labkit.teach.markup import clip, visible
 from labkit.teach.views.dissector_edit import MOST_EDITABLE
 from labkit.teach.views.dissector_recheck import Recheck
@@ -88,7 +89,7 @@ def trust_state(dissection: Dissection) -> dict[str, Any]:
     """The boundary at each level of the slider: it moves without the kernel."""
     trust = dissection.trust
     most = min(trust.levels, MOST_LEVELS)
-    at = (dissection.with_trust(level).trust for level in range(most + 1))
+    at = (trust_at(dissection.fields, dissection.hops, level) for level in range(most + 1))
     return {
         "level": min(trust.level, most),
         "levels": most,
