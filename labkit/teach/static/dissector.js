@@ -20,7 +20,9 @@ function render({ model, el }) {
   let state = model.get("state");
   let looked = 0; // which field is looked at
   let level = 0; // of the slider, while it moves
+  let wanted = null; // where it was put while the kernel was busy
   let isPasting = false;
+  let draft = null; // what stands in the editor and was not put in yet: {index, text}
   const unfolded = new Set(); // which steps are unfolded
   const { root, body, said, ask, settle, complain, forget } = panelOf(model, el, "dissector", "The header dissector", PATIENCE);
 
@@ -100,14 +102,14 @@ function render({ model, el }) {
     return make(
       "li",
       {
-        class: `lk-field lk-by-${field.group}${forged ? " lk-forged" : ""}`, role: "option", id: idOf(field.index),
-        "aria-label": `${field.name}, ${field.writer}${forged ? ", could be forged" : ""}: ${field.value}`,
+        class: `lk-field lk-by-${field.group}${forged && !field.signed ? " lk-forged" : ""}`, role: "option", id: idOf(field.index),
+        "aria-label": `${field.name}, ${field.writer}${field.signed ? ", signed" : forged ? ", could be forged" : ""}: ${field.value}`,
         "data-index": String(field.index),
         click: () => look(field.index),
-        mouseenter: () => tell(field.index),
+        mousemove: (event) => (event.movementX || event.movementY) && tell(field.index), // not if the list moves below it
       },
       make("span", { class: "lk-name" }, field.name),
-      make("span", { class: "lk-writer" }, field.writer),
+      make("span", { class: "lk-writer" }, field.writer, field.signed ? make("span", { class: "lk-signed" }, " ✓ signed") : null),
       make("span", { class: "lk-value" }, field.value),
     );
   }
@@ -138,13 +140,18 @@ function render({ model, el }) {
       level = Number(input.value);
       draw();
     });
-    input.addEventListener("change", () => ask({ ask: "trust", level: Number(input.value) }));
+    input.addEventListener("change", () => believe(Number(input.value)));
     return make(
       "div",
       { class: "lk-trust" },
       make("div", { class: "lk-row" }, make("span", {}, "You believe"), input, make("output", {}, `${level} of ${levels} Received fields`)),
       make("p", { class: "lk-soft" }, boundaries[level].words),
     );
+  }
+
+  /* Arrow keys are quicker than the kernel: what was wanted meanwhile is asked for afterwards. */
+  function believe(wish) {
+    wanted = ask({ ask: "trust", level: wish }) ? null : wish;
   }
 
   function arrows(event) {
@@ -172,13 +179,16 @@ function render({ model, el }) {
     const place = body.querySelector(".lk-detail");
     const field = state.message?.fields.find((each) => each.index === index);
     if (!place || !field) return;
+    const open = state.message.editing?.index;
+    if (open === looked && index !== looked) return; // who edits does not want it to go by itself
     const { boundary } = state.message.trust.boundaries[level];
     const editing = state.message.editing?.index === index && index === looked;
     const parts = [
       make("p", { class: `lk-title lk-by-${field.group}` }, field.name),
       make("p", { class: "lk-soft" }, `${field.lines}, ${field.kind}; written by ${field.writer}${field.rfc ? `; ${field.rfc}` : ""}`),
       make("p", {}, field.words),
-      index >= boundary ? make("p", { class: "lk-warn" }, "Below the trust boundary: a stranger could have written this.") : null,
+      field.signed ? make("p", { class: "lk-good-words" }, `✓ A good signature of ${field.signed} covers it.`) : null,
+      index >= boundary && !field.signed ? make("p", { class: "lk-warn" }, "Below the trust boundary: a stranger could have written this.") : null,
       editing ? editor(state.message.editing) : make("pre", { class: "lk-raw", tabindex: "0", "aria-label": "As it stands in the message" }, field.raw),
       ...(editing || !field.editable ? [] : [row(`What to do with ${field.name}`, button("Change it", { ask: "edit", index }), button("Take it out", { ask: "change", index, text: "" }, { klass: "lk-quiet" }))]),
     ];
@@ -187,7 +197,10 @@ function render({ model, el }) {
 
   function editor({ index, name, text }) {
     const area = make("textarea", { class: "lk-input lk-editor", rows: String(clamp(text.split("\n").length + 1, 3, 14)), spellcheck: "false", "aria-label": `The text of ${name}`, "data-key": "editor" });
-    area.value = text;
+    area.value = draft?.index === index ? draft.text : text;
+    area.addEventListener("input", () => {
+      draft = { index, text: area.value };
+    });
     const put = () => ask({ ask: "change", index, text: area.value });
     return make(
       "div",
@@ -249,11 +262,17 @@ function render({ model, el }) {
 
   // --- who vouches for it -----------------------------------------------------------------------
 
-  function checks({ checks: rows, octets }) {
-    if (!state.has_world) return panel("Who vouches for it", soft("There is no lab to ask. dissector(message, world) checks SPF, DKIM and DMARC against its DNS."));
+  /* What Authentication-Results fields say: somebody's word. */
+  const claimed = (claims) =>
+    claims.map(({ who, words, forged }) =>
+      make("p", { class: forged ? "lk-soft" : "" }, `${who} wrote: ${words}${forged ? " (a stranger could have written that)" : ""}`),
+    );
+
+  function checks({ checks: rows, octets, claims }) {
+    if (!state.has_world) return panel("Who vouches for it", ...claimed(claims), soft("There is no lab to ask. dissector(message, world) checks SPF, DKIM and DMARC against its DNS."));
     const again = row("Check", button(rows ? "Check again" : "Check SPF, DKIM and DMARC now", { ask: "check" }, { klass: rows ? "" : "lk-main" }));
-    if (!rows) return panel("Who vouches for it", again);
-    return panel("Who vouches for it, by the lab's DNS now", ...rows.map(check), again, ...(octets ? [hashed(octets)] : []));
+    if (!rows) return panel("Who vouches for it", ...claimed(claims), again);
+    return panel("Who vouches for it, by the lab's DNS now", ...claimed(claims), ...rows.map(check), again, ...(octets ? [hashed(octets)] : []));
   }
 
   function check({ method, about, result, reason, steps, signature }, number) {
@@ -346,10 +365,12 @@ function render({ model, el }) {
 
   function heard() {
     const editing = state.message?.editing?.index;
+    if (editing === undefined) draft = null;
     const was = state.message?.trust.level;
     state = model.get("state");
     const { message } = state;
-    if (message) level = message.trust.level;
+    if (message?.editing?.index !== draft?.index) draft = null;
+    if (message) level = wanted === null ? message.trust.level : Math.min(wanted, message.trust.levels);
     if (message?.editing && message.editing.index !== BODY) looked = message.editing.index;
     draw();
     if (message?.editing && message.editing.index !== editing) body.querySelector(".lk-editor")?.focus();
@@ -357,6 +378,7 @@ function render({ model, el }) {
     said.textContent = was !== undefined && message && was !== message.trust.level ? message.trust.boundaries[level].words : state.said;
     settle();
     complain(model.get("problem"));
+    if (wanted !== null) believe(wanted);
   }
 
   level = state.message ? state.message.trust.level : 0;

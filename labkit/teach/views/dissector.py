@@ -6,7 +6,7 @@ WHAT       `dissector(message, world)`: each field with who wrote it and what it
 FROM       a message of a mailbox or a queue, bytes, the path of a file; in the browser also a paste, an upload, or
            any mailbox of the world. Without a message: one is chosen in the browser.
 SAFE       all parsing is done here, in Python; the browser gets text that is cut and has no hidden characters.
-READ NEXT  dissector_source.py, dissector_panels.py, dissector_recheck.py, dissector_edit.py, ../static/dissector.js
+READ NEXT  dissector_source.py, dissector_panels.py, dissector_recheck.py, dissector_checks.py, dissector_edit.py
 """
 
 from __future__ import annotations
@@ -21,11 +21,20 @@ from labkit.lab.host import Host
 from labkit.lab.world import World
 from labkit.teach.markup import Markup
 from labkit.teach.view import LiveView
+from labkit.teach.views import dissector_checks as checks
 from labkit.teach.views import dissector_panels as panels
 from labkit.teach.views import dissector_text
 from labkit.teach.views.dissector_edit import in_words, name_of, place_of, text_of, with_text
 from labkit.teach.views.dissector_recheck import Recheck, recheck, what_broke
-from labkit.teach.views.dissector_source import NoMessage, Pick, content_of, pasted, picks, uploaded
+from labkit.teach.views.dissector_source import (
+    NoMessage,
+    Pick,
+    content_of,
+    of_a_file,
+    pasted,
+    picks,
+    uploaded,
+)
 
 MOST_EDITS = 100
 Trusted = Collection[str] | int | None
@@ -86,7 +95,11 @@ class Dissector(LiveView):
     # --- choosing a message -------------------------------------------------------------------
 
     def open(self, name: str, content: bytes) -> None:
-        """Put a message on the table."""
+        """Put a message on the table; of an mbox file the first, and the others are offered."""
+        messages = of_a_file(name, content)
+        if len(messages) > 1:
+            self._offered = [*messages, *picks(self.world)]
+        name, content = messages[0].label, messages[0].content
         self.subject = Subject(name, content, content, self._trusted)
         self._signature = self._editing = None
         self._said = f"A message of {len(content):,} octets."
@@ -220,14 +233,15 @@ class Dissector(LiveView):
         return {
             "name": subject.name,
             "summary": panels.summary(dissection),
-            "fields": panels.fields_state(dissection),
+            "fields": panels.fields_state(dissection, checks.vouched(dissection, subject.now)),
             "more_fields": f"{left_out:,} more fields are not shown." if left_out > 0 else "",
             "trust": panels.trust_state(dissection),
             "hops": panels.hops_state(dissection),
             "more_hops": f"{hops:,} more hops are not shown." if hops > 0 else "",
             "findings": panels.findings_state(dissection),
             "body": panels.body_state(subject.content, dissection),
-            "checks": None if subject.now is None else panels.checks_state(subject.now),
+            "checks": None if subject.now is None else checks.checks_state(subject.now),
+            "claims": checks.claims_state(dissection),
             "octets": self._octets_state(subject),
             "editing": self._editing_state(subject, dissection),
             "edits": [words for _, words in subject.edits],
@@ -237,7 +251,7 @@ class Dissector(LiveView):
     def _octets_state(self, subject: Subject) -> dict[str, Any] | None:
         if subject.now is None or self._signature is None or self._signature >= len(subject.now.dkim):
             return None
-        return panels.octets_state(subject.now, self._signature)
+        return checks.octets_state(subject.now, self._signature)
 
     def _editing_state(self, subject: Subject, dissection: Dissection) -> dict[str, Any] | None:
         index = self._editing
@@ -254,7 +268,7 @@ class Dissector(LiveView):
         if subject.first is None or subject.now is None:
             return ["Check the message, and see what the changes break."]
         found = [panels.shown(words) for words in what_broke(subject.first, subject.now)]
-        return found or [panels.nothing_broken(subject.now)]
+        return found or [checks.nothing_broken(subject.now)]
 
     # --- the static forms ---------------------------------------------------------------------
 

@@ -1,13 +1,13 @@
-"""What the dissector shows, panel by panel, as JSON for the browser and as rows for the text.
+"""What the dissector shows of a message itself, panel by panel, as JSON for the browser and as rows for the text.
 
 LIMITS     so many fields, hops and octets are shown; what is left out is said.
 SAFE       everything that came from the message is cut and made visible here: hidden characters are escapes.
-READ NEXT  dissector.py
+READ NEXT  dissector_checks.py, dissector.py
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from math import log1p
 from typing import Any
 
@@ -16,17 +16,14 @@ from labkit.headers.hops import span
 from labkit.headers.trust import trust_at
 from labkit.teach.markup import clip, visible
 from labkit.teach.views.dissector_edit import MOST_EDITABLE
-from labkit.teach.views.dissector_recheck import Recheck
 
 MOST_FIELDS = 150
 MOST_HOPS = 40
 MOST_LEVELS = 60
-MOST_STEPS = 60
 MOST_FINDINGS = 40
 LONGEST_VALUE = 600
 LONGEST_RAW = 2000
 LONGEST_BODY = 8000
-LONGEST_OCTETS = 8000
 GROUPS = {
     Writer.AUTHOR: "author",
     Writer.PROGRAM: "author",
@@ -54,7 +51,8 @@ def writer_words(field: Field) -> str:
 # --- fields ---------------------------------------------------------------------------------------
 
 
-def fields_state(dissection: Dissection) -> list[dict[str, Any]]:
+def fields_state(dissection: Dissection, vouched: Mapping[int, str]) -> list[dict[str, Any]]:
+    """`vouched`: who has signed a field, by its index."""
     return [
         {
             "index": field.index,
@@ -67,6 +65,7 @@ def fields_state(dissection: Dissection) -> list[dict[str, Any]]:
             "words": field.words,
             "rfc": field.rfc,
             "lines": lines_of(field),
+            "signed": shown(vouched.get(field.index, ""), 100),
             "editable": len(field.raw) <= MOST_EDITABLE,
         }
         for field in dissection.fields[:MOST_FIELDS]
@@ -191,118 +190,3 @@ def body_state(content: bytes, dissection: Dissection) -> dict[str, Any]:
     if len(body) > MOST_EDITABLE:
         note += f"The first {MOST_EDITABLE:,} octets can be edited."
     return {"text": clip(visible(text), 2 * LONGEST_BODY), "octets": f"{len(body):,} octets", "note": note}
-
-
-# --- who vouches for it ---------------------------------------------------------------------------
-
-
-def checks_state(found: Recheck) -> list[dict[str, Any]]:
-    """SPF, each signature, DMARC: the verdict, the reason and the steps."""
-    rows = []
-    for number, (method, about, result) in enumerate(_results(found)):
-        is_signature = method.startswith("DKIM") and result is not None
-        rows.append(
-            {
-                "method": method,
-                "about": shown(about, 200),
-                "result": "none" if result is None else result.result,
-                "reason": shown(reasons(found, method, result)),
-                "steps": [] if result is None else _steps(result),
-                "signature": number - 1 if is_signature else None,
-            }
-        )
-    return rows
-
-
-def _results(found: Recheck) -> Iterator[tuple[str, str, Any]]:
-    yield "SPF", found.about, found.spf
-    for each in found.dkim:
-        tested = ", in test mode (t=y)" if each.is_testing else ""
-        bits = f", {each.key_bits} bits" if each.key_bits else ""
-        yield "DKIM", f"{each.domain}, selector {each.selector}, {each.algorithm}{bits}{tested}", each
-    if not found.dkim:
-        yield "DKIM", "", None
-    dmarc = found.dmarc
-    about = "" if dmarc is None else f"From: {dmarc.author_domain}"
-    if dmarc is not None and dmarc.policy is not None:
-        about += f", policy {dmarc.policy} of {dmarc.policy_domain}"
-    yield "DMARC", about, dmarc
-
-
-def reasons(found: Recheck, method: str, result: Any) -> str:
-    if result is not None:
-        return str(result.reason)
-    return {"SPF": found.no_spf, "DKIM": "the message is not signed", "DMARC": found.no_dmarc}[method]
-
-
-def _steps(result: Any) -> list[dict[str, Any]]:
-    steps = result.steps
-    told = [
-        {"words": shown(step.words, 300), "source": step.source, "depth": min(step.depth, 10)}
-        for step in steps[:MOST_STEPS]
-    ]
-    if len(steps) > MOST_STEPS:
-        told.append({"words": f"and {len(steps) - MOST_STEPS:,} more steps", "source": "", "depth": 0})
-    return told
-
-
-def nothing_broken(now: Recheck) -> str:
-    """Why a change has broken nothing."""
-    if not now.dkim:
-        return "No verdict has changed: nothing signs this message, so nobody can notice the change."
-    if any(each.result == "pass" for each in now.dkim):
-        return (
-            "No verdict has changed: no signature covers what was changed, "
-            "or its canonical form forgives it. See the signed fields and the canonical octets."
-        )
-    return "No verdict has changed: no signature was good before."
-
-
-def octets_state(found: Recheck, number: int) -> dict[str, Any]:
-    """What was hashed for a signature, and the hashes. Raises ValueError for a signature that is not there."""
-    if not 0 <= number < len(found.dkim):
-        raise ValueError(f"there is no signature {number + 1}")
-    result = found.dkim[number]
-    header_fits = result.result == "pass" or result.broken == "body"
-    signed = result.header_hash_computed if header_fits else result.header_hash_signed
-    title = f"What signature {number + 1} ({result.domain}, selector {result.selector}) is about"
-    names = ", ".join(result.signed_fields)
-    return {
-        "number": number,
-        "title": shown(title, 200),
-        "parts": [
-            _part(
-                "the body",
-                result.canonical_body,
-                "bh= says",
-                result.body_hash_claimed,
-                result.body_hash_computed,
-            ),
-            _part(
-                f"the signed fields: {names}",
-                result.canonical_header,
-                "b= was made over",
-                signed,
-                result.header_hash_computed,
-            ),
-        ],
-    }
-
-
-def _part(name: str, octets: bytes, who: str, claimed: str, computed: str) -> dict[str, Any]:
-    return {
-        "name": shown(f"{name} ({len(octets):,} octets)", 300),
-        "octets": marked(octets),
-        "claimed": [who, shown(claimed, 100) or "(it does not show)"],
-        "computed": ["computed now", computed or "(not computed)"],
-        "same": bool(computed) and claimed == computed,
-        "known": bool(computed and claimed),
-    }
-
-
-def marked(octets: bytes) -> str:
-    """Canonical octets with line ends and blanks at their end made visible."""
-    lines = octets[:LONGEST_OCTETS].decode("utf-8", "backslashreplace").split("\r\n")
-    text = "\\r\\n\n".join(line.rstrip(" ") + "·" * (len(line) - len(line.rstrip(" "))) for line in lines)
-    more = f"\n[and {len(octets) - LONGEST_OCTETS:,} more octets]" if len(octets) > LONGEST_OCTETS else ""
-    return clip(visible(text.replace("\t", "\\t")), 2 * LONGEST_OCTETS) + more

@@ -75,6 +75,24 @@ def uploaded(encoded: str) -> bytes:
     return _as_on_the_wire(content)
 
 
+def of_a_file(name: str, content: bytes) -> list[Pick]:
+    """The messages of an mbox file, without their separator lines; any other content is one message.
+
+    A message begins with a line `From ` at the start or after an empty line; `>From ` becomes `From ` again.
+    """
+    if not content.startswith(b"From "):
+        return [Pick(name, content)]
+    found = []
+    parts = f"\r\n\r\n{content.decode('latin-1')}".split("\r\n\r\nFrom ")[1 : MOST_PICKS + 1]
+    for number, part in enumerate(parts, 1):
+        _, _, text = part.partition("\r\n")
+        octets = f"\r\n{text}".replace("\r\n>From ", "\r\nFrom ")[2:].encode("latin-1")
+        octets = octets if octets.endswith(b"\r\n") or not octets else octets + b"\r\n"
+        label = f"{name or 'mbox'} {number}: {Message.cut(octets).first('Subject') or '(no subject)'}"
+        found.append(Pick(visible(clip(label, LONGEST_LABEL)), octets))
+    return found
+
+
 def picks(world: World | None) -> list[Pick]:
     """What lies in the mailboxes of the lab; of each the newest first."""
     found: list[Pick] = []

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from labkit.headers import Dissection
 from labkit.teach.markup import Markup, join, tag
 from labkit.teach.tables import table, text_table
+from labkit.teach.views import dissector_checks as checks
 from labkit.teach.views import dissector_panels as panels
 from labkit.teach.views.dissector_recheck import Recheck
 
@@ -18,7 +19,7 @@ NOTHING = "No message yet: paste one, upload one, or choose one from the lab's m
 WIDTH = 110
 MOST_ROWS = 40
 _LONGEST_VALUE = 240
-_FORGED = "could be forged"
+_FORGED, _SIGNED = "could be forged", "signed"
 _Part = tuple[
     str, Sequence[str], Sequence[Sequence[str]], Sequence[int]
 ]  # title, head, rows, widths of the text
@@ -53,7 +54,7 @@ def _parts(dissection: Dissection, found: Recheck | None) -> Iterator[_Part]:
     yield (
         _title(dissection),
         ("line", "field", "who writes it", "value", "trust"),
-        _fields(dissection),
+        _fields(dissection, found),
         (4, 20, 24, 38, 15),
     )
     if dissection.hops:
@@ -67,7 +68,7 @@ def _parts(dissection: Dissection, found: Recheck | None) -> Iterator[_Part]:
     if found is not None:
         rows = [
             (each["method"], each["result"], each["about"], each["reason"])
-            for each in panels.checks_state(found)
+            for each in checks.checks_state(found)
         ]
         yield "Checked now, against the lab's DNS", ("", "result", "about", "because"), rows, (6, 10, 42, 46)
 
@@ -76,14 +77,19 @@ def _title(dissection: Dissection) -> str:
     return f"A message of {dissection.size:,} octets, {len(dissection.fields):,} fields"
 
 
-def _fields(dissection: Dissection) -> list[tuple[str, ...]]:
+def _fields(dissection: Dissection, found: Recheck | None) -> list[tuple[str, ...]]:
+    signed = checks.vouched(dissection, found)
     rows: list[tuple[str, ...]] = [
         (
             str(field.first_line),
             panels.shown(field.name, 80),
             panels.writer_words(field),
             panels.shown(field.shown, _LONGEST_VALUE),
-            _FORGED if dissection.trust.could_be_forged(field.index) else "",
+            _SIGNED
+            if field.index in signed
+            else _FORGED
+            if dissection.trust.could_be_forged(field.index)
+            else "",
         )
         for field in dissection.fields[:MOST_ROWS]
     ]
