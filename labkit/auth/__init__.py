@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from labkit.auth.door import Instant, Lookup, LookupTimedOut, NoSuchName, answer_with, as_sent, seconds
 
 if TYPE_CHECKING:
+    from labkit.auth.arc import ArcResult
     from labkit.auth.authentication_results import AuthenticationResults
     from labkit.auth.dkim_result import DkimResult
     from labkit.auth.dmarc import DmarcResult
@@ -25,6 +26,7 @@ __all__ = [
     "check_spf",
     "evaluate_dmarc",
     "parse_authentication_results",
+    "validate_arc",
     "verify_dkim",
 ]
 
@@ -63,6 +65,16 @@ def evaluate_dmarc(author_domain: str, spf: Any, dkim: Any, lookup: Lookup) -> D
     from labkit.auth.dmarc import evaluate
 
     return answer_with(lookup, evaluate(author_domain, spf, dkim))
+
+
+def validate_arc(message: bytes, lookup: Lookup, now: Instant) -> ArcResult:
+    """Validate the ARC chain of a message (RFC 8617). `.result` is none, pass or fail; `.reason` one sentence; `.sets`
+    has each set with its seal and what its server saw; `.oldest_pass`; `.steps`. `now` and the message's line ends are
+    as for verify_dkim. Whatever the message or the DNS says, nothing is raised but what `lookup` raises.
+    """
+    from labkit.auth.arc import validate
+
+    return answer_with(lookup, validate(as_sent(message), seconds(now)))
 
 
 def parse_authentication_results(value: str | bytes) -> AuthenticationResults:

@@ -13,8 +13,8 @@ READ NEXT  dkim_verify.py
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 CRLF = b"\r\n"
@@ -31,29 +31,40 @@ class Cut:
     `names` are the fields' names in lower case, "" for a line of the header that is no field.
     """
 
+    head: bytes
     fields: tuple[bytes, ...]
     names: tuple[str, ...]
     body: bytes
+    _relaxed: list[bytes] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def malformed(self) -> bytes | None:
         """The first line of the header that is no field, if there is one."""
-        return next((field for field, name in zip(self.fields, self.names) if not name), None)
+        return self.fields[self.names.index("")] if "" in self.names else None
 
     def numbers(self, name: str) -> list[int]:
         """Where fields of that name (lower case) stand, top to bottom."""
         return [number for number, known in enumerate(self.names) if known == name]
 
+    def canonical(self, form: str) -> Sequence[bytes]:
+        """Every field in canonical form, without the line end that closes each."""
+        if form == SIMPLE:
+            return self.fields
+        if not self._relaxed:  # the header as a whole: this takes far less time than each field by itself
+            self._relaxed.extend(map(_joined, _unfolded(self.head).split(CRLF)))
+        return self._relaxed
+
 
 def cut(message: bytes) -> Cut:
     """The fields and the body of a message. The first empty line ends the header, and nothing else does."""
     if message.startswith(CRLF):
-        return Cut((), (), message[2:])
+        return Cut(b"", (), (), message[2:])
     head, _, body = message.partition(b"\r\n\r\n")
-    fields = _FIELD_END.split(head.removesuffix(CRLF))
-    if fields == [b""]:
-        return Cut((), (), body)
-    return Cut(tuple(fields), tuple([field_name(field) for field in fields]), body)
+    head = head.removesuffix(CRLF)
+    if not head:
+        return Cut(b"", (), (), body)
+    fields = tuple(_FIELD_END.split(head))
+    return Cut(head, fields, tuple([field_name(each) for each in fields]), body)
 
 
 def field_name(field: bytes) -> str:
@@ -76,16 +87,23 @@ _known_name = lru_cache(maxsize=512)(_name)
 def canonical_field(field: bytes, form: str) -> bytes:
     """One field in canonical form, its line end included (RFC 6376 §3.4.1, §3.4.2)."""
     field = field.removesuffix(CRLF)
-    if form == SIMPLE:
-        return field + CRLF
-    name, _, value = field.partition(b":")
-    value = _one_blank(value.replace(CRLF, b"")).strip(b" ")
-    return b"%b:%b\r\n" % (name.rstrip(b" \t\r\n").lower(), value)
+    return (field if form == SIMPLE else _joined(_unfolded(field))) + CRLF
 
 
 def canonical_header(fields: Iterable[bytes], form: str) -> bytes:
-    """Several fields in canonical form, in the order given."""
+    """Several fields in canonical form, in the order given, each with its line end."""
     return b"".join([canonical_field(field, form) for field in fields])
+
+
+def _unfolded(text: bytes) -> bytes:
+    """Folding removed, and each run of blanks made one space."""
+    return _one_blank(text.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" "))
+
+
+def _joined(field: bytes) -> bytes:
+    """An unfolded field: the name in lower case, no blanks around the colon nor at the end."""
+    name, colon, value = field.partition(b":")
+    return name.rstrip(b" ").lower() + colon + value.strip(b" ")
 
 
 def canonical_body(body: bytes, form: str, length: int | None = None) -> bytes:

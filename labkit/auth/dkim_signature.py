@@ -15,8 +15,8 @@ READ NEXT  dkim_verify.py
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 
 from labkit.auth.canonical import RELAXED, SIMPLE, Cut, canonical_body, canonical_field
@@ -27,11 +27,14 @@ DKIM_SIGNATURE = "dkim-signature"
 ARC_MESSAGE_SIGNATURE = "arc-message-signature"
 ALGORITHMS = {"rsa-sha256": RSA, "ed25519-sha256": ED25519}  # RFC 8301 §3.1, RFC 8463 §3
 FORMS = (SIMPLE, RELAXED)
+_C = {f"{header}/{body}": (header, body) for header in FORMS for body in FORMS}
 _NEEDED = {
     DKIM_SIGNATURE: ("v", "a", "b", "bh", "d", "h", "s"),
     ARC_MESSAGE_SIGNATURE: ("i", "a", "b", "bh", "d", "h", "s"),
 }
-_NAME = re.compile(r"[!-9;-~]+")
+_B_FIRST = re.compile(rb"[ \t\r\n]*b[ \t\r\n]*=")
+_B = re.compile(rb";[ \t\r\n]*b[ \t\r\n]*=")
+_NAME = bytes(octet for octet in range(33, 127))  # of names and the colons between them
 _DOMAIN = re.compile(
     r"[A-Za-z0-9_\u0080-\U0010ffff](?:[A-Za-z0-9_.\u0080-\U0010ffff-]*[A-Za-z0-9_\u0080-\U0010ffff])?"
 )
@@ -109,7 +112,7 @@ def _signature(field: bytes, number: int, tags: TagList, kind: str) -> Signature
         domain,
         selector,
         _identity(values.get("i"), domain) if kind == DKIM_SIGNATURE else f"@{domain}",
-        _names(values["h"]),
+        (_names_before if len(values["h"]) <= 500 else _names)(values["h"]),
         _base64(values, "bh"),
         _base64(values, "b"),
         _number(values, "l", 76),
@@ -127,6 +130,8 @@ def _signature(field: bytes, number: int, tags: TagList, kind: str) -> Signature
 
 def canonicalization(value: str) -> tuple[str, str]:
     """The forms of header and body that c= names; the body's is simple if it is not said. Raises SignatureError."""
+    if known := _C.get(value):
+        return known
     header, slash, body = value.lower().partition("/")
     header, body = header.strip(" \t\r\n"), body.strip(" \t\r\n") if slash else SIMPLE
     if header not in FORMS or body not in FORMS:
@@ -136,9 +141,14 @@ def canonicalization(value: str) -> tuple[str, str]:
 
 def _domain(values: dict[str, str], name: str) -> str:
     value = values[name]
-    if _DOMAIN.fullmatch(value) is None or ".." in value:
+    if len(value) > 253 or not _is_domain(value):
         raise SignatureError("neutral", f"{name}={value[:40]} is no name in the DNS")
     return value
+
+
+@lru_cache(maxsize=256)
+def _is_domain(value: str) -> bool:
+    return _DOMAIN.fullmatch(value) is not None and ".." not in value
 
 
 def _identity(value: str | None, domain: str) -> str:
@@ -152,7 +162,7 @@ def _identity(value: str | None, domain: str) -> str:
         )
         identity = octets.decode("utf-8", "replace")
     _, at, host = identity.rpartition("@")
-    if not at or _DOMAIN.fullmatch(host) is None:
+    if not at or len(host) > 253 or not _is_domain(host):
         raise SignatureError("neutral", f"i={value[:40]} has no domain")
     if f".{host.lower()}".endswith(f".{domain.lower()}"):
         return identity
@@ -161,9 +171,12 @@ def _identity(value: str | None, domain: str) -> str:
 
 def _names(value: str) -> tuple[str, ...]:
     names = tuple(without_blanks(value).lower().split(":"))
-    if not all(map(_NAME.fullmatch, names)):
+    if "" in names or not value.isascii() or without_blanks(value).encode().translate(None, _NAME):
         raise SignatureError("neutral", "h= is no list of field names")
     return names
+
+
+_names_before = lru_cache(maxsize=128)(_names)
 
 
 def _base64(values: dict[str, str], name: str) -> bytes:
@@ -185,31 +198,39 @@ def _number(values: dict[str, str], name: str, digits: int) -> int | None:
 def without_b(field: bytes) -> bytes:
     """A signature field with the value of b= deleted, and the blanks around the value (RFC 6376 §3.7)."""
     name, colon, value = field.removesuffix(b"\r\n").partition(b":")
-    tags = value.split(b";")
-    for number, tag in enumerate(tags):
-        before, equals, _ = tag.partition(b"=")
-        if equals and before.strip(b" \t\r\n") == b"b":
-            tags[number] = before + equals
-            return name + colon + b";".join(tags)
-    return name + colon + value
+    found = _B_FIRST.match(value) or _B.search(value)
+    if found is None:
+        return name + colon + value
+    end = value.find(b";", found.end())
+    return name + colon + value[: found.end()] + (value[end:] if end >= 0 else b"")
 
 
-def chosen(message: Cut, names: Iterable[str], but: int | None = None) -> list[int | None]:
-    """Which field each name takes: its number, or None if there is none left. `but` is the signature's own."""
+def chosen(message: Cut, names: tuple[str, ...], but: int | None = None) -> tuple[int, ...]:
+    """Which fields the names take: their numbers, in the order of the names. `but` is the signature's own."""
+    few = len(message.names) + len(names) <= 100  # most messages look like one of the last few
+    return (_chosen_before if few else _chosen)(message.names, names, but)
+
+
+def _chosen(here: tuple[str, ...], names: tuple[str, ...], but: int | None) -> tuple[int, ...]:
     places: dict[str, list[int]] = {}
-    for number, name in enumerate(message.names):
+    for number, name in enumerate(here):
         if number != but:
             places.setdefault(name, []).append(number)
-    return [left.pop() if (left := places.get(name)) else None for name in names]
+    return tuple([left.pop() for name in names if (left := places.get(name))])
+
+
+_chosen_before = lru_cache(maxsize=64)(_chosen)
 
 
 def header_input(
-    message: Cut, names: Iterable[str], form: str, own: bytes, number: int | None = None
+    message: Cut, names: tuple[str, ...], form: str, own: bytes, number: int | None = None
 ) -> bytes:
     """What the header hash is taken over: the named fields, then the signature field `own` without b=, no line end."""
-    fields = [message.fields[place] for place in chosen(message, names, number) if place is not None]
-    fields.append(without_b(own))
-    return b"".join([canonical_field(field, form) for field in fields])[:-2]
+    fields = message.canonical(form)
+    parts = [fields[place] for place in chosen(message, names, number)]
+    # In canonical form nothing but the value of b= and the blanks around it stands after b= either.
+    parts.append(without_b(canonical_field(own, form) if number is None else fields[number]))
+    return b"\r\n".join(parts)
 
 
 def header_input_of(message: Cut, signature: Signature) -> bytes:
@@ -222,3 +243,6 @@ def header_input_of(message: Cut, signature: Signature) -> bytes:
 def body_digest(body: bytes, form: str, length: int | None = None) -> bytes:
     """The SHA-256 hash of the body in canonical form."""
     return sha256(canonical_body(body, form, length)).digest()
+
+
+read_domain, read_base64, read_number = _domain, _base64, _number  # ARC's fields have such tags too

@@ -107,9 +107,8 @@ class _Evaluation:
     def run(self) -> Asking[DmarcResult]:
         author = domain_name(self.given.strip())
         if author is None:
-            return self._end(
-                "permerror", f"{self.given[:60]!r} is no domain name: DMARC needs exactly one From: domain"
-            )
+            reason = f"{self.given[:60]!r} is no domain name, and DMARC needs exactly one From: domain"
+            return self._end("permerror", reason)
         try:
             owner, record = yield from self._discover(author)
         except NoAnswer as problem:

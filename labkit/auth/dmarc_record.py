@@ -8,7 +8,7 @@ RULES      `v=DMARC1` stands first, and its value in these very letters. A tag t
            pct, rf and ri are history: they are kept in `tags` and change nothing here.
 STANDARDS  RFC 9989 §4.7 (tags), §4.8 (grammar), §4.10.1 (records without a valid policy)
 NOT VERIFIED  which of two equal tags counts: RFC 6376 §3.2, whose syntax this is, forbids them, RFC 9989 says nothing;
-           here, as in other programs, the last one. Section numbers are those of draft-ietf-dmarc-dmarcbis-41.
+           here the first one (tags.py). Text and section numbers are those of draft-ietf-dmarc-dmarcbis-41.
 READ NEXT  dmarc_tree.py
 """
 
@@ -17,12 +17,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from labkit.auth.tags import parse_tags_leniently
+
 POLICIES = ("none", "quarantine", "reject")
 KNOWN = ("v", "p", "sp", "np", "adkim", "aspf", "psd", "t", "rua", "ruf", "fo")
 HISTORIC = ("pct", "rf", "ri")
 _WSP = " \t"
 _VERSION = re.compile(r"[ \t]*[vV][ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
-_TAG = re.compile(r"[ \t]*([A-Za-z][A-Za-z0-9_]*)[ \t]*=([\x20-\x3a\x3c-\x7e\t]*)")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s!,<>\"{}|\\^`]+")
 _SIZE = re.compile(r"![0-9]+[kmgtKMGT]?\Z")
 _MAILTO = re.compile(r"mailto:[^@\s]+@([^@\s?]+)(?:\?[^\s]*)?", re.IGNORECASE)
@@ -57,7 +58,7 @@ class DmarcRecord:
         return self.has_valid_policies or bool(self.rua)
 
     def tag(self, name: str) -> str | None:
-        """The text of a tag as it is written, known or not; the last one if there are several."""
+        """The text of a tag as it is written, known or not."""
         return dict(self.tags).get(name.lower())
 
     def policy(self, *, is_subdomain: bool, exists: bool = True) -> tuple[str, str]:
@@ -78,12 +79,10 @@ def is_dmarc_record(text: str) -> bool:
 
 def read_record(text: str) -> DmarcRecord | None:
     """The record in the text; None: it does not begin with `v=DMARC1`."""
-    version = _VERSION.match(text)
-    if version is None:
+    if not is_dmarc_record(text):
         return None
     problems: list[str] = []
-    tags = list(_tags(text[version.end() :], problems))
-    written = dict(tags)
+    written = _tags(text, problems)
     policies = {name: _one_of(written, name, POLICIES, "", problems) for name in ("p", "sp", "np")}
     is_valid = bool(policies["p"]) and all(policies[name] or name not in written for name in ("sp", "np"))
     if "p" not in written:
@@ -98,7 +97,7 @@ def read_record(text: str) -> DmarcRecord | None:
         rua=_uris(written, "rua", problems),
         ruf=_uris(written, "ruf", problems),
         fo=_options(written, problems),
-        tags=(("v", "DMARC1"), *tags),
+        tags=tuple(written.items()),
         problems=tuple(problems),
         has_valid_policies=is_valid,
     )
@@ -110,22 +109,16 @@ def mail_domain(uri: str) -> str | None:
     return found[1] if found else None
 
 
-def _tags(text: str, problems: list[str]) -> list[tuple[str, str]]:
+def _tags(text: str, problems: list[str]) -> dict[str, str]:
     """Names in small letters with their values; what is no tag becomes a problem."""
-    tags: list[tuple[str, str]] = []
-    for piece in text.split(";"):
-        found = _TAG.fullmatch(piece)
-        if found is None:
-            if piece.strip(_WSP):
-                problems.append(f"no tag: {piece.strip(_WSP)[:40]!r}")
-            continue
-        name = found[1].lower()
-        if any(name == known for known, _ in tags[:50]):
-            problems.append(f"{name} stands twice")
-        if name not in KNOWN and name not in HISTORIC:
-            problems.append(f"unknown tag {name[:20]}")
-        tags.append((name, found[2].strip(_WSP)))
-    return tags
+    found = parse_tags_leniently(text)
+    problems += [f"ignored: {piece[:40]!r}" for piece in found.ignored]
+    written: dict[str, str] = {}
+    for name, value in found:
+        written.setdefault(name.lower(), value)
+    unknown = [name for name in written if name not in KNOWN and name not in HISTORIC]
+    problems += [f"unknown tag {name[:20]}" for name in unknown]
+    return written
 
 
 def _one_of(

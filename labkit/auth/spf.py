@@ -33,7 +33,8 @@ class SpfResult:
     `domain` is the one that was checked, `identity` where it stood ("mailfrom" or "helo"). `explanation` is what the
     domain wants a refused client to hear, "" if it says nothing. `matched` is the term that decided. `lookups` counts
     the terms that asked the DNS (10 are allowed), `void_lookups` those that asked in vain (2 are). `client_ip`, `helo`
-    and `sender` are what the check was about.
+    and `sender` are what the check was about. `problem` names the kind of a permerror or temperror: dns, two-records,
+    no-record, syntax, lookups, void-lookups, exchangers.
     """
 
     result: str
@@ -48,6 +49,7 @@ class SpfResult:
     client_ip: str = ""
     helo: str = ""
     sender: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,12 @@ def check_host(
     now: float = 0.0,
     most_void: int = MOST_VOID,
     record: str | None = None,
+    explains: bool = True,
 ) -> Asking[SpfResult]:
     """Check MAIL FROM, or HELO where `reverse_path` is empty. Raises ValueError if `client_ip` is no address.
 
     `receiver` and `now` are for explanations (%{r}, %{t}). `record` is evaluated instead of what the DNS has.
+    Without `explains` the domain's explanation is not asked for.
     """
     client = client_address(client_ip)
     identity = "mailfrom" if reverse_path.strip() not in ("", "<>") else "helo"
@@ -81,7 +85,7 @@ def check_host(
     run = Evaluation(
         client, helo[-LONGEST_VALUE:], local_part[-LONGEST_VALUE:], domain, receiver, now, most_void, domain
     )
-    return _checked(run, identity, record)
+    return _checked(run, identity, record, explains)
 
 
 def client_address(text: str) -> Address:
@@ -121,17 +125,18 @@ def _ascii_domain(domain: str) -> str:
     return domain
 
 
-def _checked(run: Evaluation, identity: str, text: str | None) -> Asking[SpfResult]:
+def _checked(run: Evaluation, identity: str, text: str | None, explains: bool) -> Asking[SpfResult]:
     """The whole check, as a result whatever happens."""
-    verdict, reason, explanation = _Verdict("none"), "", ""
+    verdict, reason, explanation, problem = _Verdict("none"), "", "", ""
     where = "MAIL FROM" if identity == "mailfrom" else "HELO"
     run.note(f"The client {run.client} uses {shown(run.domain)} in {where}", "RFC 7208 §2")
     try:
         verdict = yield from _check(run, text)
-        if verdict.result == "fail" and verdict.exp is not None:
+        if verdict.result == "fail" and verdict.exp is not None and explains:
             explanation = yield from _explained(run, verdict.exp, verdict.domain)
     except Stop as stop:
         verdict, reason = _Verdict(stop.result), f"{stop}"
+        problem = stop.kind
         run.note(f"{stop}: {stop.result}", stop.source)
     reason = reason or _reason(run, verdict)
     return SpfResult(
@@ -147,6 +152,7 @@ def _checked(run: Evaluation, identity: str, text: str | None) -> Asking[SpfResu
         str(run.client),
         run.helo,
         f"{run.local_part}@{run.sender_domain}",
+        problem,
     )
 
 
@@ -180,7 +186,7 @@ def _check(run: Evaluation, text: str | None = None) -> Asking[_Verdict]:
     try:
         record = parse_record(text)
     except BadTerm as bad:
-        raise Stop("permerror", f"the record of {run.domain} is broken: {bad}", bad.source) from None
+        raise Stop("syntax", f"the record of {run.domain} is broken: {bad}", bad.source) from None
     verdict = yield from _evaluated(run, record)
     return verdict
 
@@ -194,12 +200,11 @@ def _published(run: Evaluation) -> Asking[str | None]:
     answer = yield from run.answer(TextOf(name), name)
     if answer.outcome.is_temporary:
         words = f"the DNS does not answer for {name}: {answer.outcome.value}"
-        raise Stop("temperror", words, "RFC 7208 §4.4")
+        raise Stop("dns", words, "RFC 7208 §4.4")
     records = [record for record in answer.records if is_spf(record)]
     if len(records) > 1:
-        raise Stop(
-            "permerror", f"{name} has {len(records)} SPF records where one is allowed", "RFC 7208 §4.5"
-        )
+        words = f"{name} has {len(records)} SPF records where one is allowed"
+        raise Stop("two-records", words, "RFC 7208 §4.5")
     if not records:
         run.note(f"{name} has no SPF record", "RFC 7208 §4.5")
     return records[0] if records else None
@@ -236,7 +241,8 @@ def _included(run: Evaluation, directive: Directive) -> Asking[bool]:
     verdict = yield from _check(run)
     run.domain, run.term, run.depth = outer, term, run.depth - 1
     if verdict.result == "none":
-        raise Stop("permerror", f"{directive.text} names a domain without an SPF record", "RFC 7208 §5.2")
+        words = f"{shown(directive.text)} names a domain without an SPF record"
+        raise Stop("no-record", words, "RFC 7208 §5.2")
     return verdict.result == "pass"
 
 
@@ -253,7 +259,8 @@ def _redirected(run: Evaluation, redirect: Modifier) -> Asking[_Verdict]:
     run.domain, run.term = target or "", ""
     verdict = yield from _check(run)
     if verdict.result == "none":
-        raise Stop("permerror", f"{redirect.text} names a domain without an SPF record", "RFC 7208 §6.1")
+        words = f"{shown(redirect.text)} names a domain without an SPF record"
+        raise Stop("no-record", words, "RFC 7208 §6.1")
     return verdict
 
 

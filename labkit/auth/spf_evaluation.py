@@ -42,11 +42,12 @@ class SpfStep(Step):
 
 
 class Stop(Exception):
-    """The evaluation ends here: with temperror or permerror, whatever the other terms say."""
+    """The evaluation ends here, whatever the other terms say: with temperror if the DNS failed, else with permerror."""
 
-    def __init__(self, result: str, words: str, source: str) -> None:
+    def __init__(self, kind: str, words: str, source: str) -> None:
         super().__init__(words)
-        self.result, self.source = result, source
+        self.kind, self.source = kind, source
+        self.result = "temperror" if kind == "dns" else "permerror"
 
 
 @dataclass(slots=True)
@@ -81,7 +82,7 @@ class Evaluation:
         self.lookups += 1
         self.term_is_void = False
         if self.lookups > MOST_TERMS:
-            raise Stop("permerror", f"more than {MOST_TERMS} terms ask the DNS", "RFC 7208 §4.6.4")
+            raise Stop("lookups", f"more than {MOST_TERMS} terms ask the DNS", "RFC 7208 §4.6.4")
 
     def count_void(self) -> None:
         """The term asked for what is not there. A term counts once. Raises Stop for one too many."""
@@ -90,7 +91,7 @@ class Evaluation:
         self.term_is_void = True
         self.void_lookups += 1
         if self.void_lookups > self.most_void:
-            raise Stop("permerror", f"more than {self.most_void} terms ask in vain", "RFC 7208 §4.6.4")
+            raise Stop("void-lookups", f"more than {self.most_void} terms ask in vain", "RFC 7208 §4.6.4")
 
     # --- asking ---
 
@@ -100,9 +101,8 @@ class Evaluation:
         """The records that answer a question. `counts`: none of them is a void look-up. Raises Stop if nobody knows."""
         answer = yield from self.answer(question, name)
         if answer.outcome.is_temporary:
-            raise Stop(
-                "temperror", f"the DNS does not answer for {name}: {answer.outcome.value}", "RFC 7208 §5"
-            )
+            words = f"the DNS does not answer for {name}: {answer.outcome.value}"
+            raise Stop("dns", words, "RFC 7208 §5")
         if not answer.records and counts:
             self.count_void()
         return answer.records

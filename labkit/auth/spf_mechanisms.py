@@ -41,7 +41,8 @@ def _a(run: Evaluation, directive: Directive, target: str) -> Asking[bool]:
 def _mx(run: Evaluation, directive: Directive, target: str) -> Asking[bool]:
     exchangers = yield from run.records(MxOf(target), target)
     if len(exchangers) > MOST_NAMES:
-        raise Stop("permerror", f"{target} has more than {MOST_NAMES} mail exchangers", "RFC 7208 §4.6.4")
+        words = f"{target} has more than {MOST_NAMES} mail exchangers"
+        raise Stop("exchangers", words, "RFC 7208 §4.6.4")
     for record in sorted(exchangers, key=lambda record: record.preference):
         host = askable(record.exchange)
         if host is None:  # a null MX (RFC 7505), or no name at all

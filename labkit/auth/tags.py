@@ -18,7 +18,7 @@ from dataclasses import dataclass
 WHITE = " \t\r\n"  # what folding white space is made of
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _NO_VALUE = re.compile(r"[^\t\r\n -:<-~\u0080-\U0010ffff]|[\ud800-\udfff]")
-_ORDINARY = bytes(octet for octet in range(33, 127) if octet != 0x3B) + WHITE.encode()  # of a value in ASCII
+_ORDINARY = bytes(octet for octet in range(33, 127)) + WHITE.encode()  # of a list in ASCII
 
 
 class TagSyntaxError(ValueError):
@@ -46,8 +46,12 @@ class TagList:
 def parse_tags(text: str) -> TagList:
     """The pairs of `text`. Raises TagSyntaxError."""
     found: dict[str, str] = {}
+    is_plain = text.isascii() and not text.encode().translate(None, _ORDINARY)
     for part in _parts(text):
-        name, value = _pair(part)
+        name, equals, value = part.partition("=")
+        name, value = name.strip(WHITE), value.strip(WHITE)
+        if not (is_plain and equals and name.isalpha()):  # nearly all are: the same answer, sooner
+            name, value = _pair(part)
         if name in found:  # RFC 6376 §3.2: then the entire list is invalid
             raise TagSyntaxError(f"the tag {name}= comes twice")
         found[name] = value
@@ -88,8 +92,6 @@ def _parts(text: str) -> list[str]:
 def _pair(part: str) -> tuple[str, str]:
     name, equals, value = part.partition("=")
     name, value = name.strip(WHITE), value.strip(WHITE)
-    if equals and name.isalpha() and part.isascii() and not part.encode().translate(None, _ORDINARY):
-        return name, value  # as nearly all are: the same answer as below, sooner
     if not equals:
         shown = _shown(name)
         raise TagSyntaxError(

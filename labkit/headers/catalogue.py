@@ -44,14 +44,14 @@ FIELDS: dict[str, Entry] = {
     ),
     "return-path": _E(
         _TRACE, _W.FINAL, "RFC 5321 §4.4",
-        "The envelope's sender, written down at final delivery: who is told if something goes wrong.", 1,
+        "The envelope's sender, written down at final delivery.", 1,
     ),
     "envelope-to": _E(
         _DELIVERY, _W.FINAL, "",
-        "The envelope's recipient, written down at final delivery; Exim's own name for it.",
+        "The envelope's recipient, written down at final delivery.",
     ),
     "delivery-date": _E(
-        _DELIVERY, _W.FINAL, "RFC 2076 §3.2", "When it went into the mailbox, by the last server's clock.",
+        _DELIVERY, _W.FINAL, "RFC 2076 §3.2", "When it went into the mailbox.",
     ),
     "delivered-to": _E(
         _DELIVERY, _W.FINAL, "RFC 9228",
@@ -79,7 +79,7 @@ FIELDS: dict[str, Entry] = {
     # --- whom it is from ------------------------------------------------------------------------
     "from": _E(
         _IDENTITY, _W.AUTHOR, "RFC 5322 §3.6.2",
-        "Who the reader sees as the author; nothing in SMTP checks it.", 1,
+        "Who the reader sees; nothing in SMTP checks it.", 1,
     ),
     "sender": _E(
         _IDENTITY, _W.PROGRAM, "RFC 5322 §3.6.2",
@@ -90,13 +90,13 @@ FIELDS: dict[str, Entry] = {
     ),
     "message-id": _E(
         _IDENTITY, _W.PROGRAM, "RFC 5322 §3.6.4",
-        "A name for this message, to find it in logs; the same at every hop.", 1,
+        "A name for this message, to find it in logs.", 1,
     ),
     "in-reply-to": _E(
         _IDENTITY, _W.PROGRAM, "RFC 5322 §3.6.4", "The Message-ID of the message that this one answers.", 1,
     ),
     "references": _E(
-        _IDENTITY, _W.PROGRAM, "RFC 5322 §3.6.4", "The messages of the conversation that this one goes on.", 1,
+        _IDENTITY, _W.PROGRAM, "RFC 5322 §3.6.4", "The messages this one answers.", 1,
     ),
     "user-agent": _E(_IDENTITY, _W.PROGRAM, "RFC 5536 §3.2.13", "The program that it was written with."),
     "x-mailer": _E(_IDENTITY, _W.PROGRAM, "", "The program that it was written with, by its own account."),
@@ -109,7 +109,7 @@ FIELDS: dict[str, Entry] = {
         _TO, _W.AUTHOR, "RFC 5322 §3.6.3", "Who the reader sees; the envelope decides who gets it.", 1,
     ),
     "cc": _E(
-        _TO, _W.AUTHOR, "RFC 5322 §3.6.3", "Who else the reader sees; the envelope decides who gets it.", 1,
+        _TO, _W.AUTHOR, "RFC 5322 §3.6.3", "Who the reader sees.", 1,
     ),
     "bcc": _E(
         _TO, _W.AUTHOR, "RFC 5322 §3.6.3",
@@ -117,9 +117,9 @@ FIELDS: dict[str, Entry] = {
     ),
     # --- when and what --------------------------------------------------------------------------
     "date": _E(
-        _DATE, _W.PROGRAM, "RFC 5322 §3.6.1", "When it was written, by the clock of the author's machine.", 1,
+        _DATE, _W.PROGRAM, "RFC 5322 §3.6.1", "When it was written, by that machine's clock.", 1,
     ),
-    "subject": _E(_K.SUBJECT, _W.AUTHOR, "RFC 5322 §3.6.5", "What it is about: free text.", 1),
+    "subject": _E(_K.SUBJECT, _W.AUTHOR, "RFC 5322 §3.6.5", "Free text.", 1),
     "comments": _E(_K.SUBJECT, _W.AUTHOR, "RFC 5322 §3.6.5", "A remark: free text."),
     "keywords": _E(_K.SUBJECT, _W.AUTHOR, "RFC 5322 §3.6.5", "Words to find it by."),
     "importance": _E(_K.SUBJECT, _W.PROGRAM, "RFC 2156 §5.3.4", "How important the author thinks it is."),
@@ -135,10 +135,10 @@ FIELDS: dict[str, Entry] = {
         _MIME, _W.PROGRAM, "RFC 2045 §4", "The body is described by the next fields.", 1,
     ),
     "content-type": _E(
-        _MIME, _W.PROGRAM, "RFC 2045 §5", "What the body is: text, HTML, several parts.", 1,
+        _MIME, _W.PROGRAM, "RFC 2045 §5", "What the body is.", 1,
     ),
     "content-transfer-encoding": _E(
-        _MIME, _W.PROGRAM, "RFC 2045 §6", "How the body's octets are written so that they travel safely.", 1,
+        _MIME, _W.PROGRAM, "RFC 2045 §6", "How the body's octets are written.", 1,
     ),
     "content-disposition": _E(
         _MIME, _W.PROGRAM, "RFC 2183", "Whether the body is to be shown, or is an attachment with a name.", 1,
@@ -210,7 +210,7 @@ FIELDS: dict[str, Entry] = {
         _REPORT, _W.AUTOMATON, "RFC 3834 §5", "No person wrote this: do not answer it automatically.", 1,
     ),
     "x-auto-response-suppress": _E(_REPORT, _W.PROGRAM, "", "Exchange is asked not to answer automatically."),
-    "x-failed-recipients": _E(_REPORT, _W.GAVE_UP, "", "For whom delivery failed, as Exim lists it in a report."),
+    "x-failed-recipients": _E(_REPORT, _W.GAVE_UP, "", "For whom delivery failed."),
     "disposition-notification-to": _E(
         _REPORT, _W.PROGRAM, "RFC 8098 §2.1", "The author would like to be told when it has been read.",
     ),

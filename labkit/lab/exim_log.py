@@ -132,6 +132,7 @@ def _received(event: MailEvent, style: Style) -> str:
     line += f" P={event.protocol}{_encryption(event, style)}{_authenticated(event)}"
     line += f"{' K' if event.is_chunked else ''} S={event.size}"
     line += f" M8S={event.body_type or 0}" if "8bitmime" in on else ""
+    line += f" DKIM={event.dkim}" if event.dkim and "dkim" in on else ""
     if event.took is not None and "receive_time" in on:
         line += f" RT={style.span(event.took)}"
     line += _message_id(event, on)

@@ -27,8 +27,9 @@ from labkit.mail.event import EventKind
 from labkit.mail.message import HeaderField, Message
 from labkit.mail.questions import Standing, VerifyRecipient
 from labkit.mail.reply import Reply, shaped, worded
-from labkit.mta import log_details, variables
+from labkit.mta import authentication_results, log_details, variables
 from labkit.mta.connecting import connecting, lines_about
+from labkit.mta.dkim_receiving import DkimReceiving
 from labkit.mta.fixups import as_acls_want, completed, without_traces
 from labkit.mta.greeting import greeted
 from labkit.mta.local_message import tell_steps
@@ -103,11 +104,15 @@ class Session:
         variables.connected(self.env.variables, peer, self.state.addresses[0], port)
         self.scene = Scene(Phase.CONNECT, self.env, watched=True)
         self.env.acl = compiled.acls.hook(self.scene)
+        self.env.authresults = authentication_results.hook(self)
         self.taken: list[Mailbox] = []  # recipients that count: not those that an ACL discarded
         self.discards = False
         self.log = SessionLog(self)
+        self.dkim = DkimReceiving(self)
         self.begun = self.state.surroundings.now()
         self.must_verify_helo = self.tries_helo = False
+        self.scene.spf.guess = self.main.text("spf_guess") or ""
+        self.scene.spf.template = self.main.expansion("spf_smtp_comment_template")
         self.scene.gives_details = self.main.flag("smtp_return_error_details")
         self.paces = Paces(self.main)
         self.body = ""  # BODY= of MAIL
@@ -228,6 +233,7 @@ class Session:
         self.scene.begin_message()
         self.taken, self.discards = [], False
         variables.forget_message(self.env.variables)
+        self.dkim.forget()
         self.env.headers = ()
 
     def _mail(self, decision: MailFrom) -> Asking[Answer]:
@@ -353,6 +359,15 @@ class Session:
         message = yield from traced(message, usual, self.main, env, envelope.forward_paths, now)
         message = as_acls_want(message, self.scene)
         env.headers = variables.header_of(message)
+        if envelope.forward_paths:
+            verdict = yield from self.dkim.judge(received.content)
+            if verdict is not None and not verdict.is_accepted:
+                return self.answer_of(verdict)
+            message = as_acls_want(message, self.scene)
+            env.headers = variables.header_of(message)
+            self.told = {**self.told, "dkim": self.dkim.passed_for or None}
+            if verdict is not None:  # discarded
+                envelope = replace(envelope, forward_paths=())
         verdict = yield from self.judge(Phase.DATA)
         if verdict is None and received.longest_line > LONGEST_LINE:
             refusal = reply.line_too_long(LONGEST_LINE)

@@ -1,7 +1,8 @@
 """What the parts of one MTA share: its configuration, its queue, its doors to the outside.
 
 WHAT       `MtaState`, and how it answers the questions that decisions ask.
-DOES       what one room wants to know of another (VerifyRecipient, VerifySender) goes to routing, all else to Answers.
+DOES       what one room wants to know of another goes there (VerifyRecipient, VerifySender to routing, SpfOf to auth),
+           all else to Answers.
 READ NEXT  session.py
 """
 
@@ -22,7 +23,7 @@ from labkit.mail.address import AddressSyntaxError, Mailbox
 from labkit.mail.asking import Asked, Asking, Question, answer_later
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
-from labkit.mail.questions import Account, VerifyRecipient, VerifySender
+from labkit.mail.questions import Account, SpfOf, VerifyRecipient, VerifySender
 from labkit.mail.reply import Reply, shaped
 from labkit.mta import rewriting, variables
 from labkit.mta.answers import Answers, AnswersDns
@@ -117,6 +118,11 @@ class MtaState:
         if isinstance(question, (VerifyRecipient, VerifySender)):
             asking = self.compiled.routers.verify(question, env or self.env(), watched=True)
             return await answer_later(self.answerer(env), asking, self.hear())
+        if isinstance(question, SpfOf):
+            from labkit.auth import exim_spf  # most configurations never ask
+
+            now = self.surroundings.now().timestamp()
+            return await answer_later(self.answerer(env), exim_spf.found(question, now), self.hear())
         return await self.answers.answer(question)
 
     def answerer(self, env: Env | None) -> Callable[[Question[Any]], Awaitable[Any]]:

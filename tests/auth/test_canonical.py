@@ -67,6 +67,7 @@ def test_length() -> None:
 )
 def test_fields(field: bytes, relaxed: bytes) -> None:
     assert canonical_field(field, "relaxed") == relaxed
+    assert cut(field + b"\r\n\r\n").canonical("relaxed") == [relaxed[:-2]]
 
 
 def test_cut() -> None:
