@@ -110,6 +110,10 @@ _TASKS = (  # modules of labkit.teach.tasks
     "virtual",
     "virtual_catch_all",
     "virtual_truth",
+    "vouching_spf",
+    "vouching_dkim",
+    "vouching_dmarc",
+    "vouching_apex",
 )
 
 
