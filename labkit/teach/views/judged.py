@@ -59,14 +59,18 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         for each in verdict.dkim
     )
     dmarc = verdict.dmarc
-    asks = f", {dmarc.policy_domain} asks for {dmarc.policy}" if dmarc.policy else ""
+    if dmarc.result == "pass":
+        aligned = [name for name, domain in (("SPF", dmarc.aligned_spf), ("DKIM", dmarc.aligned_dkim)) if domain]
+        compared = f": {' and '.join(aligned)} aligned"
+    else:
+        compared = f", {dmarc.policy_domain} asks for {dmarc.policy}" if dmarc.policy else ""
     return (
         verdict.helo,
         f"<{verdict.sender}>",
         ", ".join(found.author.addresses),
         f"{verdict.spf.result}: {verdict.spf.domain}",
         dkim or "none: not signed",
-        f"{dmarc.result}{asks}",
+        f"{dmarc.result}{compared}",
         str(verdict.reply).split(" is not accepted")[0]
         if verdict.disposition == REFUSED
         else verdict.disposition,
