@@ -1,7 +1,7 @@
 """What the exercises of notebook 02b share: the records of the student's domain, who sends for it, what was judged.
 
-WHAT       `lookup_in(world)` answers as the nameserver would now, for the auth room's plain door. `texts_at` are the TXT
-           records of a name. `own_letters` are the provider's verdicts on what came from the student's host.
+WHAT       `lookup_in(world)` answers as the nameserver would now, for the auth room's plain door. `texts_at` are the
+           TXT records of a name. `own_letters` are the provider's verdicts on what came from the student's host.
 DECIDES    nothing: the exercises do.
 READ NEXT  vouching_spf.py, vouching_dkim.py, vouching_dmarc.py, vouching_apex.py
 """
@@ -70,9 +70,7 @@ def _joined(data: str) -> str:
 
 def seen_texts(world: World, name: str) -> list[Evidence]:
     """The TXT records of a name, as evidence."""
-    return [
-        Seen(world.now(), "nameserver", f"{name} TXT {_cut(text)}") for text in texts_at(world, name)[:5]
-    ]
+    return [Seen(world.now(), "nameserver", f"{name} TXT {_cut(text)}") for text in texts_at(world, name)[:5]]
 
 
 def seen_letter(verdict: Verdict, words: str) -> Seen:

@@ -1,9 +1,9 @@
 """An exercise of notebook 02b: the partner under the same apex is no longer taken for the student.
 
-WHAT       `shared apex` evaluates DMARC for a message From: the student that the partner sends, with all that the partner
-           can prove: SPF and a DKIM signature, both of the partner's own domain.
-DECIDES    both cures are right: adkim=s with aspf=s, for every receiver; psd=n, for those of RFC 9989. What a receiver of
-           RFC 7489 makes of the record is told with it.
+WHAT       `shared apex` evaluates DMARC for a message From: the student that the partner sends, with all that the
+           partner can prove: SPF and a DKIM signature, both of the partner's own domain.
+DECIDES    both cures are right: adkim=s with aspf=s, for every receiver; psd=n, for those of RFC 9989. What a receiver
+           of RFC 7489 makes of the record is told with it.
 STANDARDS  RFC 9989 §4.4 (alignment), §4.7 (adkim, aspf, psd), §4.10.2 (Organizational Domain); RFC 7489 §3.2
 READ NEXT  ../../auth/dmarc_7489.py
 """
@@ -45,8 +45,16 @@ def shared_apex(world: World) -> Verdict:
         return hint(f"{words} Receivers do not read the record as you mean it.", *evidence)
     if record.adkim == "r" and record.aspf == "r" and record.psd not in ("n", "y"):
         return _at_the_apex(world) or todo(
-            f"The record at {name} says nothing of strictness yet: your partner's {partner_domain(world)} still vouches "
+            f"The record at {name} says nothing of strictness yet: your partner's {partner_domain(world)} "
+            f"still vouches "
             "for your name."
+        )
+    if record.psd == "y":
+        return hint(
+            "psd=y says that your domain is a public suffix, one under which strangers register names, as "
+            "under com. You "
+            "mean the contrary: all names below yours are your own, and nothing above counts.",
+            *evidence,
         )
     return _partners_ways(world, evidence) or _still_me(world, evidence) or _done(world, evidence)
 
@@ -59,7 +67,8 @@ def _at_the_apex(world: World) -> Verdict | None:
     if record is None or (record.psd != "y" and "s" not in (record.adkim, record.aspf) and record.psd != "n"):
         return None
     return hint(
-        f"You changed the record of {apex_of(world)}. It is not yours: on a real server you could not write there, and "
+        f"You changed the record of {apex_of(world)}. It is not yours: on a real server you could not "
+        f"write there, and "
         "where your own record exists, its modes count. The cure belongs into your own.",
         *seen_texts(world, name),
     )
@@ -70,22 +79,17 @@ def _partners_ways(world: World, evidence: list[Evidence]) -> Verdict | None:
     proofs = ("pass", theirs)
     by_spf = evaluate_dmarc(domain, proofs, None, lookup).result == "pass"
     by_dkim = evaluate_dmarc(domain, None, proofs, lookup).result == "pass"
-    texts = texts_at(world, f"_dmarc.{domain}")
-    if by_spf and by_dkim and "psd=y" in texts[0].replace(" ", "").lower():
-        return hint(
-            "psd=y says that your domain is a public suffix, one under which others register names, as under com. You "
-            "mean the contrary: nobody's names but your own are here, and nothing above counts.",
-            *evidence,
-        )
     if by_spf:
         return hint(
-            f"Signatures are compared strictly now. But your partner's SPF for {theirs} still aligns with From: {domain}: "
+            f"Signatures are compared strictly now. But your partner's SPF for {theirs} still aligns with "
+            f"From: {domain}: "
             "the mode of SPF is a tag of its own.",
             *evidence,
         )
     if by_dkim:
         return hint(
-            f"SPF is compared strictly now. But a letter that your partner signs with d={theirs} still aligns with From: "
+            f"SPF is compared strictly now. But a letter that your partner signs with d={theirs} still "
+            f"aligns with From: "
             f"{domain}: the mode of DKIM is a tag of its own.",
             *evidence,
         )
@@ -103,7 +107,8 @@ def _still_me(world: World, evidence: list[Evidence]) -> Verdict | None:
     if found.result == "pass":
         return None
     return hint(
-        f"Your partner is kept out, and so are you: with this record your newest letter fails ({found.reason}). In "
+        f"Your partner is kept out, and so are you: with this record your newest letter fails "
+        f"({found.reason}). In "
         "strict mode d= and the domain of MAIL FROM must be the very name in From:.",
         seen_letter(newest, newest.line),
         *evidence,
@@ -117,13 +122,18 @@ def _done(world: World, evidence: list[Evidence]) -> Verdict:
     words = "Your partner's SPF and DKIM no longer align with your From:."
     if old == "pass":
         words += (
-            " A receiver of the old RFC 7489 does not know psd=n and looks into a list of public suffixes instead: there "
+            " A receiver of the old RFC 7489 does not know psd=n and looks into a list of public suffixes "
+            "instead: there "
             "your partner still passes. adkim=s and aspf=s reach both."
         )
     else:
         words += " That holds for receivers of RFC 9989 and of the old RFC 7489."
     seen = [
-        Seen(world.now(), "a receiver of RFC 9989", f"From: {domain}, SPF and DKIM pass for {theirs}: dmarc=fail"),
+        Seen(
+            world.now(),
+            "a receiver of RFC 9989",
+            f"From: {domain}, SPF and DKIM pass for {theirs}: dmarc=fail",
+        ),
         Seen(world.now(), "a receiver of RFC 7489", f"the same: dmarc={old}"),
     ]
     return done(words, [*evidence, *seen])

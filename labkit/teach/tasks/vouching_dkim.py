@@ -29,7 +29,9 @@ from labkit.teach.tasks.vouching import (
 )
 
 SHOULD_HAVE = 2048
-AFTER_A_WHILE = "Repair it, let ten minutes pass (the provider remembers answers for their TTL), and send another letter."
+AFTER_A_WHILE = (
+    "Repair it, let ten minutes pass (the provider remembers answers for their TTL), and send another letter."
+)
 
 
 @exercise("dkim signature", "Your host signs, and the key in the DNS fits")
@@ -42,7 +44,8 @@ def dkim_signature(world: World) -> Verdict:
     newest = letters[-1]
     if not newest.dkim:
         return hint(
-            "An earlier letter was signed, the newest is not. Has the option been lost, or can Exim no longer read the "
+            "An earlier letter was signed, the newest is not. Has the option been lost, or can Exim no "
+            "longer read the "
             "key?",
             seen_letter(newest, "the newest letter has no DKIM-Signature field"),
         )
@@ -53,13 +56,16 @@ def dkim_signature(world: World) -> Verdict:
     best = max(own, key=lambda each: (each.algorithm.startswith("ed25519"), each.key_bits))
     if best.algorithm.startswith("rsa") and best.key_bits < SHOULD_HAVE:
         return hint(
-            f"It passes. But the key has {best.key_bits} bits: that is the least that receivers take, and signers "
+            f"It passes. But the key has {best.key_bits} bits: that is the least that receivers take, and "
+            f"signers "
             f"should use {SHOULD_HAVE} (RFC 8301 §3.2). Make a longer one.",
             *_evidence(world, newest, best),
         )
     words = f"bigmail.test says dkim=pass for d={best.domain}, selector {best.selector}."
     if all(each.algorithm.startswith("ed25519") for each in own):
-        words += " Only Ed25519: receivers that do not know it find no signature. RFC 8463 asks for an RSA one beside it."
+        words += (
+            " Only Ed25519: receivers that do not know it find no signature; sign with an RSA key as well."
+        )
     return done(words, _evidence(world, newest, best))
 
 
@@ -76,25 +82,29 @@ def _not_signed(world: World, letters: list[Judged]) -> Verdict:
     has_options = "dkim_private_key" in world.mine.configuration
     if not published and not has_options:
         return todo(
-            "Publish the record of your key, let the transport sign (its options begin with dkim_), and send Carol a "
+            "Publish the record of your key, let the transport sign (its options begin with dkim_), and "
+            "send Carol a "
             "letter."
         )
     if not has_options:
         return hint(
-            "The key is in the DNS, but nothing signs: exim.conf has no dkim_private_key. It is an option of the "
+            "The key is in the DNS, but nothing signs: exim.conf has no dkim_private_key. It is an option "
+            "of the "
             "transport that sends to others.",
             *seen_texts(world, published[0]),
         )
     if not letters:
         return hint(
-            "The configuration signs now. Has the daemon read it (reload)? Then send Carol a letter: only a message "
+            "The configuration signs now. Has the daemon read it (reload)? Then send Carol a letter: only "
+            "a message "
             "shows it."
         )
     waiting = [item.queue_id for item in world.mine.queue]
     stuck = " A message waits in your queue: look into the log." if waiting else ""
     return hint(
         "Your letter came without a signature. Exim goes on unsigned if one of dkim_domain, dkim_selector and "
-        "dkim_private_key is missing, or if the key's file is not where the option says. Does the option stand in the "
+        "dkim_private_key is missing, or if the key's file is not where the option says. Does the option "
+        "stand in the "
         f"transport that the message took?{stuck}",
         seen_letter(letters[-1], "no DKIM-Signature field"),
     )
@@ -106,7 +116,8 @@ def _why_not(world: World, letter: Judged, result: DkimResult) -> Verdict:
     if result.result == "pass":
         relation = "lies below" if is_at_or_below(result.domain, domain) else "is not"
         return hint(
-            f"The signature is good, and it is that of {result.domain}: d= {relation} your domain {domain}. Whoever "
+            f"The signature is good, and it is that of {result.domain}: d= {relation} your domain "
+            f"{domain}. Whoever "
             "signs vouches by that name (dkim_domain).",
             *evidence,
         )
@@ -115,7 +126,8 @@ def _why_not(world: World, letter: Judged, result: DkimResult) -> Verdict:
         return _no_key_there(world, letter, result, name)
     if "from" not in result.signed_fields:
         return hint(
-            "From: is not among the signed fields (h=): such a signature counts for nothing (RFC 6376 §5.4). Look at "
+            "From: is not among the signed fields (h=): such a signature counts for nothing (RFC 6376 "
+            "§5.4). Look at "
             "dkim_sign_headers: whoever sets it has to name all of them.",
             *evidence,
         )
@@ -123,19 +135,22 @@ def _why_not(world: World, letter: Judged, result: DkimResult) -> Verdict:
         public_key(parse_key_record(records[0]))
     except (KeyRecordError, ValueError) as wrong:
         return hint(
-            f"The record at {name} cannot be used: {wrong}. A string of a TXT record has at most 255 octets, and a long "
+            f"The record at {name} cannot be used: {wrong}. A string of a TXT record has at most 255 "
+            f"octets, and a long "
             "key is cut into several that are joined without anything between. Is a part lost, or doubled?",
             *evidence,
         )
     if _fits_now(world, letter):
         return hint(
-            f"The record fits by now, but when the letter came the provider saw another answer. {AFTER_A_WHILE}",
+            f"The record fits by now, but when the letter came the provider saw another answer. "
+            f"{AFTER_A_WHILE}",
             *evidence,
         )
     if result.result == "permerror":
         return hint(f"The signature cannot be used: {result.reason}. {AFTER_A_WHILE}", *evidence)
     return hint(
-        f"There is a key at {name}, and it is not the other half of the one that signed: {result.reason}. Was a new pair "
+        f"There is a key at {name}, and it is not the other half of the one that signed: {result.reason}. "
+        f"Was a new pair "
         f"made after the record was published? {AFTER_A_WHILE}",
         *evidence,
     )
@@ -158,13 +173,15 @@ def _no_key_there(world: World, letter: Judged, result: DkimResult, name: str) -
     other = others[0]
     if other.endswith(f"._domainkey.{own_domain(world)}"):
         return hint(
-            f"Your host signs with the selector {result.selector!r}, so receivers look at {name}. Nothing is there; a "
+            f"Your host signs with the selector {result.selector!r}, so receivers look at {name}. Nothing "
+            f"is there; a "
             f"record stands at {other}. The two selectors must be the same word.",
             seen,
             *seen_texts(world, other),
         )
     return hint(
-        f"Receivers look for the key at {name}, and nothing is there. A record stands at {other}. What does the origin of "
+        f"Receivers look for the key at {name}, and nothing is there. A record stands at {other}. What "
+        f"does the origin of "
         "the zone make of the name in your line?",
         seen,
         *seen_texts(world, other),

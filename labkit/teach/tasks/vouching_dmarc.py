@@ -1,7 +1,7 @@
 """An exercise of notebook 02b: a DMARC record that stops Mallory, and lets one's own mail through.
 
-WHAT       `dmarc record` evaluates the record that is served for four messages: the student's own, and Mallory's in three
-           ways (the student's envelope; her own envelope; her own envelope and her own signature).
+WHAT       `dmarc record` evaluates the record that is served for four messages: the student's own, and Mallory's in
+           three ways (the student's envelope; her own envelope; her own envelope and her own signature).
 DECIDES    the linter's errors first, then whether own mail passes, then whether the policy asks for anything.
 STANDARDS  RFC 9989 §4.5 (where it stands), §4.7 (tags), §4.10 (tree walk)
 READ NEXT  vouching_apex.py, ../../auth/dmarc_lint.py
@@ -63,17 +63,25 @@ def dmarc_record(world: World) -> Verdict:
 
 def _none(world: World, name: str) -> Verdict:
     domain = own_domain(world)
-    astray = [domain, f"dmarc.{domain}", world.mine.name, f"_dmarc.{world.mine.name}", doubled_origin(world, name)]
+    astray = [
+        domain,
+        f"dmarc.{domain}",
+        world.mine.name,
+        f"_dmarc.{world.mine.name}",
+        doubled_origin(world, name),
+    ]
     for place in filter(None, astray):
         if any("dmarc1" in text.lower() for text in texts_at(world, place)):
             return hint(
-                f"A DMARC record stands at {place}. Receivers ask for it at {name}, and, if nothing is there, above.",
+                f"A DMARC record stands at {place}. Receivers ask for it at {name}, and, if nothing is "
+                f"there, above.",
                 *seen_texts(world, place),
             )
     own, theirs = texts_at(world, f"_dmarc.{apex_of(world)}"), "p=none"
     if own and theirs not in own[0].replace(" ", ""):
         return hint(
-            f"You changed the record of {apex_of(world)}: that decides for your partner as well. Yours stands at {name}.",
+            f"You changed the record of {apex_of(world)}: that decides for your partner as well. Yours "
+            f"stands at {name}.",
             *seen_texts(world, f"_dmarc.{apex_of(world)}"),
         )
     return todo(f"{domain} has no DMARC record of its own. Write one more line into the zone: a TXT record.")
@@ -84,7 +92,10 @@ def _own(world: World, evidence: list[Evidence]) -> Verdict | None:
     domain = own_domain(world)
     letters = own_letters(world)
     if not letters:
-        return hint("The record is there. Send Carol a letter: the first whom a policy hits is often oneself.", *evidence)
+        return hint(
+            "The record is there. Send Carol a letter: the first whom a policy hits is often oneself.",
+            *evidence,
+        )
     newest = letters[-1]
     dkim = [(each.result, each.domain) for each in newest.dkim]
     spf = (newest.spf.result, newest.spf.domain)
@@ -99,7 +110,8 @@ def _own(world: World, evidence: list[Evidence]) -> Verdict | None:
             *evidence,
         )
     return hint(
-        "With this record your own mail fails: neither SPF nor DKIM passed for your newest letter. First let your own "
+        "With this record your own mail fails: neither SPF nor DKIM passed for your newest letter. First "
+        "let your own "
         "mail pass, then ask for refusals.",
         seen_letter(newest, newest.line),
         *evidence,
@@ -113,18 +125,25 @@ def _others(world: World, evidence: list[Evidence]) -> Verdict:
     some = next(iter(found.values()))
     if some.record is not None and some.is_testing and some.record.p in ("quarantine", "reject"):
         return hint(
-            f"The record asks for p={some.record.p}, and t=y takes it one step down: what applies is {some.policy}. That "
+            f"The record asks for p={some.record.p}, and t=y takes it one step down: what applies is "
+            f"{some.policy}. That "
             "is for a try-out. Is it over?",
             *evidence,
         )
     if some.policy == "none":
         return hint(
-            "p=none asks for nothing: receivers report what fails, and deliver it. That is how one begins; now you know "
+            "p=none asks for nothing: receivers report what fails, and deliver it. That is how one "
+            "begins; now you know "
             "that your own mail passes.",
             *evidence,
         )
-    seen = [Seen(world.now(), words, f"dmarc={result.result}, policy {result.policy}") for words, result in found.items()]
-    more = " Own mail that is forwarded or goes through a list fails, too: see part 6." * (some.policy == "reject")
+    seen = [
+        Seen(world.now(), words, f"dmarc={result.result}, policy {result.policy}")
+        for words, result in found.items()
+    ]
+    more = " Own mail that is forwarded or goes through a list fails, too: see part 6." * (
+        some.policy == "reject"
+    )
     return done(
         f"All three ways fail, and {some.policy_domain} asks for {some.policy}. Your own letter passes.{more}",
         [*evidence, *seen],

@@ -1,7 +1,7 @@
 """An exercise of notebook 02b: an SPF record that permits all who send for the domain, and nobody else.
 
 WHAT       `spf record` asks SPF about the student's host, the newsletter service and strangers, by what is served now.
-DECIDES    what is wrong with the record itself (the linter's words) before whom it permits. -all and ~all are both right.
+DECIDES    what is wrong with the record itself (the linter's words) before whom it permits. -all and ~all are right.
 STANDARDS  RFC 7208 §3.2 (one record), §4.6.4 (ten look-ups), §5 (mechanisms), §2.4 (which name is asked about)
 READ NEXT  vouching_dkim.py, ../../auth/spf_lint.py
 """
@@ -35,21 +35,30 @@ def spf_record(world: World) -> Verdict:
     if not any("spf" in text.lower() for text in texts):
         return _none(world)
     found = seen_texts(world, domain)
-    if ran_together := next((text for text in texts if text.lower().startswith("v=spf1ip") or _stuck(text)), ""):
+    if ran_together := next(
+        (text for text in texts if text.lower().startswith("v=spf1ip") or _stuck(text)), ""
+    ):
         return hint(
-            f"The record of {domain} reads {ran_together[:80]!r}: without quotation marks around the whole, each word "
-            "is a string of its own, and receivers join strings without blanks. Put the whole text into quotes.",
+            f"The record of {domain} reads {ran_together[:80]!r}: without quotation marks around the "
+            f"whole, each word "
+            "is a string of its own, and receivers join strings without blanks. Put the whole text into "
+            "quotes.",
             *found,
         )
     findings = lint_spf(texts)
     if errors := [each for each in findings if each.grade == "error"]:
+        errors.sort(key=lambda each: each.code != "quotes")  # they hide what else there is
         return hint(_said(errors[0]), *found)
     return _whom(world, found_words=findings)
 
 
 def _stuck(text: str) -> bool:
     """v=spf1 with something stuck to it, and all at the end."""
-    return text.lower().startswith("v=spf1") and not text.lower().startswith(("v=spf1 ", "v=spf10")) and " " not in text
+    return (
+        text.lower().startswith("v=spf1")
+        and not text.lower().startswith(("v=spf1 ", "v=spf10"))
+        and " " not in text
+    )
 
 
 def _said(finding: SpfFinding) -> str:
@@ -61,19 +70,22 @@ def _none(world: World) -> Verdict:
     domain, apex = own_domain(world), apex_of(world)
     if name := doubled_origin(world, domain):
         return hint(
-            f"There is a record at '{name}'. A name without a dot at its end is completed with the origin: it was "
+            f"There is a record at '{name}'. A name without a dot at its end is completed with the "
+            f"origin: it was "
             "added once too often.",
             *seen_texts(world, name),
         )
     for name in (world.mine.name, f"_spf.{domain}", f"spf.{domain}", apex):
         if any("spf" in text.lower() for text in texts_at(world, name)) and name != domain:
             return hint(
-                f"There is an SPF record at {name}, and none at {domain}. Receivers ask for exactly the name behind "
+                f"There is an SPF record at {name}, and none at {domain}. Receivers ask for exactly the "
+                f"name behind "
                 "the @ of MAIL FROM (or the name in HELO), and look nowhere else: no parent, no subdomain.",
                 *seen_texts(world, name),
             )
     return todo(
-        f"{domain} has no SPF record. Write one more line into the zone: a TXT record at the name of your domain."
+        f"{domain} has no SPF record. Write one more line into the zone: a TXT record at the name of your "
+        f"domain."
     )
 
 
@@ -89,27 +101,31 @@ def _whom(world: World, found_words: tuple[SpfFinding, ...]) -> Verdict:
         return hint(f"Receivers come to {mine.result}: {mine.reason}.", *evidence)
     if mine.result != "pass":
         return hint(
-            f"Your own host is not permitted: {world.mine.name} at {world.mine.address} gets {mine.result}. Whoever "
+            f"Your own host is not permitted: {world.mine.name} at {world.mine.address} gets "
+            f"{mine.result}. Whoever "
             "publishes a record has to name all who send, oneself first.",
             *evidence,
         )
     service = host_of(world, "service")
     if service is not None and (found := result(service.address, service.name)).result != "pass":
         return hint(
-            f"Your host passes. But the newsletter comes from {service.name}, and it gets {found.result}: the term that "
+            f"Your host passes. But the newsletter comes from {service.name}, and it gets {found.result}: "
+            f"the term that "
             "the service asks its customers to include is not there, or not before 'all'.",
             *evidence,
         )
     for host in (host_of(world, "spoofer"), world.partner):
         if host is not None and result(host.address, host.name).result == "pass":
             return hint(
-                f"Too many are permitted: {host.name} at {host.address} may send as you, too. Which term is so wide?",
+                f"Too many are permitted: {host.name} at {host.address} may send as you, too. Which term "
+                f"is so wide?",
                 *evidence,
             )
     stranger = result(STRANGER, "nobody.test")
     if stranger.result not in ("fail", "softfail"):
         return hint(
-            f"A stranger at {STRANGER} gets {stranger.result}: the record does not say what is to be thought of all "
+            f"A stranger at {STRANGER} gets {stranger.result}: the record does not say what is to be "
+            f"thought of all "
             "the others. What stands at its end?",
             *evidence,
         )

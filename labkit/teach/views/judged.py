@@ -60,7 +60,9 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
     )
     dmarc = verdict.dmarc
     if dmarc.result == "pass":
-        aligned = [name for name, domain in (("SPF", dmarc.aligned_spf), ("DKIM", dmarc.aligned_dkim)) if domain]
+        aligned = [
+            name for name, domain in (("SPF", dmarc.aligned_spf), ("DKIM", dmarc.aligned_dkim)) if domain
+        ]
         compared = f": {' and '.join(aligned)} aligned"
     else:
         compared = f", {dmarc.policy_domain} asks for {dmarc.policy}" if dmarc.policy else ""

@@ -1,7 +1,7 @@
 """One DMARC record after another, tried out on paper: what today's receivers make of it, and those of the old RFC.
 
-WHAT       `await old_and_new(world, records, author, spf=…, dkim=…)`: for each record, as if it stood at _dmarc.author, the
-           verdict of RFC 9989 and that of RFC 7489. Nothing is published; all other names are asked for in the lab.
+WHAT       `await old_and_new(world, records, author, spf=…, dkim=…)`: for each record, as if it stood at _dmarc.author,
+           the verdict of RFC 9989 and that of RFC 7489. Nothing is published; all other names are asked for in the lab.
 STANDARDS  RFC 9989 §4.10 (tree walk), RFC 7489 §3.2 (public suffixes)
 READ NEXT  ../../auth/dmarc.py, ../../auth/dmarc_7489.py
 """
@@ -39,7 +39,9 @@ async def old_and_new(
 
         async def answer(question: Question[Any], record: str = record) -> Any:
             if isinstance(question, TextOf) and question.name == f"_dmarc.{author}":
-                return DnsAnswer(DnsOutcome.FOUND if record else DnsOutcome.NXDOMAIN, (record,) * bool(record))
+                return DnsAnswer(
+                    DnsOutcome.FOUND if record else DnsOutcome.NXDOMAIN, (record,) * bool(record)
+                )
             return await world.ask(question)
 
         new = await answer_later(answer, evaluate(author, spf, dkim))

@@ -21,7 +21,6 @@ from labkit.teach.tables import table, text_table
 from labkit.teach.view import View
 
 
-
 async def signatures(world: World, copies: Mapping[str, Message | bytes]) -> SignaturesView:
     """Verify every signature of each copy. Raises WrongKind for what is no world."""
     expect(world, World, 'signatures(world, {"a name": message})')
