@@ -15,6 +15,7 @@ from dns.rdataclass import IN
 from dns.rdatatype import TXT
 
 from labkit.auth import LookupTimedOut, NoSuchName
+from labkit.auth.domain_names import is_at_or_below
 from labkit.lab.host import Host
 from labkit.lab.provider_verdict import Verdict
 from labkit.lab.world import World
@@ -84,6 +85,20 @@ def _cut(text: str) -> str:
 def own_letters(world: World) -> list[Verdict]:
     """What the provider thought of the mail that the student's host brought, oldest first."""
     return [verdict for verdict in world.provider.verdicts if verdict.client == world.mine.address]
+
+
+def names_with(world: World, *words: str) -> list[str]:
+    """The names at or below the apex whose TXT records have one of these words, in order."""
+    found = []
+    for zone in world.zones:
+        if is_at_or_below(zone.origin.to_text(omit_final_dot=True), apex_of(world)):
+            names = [owner.to_text(omit_final_dot=True).lower() for owner in sorted(zone.records)]
+            found += [
+                name
+                for name in names
+                if any(word in text.lower() for text in texts_at(world, name) for word in words)
+            ]
+    return found
 
 
 def doubled_origin(world: World, name: str) -> str:

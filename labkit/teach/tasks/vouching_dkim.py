@@ -9,8 +9,6 @@ READ NEXT  vouching_dmarc.py
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from labkit.auth import verify_dkim
 from labkit.auth.dkim_key import KeyRecordError, parse_key_record, public_key
 from labkit.auth.dkim_result import DkimResult
@@ -19,8 +17,8 @@ from labkit.lab.provider_verdict import Verdict as Judged
 from labkit.lab.world import World
 from labkit.teach.checks import Verdict, done, exercise, hint, todo
 from labkit.teach.tasks.vouching import (
-    apex_of,
     lookup_in,
+    names_with,
     own_domain,
     own_letters,
     seen_letter,
@@ -78,7 +76,7 @@ def _evidence(world: World, letter: Judged, result: DkimResult) -> list:  # type
 
 
 def _not_signed(world: World, letters: list[Judged]) -> Verdict:
-    published = list(_key_records(world))
+    published = _key_records(world)
     has_options = "dkim_private_key" in world.mine.configuration
     if not published and not has_options:
         return todo(
@@ -188,12 +186,6 @@ def _no_key_there(world: World, letter: Judged, result: DkimResult, name: str) -
     )
 
 
-def _key_records(world: World) -> Iterator[str]:
+def _key_records(world: World) -> list[str]:
     """Names in the student's zone at which a DKIM key, or what was meant for one, stands."""
-    for zone in world.zones:
-        if not is_at_or_below(zone.origin.to_text(omit_final_dot=True), apex_of(world)):
-            continue
-        for owner in sorted(zone.records):
-            name = owner.to_text(omit_final_dot=True)
-            if any("v=dkim1" in text.lower() or "p=mi" in text.lower() for text in texts_at(world, name)):
-                yield name
+    return names_with(world, "v=dkim1", "p=mi")

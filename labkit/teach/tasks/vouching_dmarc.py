@@ -17,9 +17,9 @@ from labkit.lab.world import World
 from labkit.teach.checks import Evidence, Seen, Verdict, done, exercise, hint, todo
 from labkit.teach.tasks.vouching import (
     apex_of,
-    doubled_origin,
     host_of,
     lookup_in,
+    names_with,
     own_domain,
     own_letters,
     seen_letter,
@@ -63,15 +63,8 @@ def dmarc_record(world: World) -> Verdict:
 
 def _none(world: World, name: str) -> Verdict:
     domain = own_domain(world)
-    astray = [
-        domain,
-        f"dmarc.{domain}",
-        world.mine.name,
-        f"_dmarc.{world.mine.name}",
-        doubled_origin(world, name),
-    ]
-    for place in filter(None, astray):
-        if any("dmarc1" in text.lower() for text in texts_at(world, place)):
+    for place in names_with(world, "dmarc1"):
+        if place != f"_dmarc.{apex_of(world)}":
             return hint(
                 f"A DMARC record stands at {place}. Receivers ask for it at {name}, and, if nothing is "
                 f"there, above.",

@@ -15,11 +15,12 @@ from labkit.lab.world import World
 from labkit.teach.checks import Seen, Verdict, done, exercise, hint, todo
 from labkit.teach.tasks.vouching import (
     STRANGER,
-    apex_of,
     doubled_origin,
     host_of,
     lookup_in,
+    names_with,
     own_domain,
+    partner_domain,
     seen_texts,
     texts_at,
 )
@@ -67,7 +68,7 @@ def _said(finding: SpfFinding) -> str:
 
 
 def _none(world: World) -> Verdict:
-    domain, apex = own_domain(world), apex_of(world)
+    domain = own_domain(world)
     if name := doubled_origin(world, domain):
         return hint(
             f"There is a record at '{name}'. A name without a dot at its end is completed with the "
@@ -75,14 +76,23 @@ def _none(world: World) -> Verdict:
             "added once too often.",
             *seen_texts(world, name),
         )
-    for name in (world.mine.name, f"_spf.{domain}", f"spf.{domain}", apex):
-        if any("spf" in text.lower() for text in texts_at(world, name)) and name != domain:
+    theirs = (partner_domain(world), world.partner.name)
+    own = [name for name in names_with(world, "spf1") if name not in theirs]
+    if own:
+        name = own[0]
+        if name in world.laptops:
             return hint(
-                f"There is an SPF record at {name}, and none at {domain}. Receivers ask for exactly the "
-                f"name behind "
-                "the @ of MAIL FROM (or the name in HELO), and look nowhere else: no parent, no subdomain.",
+                f"There is an SPF record at {name} now. A line that begins with a blank belongs to the "
+                f"name of the line "
+                "above it: write the name at the very beginning of yours.",
                 *seen_texts(world, name),
             )
+        return hint(
+            f"There is an SPF record at {name}, and none at {domain}. Receivers ask for exactly the name "
+            f"behind the @ of "
+            "MAIL FROM (or the name in HELO), and look nowhere else: at no parent, at no subdomain.",
+            *seen_texts(world, name),
+        )
     return todo(
         f"{domain} has no SPF record. Write one more line into the zone: a TXT record at the name of your "
         f"domain."
