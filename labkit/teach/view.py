@@ -141,4 +141,6 @@ def _widget_class(script: str) -> type[Any]:
         problem = traitlets.Unicode().tag(sync=True)
         turn = traitlets.Int().tag(sync=True)
 
+    # The page keeps one style sheet for each class name, the newest: of one name, views would undress one another.
+    Live.__name__ = Live.__qualname__ = f"Live_{Path(script).stem}"
     return Live

@@ -16,6 +16,7 @@ from labkit.lab.world import partners
 from labkit.mail.asking import Asking, Question, ask
 from labkit.mail.questions import AddressesOf, DnsAnswer, DnsOutcome, MxOf, MxRecord, OwnAddresses, TextOf
 from labkit.teach.question_words import answer_words, kind_of, kinds, question_words
+from labkit.teach.view import _widget_class
 from labkit.teach.views.stepper import About, Stepper, stepper
 from labkit.teach.views.stepper_choices import NOTHING_MORE
 from labkit.teach.views.stepper_ready import step_dmarc, step_route, step_spf
@@ -392,3 +393,12 @@ def test_hostile_answers_are_text() -> None:
         assert max(map(len, view.text().split("\n"))) <= 110
 
     told(story())
+
+
+def test_each_live_view_keeps_its_own_clothes() -> None:
+    """A page has one style sheet for each id: with one id, the stepper would undress the dissector above it."""
+    pytest.importorskip("anywidget")
+    ids = {
+        _widget_class(script)(state={})._anywidget_id for script in ("stepper.js", "dissector.js", "queue.js")
+    }
+    assert len(ids) == 3
