@@ -43,7 +43,7 @@ class JudgedView(View):
         self.title = "What bigmail.test saw, found and did"
 
     def html(self) -> Markup:
-        return table(self.head, self.rows, self.title, code=range(1, len(self.head)))
+        return table(self.head, self.rows, self.title, code=range(1, len(self.head)), whole=[0])
 
     def text(self) -> str:
         width = (WIDTH - 9 - 2 * len(self.head)) // len(self.verdicts)

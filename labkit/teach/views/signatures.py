@@ -35,7 +35,7 @@ async def signatures(world: World, copies: Mapping[str, Message | bytes]) -> Sig
 class SignaturesView(View):
     """A table; `found` has the results of each copy."""
 
-    head = ("copy", "d=", "s=", "algorithm", "result", "does not fit", "not covered")
+    _HEAD = ("copy", "d=", "s=", "algorithm", "result", "does not fit", "not covered")
 
     def __init__(self, found: Mapping[str, tuple[DkimResult, ...]]) -> None:
         self.found = found
@@ -54,8 +54,15 @@ class SignaturesView(View):
             for each in results
         ] + [(name, "", "", "", "none", "", "") for name, results in found.items() if not results]
 
+        is_limited = any(row[-1] for row in self.rows)  # by l=, which is rare
+        self.head = self._HEAD if is_limited else self._HEAD[:-1]
+
+    @property
+    def _shown(self) -> list[tuple[str, ...]]:
+        return [row[: len(self.head)] for row in self.rows]
+
     def html(self) -> Markup:
-        return table(self.head, self.rows, self.title)
+        return table(self.head, self._shown, self.title, code=[1, 2])
 
     def text(self) -> str:
-        return text_table(self.head, self.rows, self.title)
+        return text_table(self.head, self._shown, self.title)
