@@ -27,6 +27,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LONG = ("tests/notebooks/test_on_exim.py",)  # each of its tests may run where there is room
 SHARING = ("tests/browser", "tests/differential")  # one JupyterLab for all; each story told once
+RUN = pytest.StashKey[str]()  # the name of a run with workers, where these were started
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # where daemons live; a user's PATH may lack them
 OTHER_NAMES = {
     "chromium": ("chromium-browser", "google-chrome", "chrome"),
@@ -101,11 +102,20 @@ def _place(is_alone: bool) -> Iterator[None]:
         fcntl.flock(door, fcntl.LOCK_EX)
         fcntl.flock(room, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
         fcntl.flock(door, fcntl.LOCK_UN)
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(room, fcntl.LOCK_UN)  # also for a child that was forked meanwhile and lives on
 
 
-def pytest_sessionfinish() -> None:
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.config.stash[RUN] = node.workerinput["testrunuid"]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """When all workers have ended: if one of them did it, those left would not find each other."""
+    run = session.config.stash.get(RUN, None)
     for what in ("room", "door") if run else ():
         with contextlib.suppress(FileNotFoundError):
             os.remove(os.path.join(tempfile.gettempdir(), f"labkit-tests-{run}.{what}"))

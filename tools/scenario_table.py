@@ -30,6 +30,8 @@ _SECTIONS = {
     "fault": "faults",
     "line": "agenda",
     "letter": "agenda, send",
+    "customer": "customers of a relay",
+    "list": "lists of a list host",
 }
 
 

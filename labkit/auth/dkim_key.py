@@ -217,10 +217,11 @@ def _rsa(octets: bytes) -> PublicKey:
     if exponent >= MAX_EXPONENT or not exponent & 1 or exponent < 3:
         raise KeyRecordError("the RSA key's exponent is not an odd number from 3 to 2^32")
     padding, prehashed, sha256 = pkcs1()
+    check = key.verify  # which asks nothing: it is cryptography's
 
     def holds(digest: bytes, signature: bytes) -> bool:
         try:
-            key.verify(signature, digest, padding, prehashed)
+            check(signature, digest, padding, prehashed)
         except InvalidSignature:
             return False
         return True
@@ -241,11 +242,11 @@ def _ed25519(octets: bytes) -> PublicKey:
 
     if len(octets) != 32:  # RFC 8463 §4: no structure around it
         raise KeyRecordError(f"an Ed25519 key has 32 octets; p= of the key record has {len(octets)}")
-    key = Ed25519PublicKey.from_public_bytes(octets)
+    check = Ed25519PublicKey.from_public_bytes(octets).verify
 
     def holds(digest: bytes, signature: bytes) -> bool:
         try:
-            key.verify(signature, digest)
+            check(signature, digest)
         except InvalidSignature:
             return False
         return True

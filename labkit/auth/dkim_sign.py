@@ -67,8 +67,8 @@ class Signer:
         body_length: int | Literal["all"] | None = None,
         expires_after: float | None = None,
     ) -> None:
-        self.domain, self.selector = _names_of_the_dns(domain, selector)
-        key_type, self.key_bits, self._make = _load(key)
+        self.domain, self.selector = names_of_the_dns(domain, selector)
+        key_type, self.key_bits, self._make = load_key(key)
         self.algorithm = f"{key_type}-sha256"
         if algorithm is not None and algorithm != self.algorithm:
             raise SigningError(f"this key signs by {self.algorithm}, not by {algorithm!r}")
@@ -94,7 +94,7 @@ class Signer:
         return self._signed(message, now, expires)
 
     def _signed(self, message: bytes, now: float | None, expires: float | None) -> bytes:
-        parts = _parts(message)
+        parts = signable_parts(message)
         body = canonical_body(parts.body, self._body_form)
         if now is not None and expires is None and self._expires_after is not None:
             expires = now + self._expires_after
@@ -105,12 +105,12 @@ class Signer:
             tags.append(f"l={length}")
         names, listed = (self._names_before if len(parts.names) <= 100 else self._names)(parts.names)
         digest_tag = f"bh={b2a_base64(digest, newline=False).decode()};"
-        field = "\r\n\t".join([self._head, *_folded(tags, "; ", ";"), listed, digest_tag, "b="]).encode(
+        field = "\r\n\t".join([self._head, *folded(tags, "; ", ";"), listed, digest_tag, "b="]).encode(
             "ascii"
         )
         data = header_input(parts, names, self._header_form, field)
         value = b2a_base64(self._make(sha256(data).digest()), newline=False)
-        return b"".join((field, b"\r\n\t".join(_slices(value)), b"\r\n"))
+        return b"".join((field, b"\r\n\t".join(slices(value)), b"\r\n"))
 
     def _names(self, present: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
         """What h= names, and the tag: each name as often as it comes, and once more if it is oversigned."""
@@ -120,7 +120,7 @@ class Signer:
         for name in self._fields:
             names += [name] * (present.count(name) + (name in self.oversign))
         names += sorted(self.oversign.difference(self._fields))
-        return tuple(names), "\r\n\t".join(_folded([f"h={names[0]}", *names[1:]], ":", ":", ";"))
+        return tuple(names), "\r\n\t".join(folded([f"h={names[0]}", *names[1:]], ":", ":", ";"))
 
     def _length_for(self, size: int) -> int | None:
         if self._body_length is None or self._body_length == "all":
@@ -165,7 +165,7 @@ def sign_dual(message: bytes, signers: Sequence[Signer], now: float | None) -> b
     return b"".join(signer.sign(message, now) for signer in signers)
 
 
-def _names_of_the_dns(domain: str, selector: str) -> tuple[str, str]:
+def names_of_the_dns(domain: str, selector: str) -> tuple[str, str]:
     try:
         name = key_name(domain, selector)
     except KeyRecordError:
@@ -219,7 +219,7 @@ def _identity_tag(identity: str | None, domain: str) -> list[str]:
 def _head(signer: Signer) -> str:
     forms = f"c={signer._header_form}/{signer._body_form}"
     first = f"DKIM-Signature: v=1; a={signer.algorithm}; {forms};"
-    return "\r\n\t".join([first, *_folded([f"d={signer.domain}", f"s={signer.selector}"], "; ", ";")])
+    return "\r\n\t".join([first, *folded([f"d={signer.domain}", f"s={signer.selector}"], "; ", ";")])
 
 
 def _times(now: float | None, expires: float | None) -> list[str]:
@@ -232,7 +232,7 @@ def _times(now: float | None, expires: float | None) -> list[str]:
     return tags if expires is None else [*tags, f"x={int(expires)}"]
 
 
-def _folded(pieces: list[str], between: str, at_fold: str, at_end: str | None = None) -> list[str]:
+def folded(pieces: list[str], between: str, at_fold: str, at_end: str | None = None) -> list[str]:
     """The pieces in as few lines as fit, `between` them, `at_fold` where a line ends, `at_end` after the last."""
     if not pieces:
         return []
@@ -246,11 +246,11 @@ def _folded(pieces: list[str], between: str, at_fold: str, at_end: str | None = 
     return [*lines, line + (at_fold if at_end is None else at_end)]
 
 
-def _slices(value: bytes) -> list[bytes]:
+def slices(value: bytes) -> list[bytes]:
     return [value[start : start + WIDTH] for start in range(0, len(value), WIDTH)]
 
 
-def _parts(message: bytes) -> Cut:
+def signable_parts(message: bytes) -> Cut:
     if not is_canonical(message):  # RFC 6376 §5.3
         raise SigningError(
             "the message has line ends other than CR LF; make it canonical (with_crlf) before signing"
@@ -263,7 +263,7 @@ def _parts(message: bytes) -> Cut:
     return parts
 
 
-def _load(key: PrivateKey) -> tuple[str, int, Callable[[bytes], bytes]]:
+def load_key(key: PrivateKey) -> tuple[str, int, Callable[[bytes], bytes]]:
     """The type of a private key, its bits, and a function that signs a digest."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey

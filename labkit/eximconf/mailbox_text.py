@@ -25,6 +25,7 @@ _UTF8_LABEL = re.compile(
     r"(?!-)(?:[A-Za-z0-9-]|[\xc0-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf7][\x80-\xbf]{3}"
     r"|[\xf8-\xfb][\x80-\xbf]{4}|[\xfc\xfd][\x80-\xbf]{5})*"
 )
+_ATOM_LABEL = re.compile(r'[^\x00-\x20\x7f()<>@,;:\\".\[\]]*')
 _ANY_LITERAL = re.compile(r"\[(?:IPv[46]:)?[!-Z^-~]*(\]?)", re.IGNORECASE)
 _LITERAL = re.compile(r"\[(?:IPv[46]:)?[.:0-9A-Fa-f]*(\]?)", re.IGNORECASE)
 _DEEPEST_BRACKETS = 5
@@ -54,12 +55,13 @@ class MailboxText:
 @dataclass(frozen=True, slots=True)
 class Grammar:
     """What main options change: allow_domain_literals, allow_utf8_domains, strip_trailing_dot,
-    strip_excess_angle_brackets."""
+    strip_excess_angle_brackets. `atom_domains`: RFC 5322's domains, which are any atoms; no option of Exim's."""
 
     domain_literals: bool = False
     utf8_domains: bool = False
     strips_dot: bool = False
     strips_brackets: bool = False
+    atom_domains: bool = False
 
 
 USUAL = Grammar()
@@ -323,7 +325,8 @@ class _Reader:
             self._skip()
 
     def _label(self) -> str:
-        found = (_UTF8_LABEL if self.grammar.utf8_domains else _LABEL).match(self.text, self.at)
+        usual = _UTF8_LABEL if self.grammar.utf8_domains else _LABEL
+        found = (_ATOM_LABEL if self.grammar.atom_domains else usual).match(self.text, self.at)
         label = found[0] if found is not None else ""
         self.at += len(label)
         if self.grammar.utf8_domains and self.next >= "\xc0":

@@ -3,7 +3,7 @@
 WHAT       `world.faults.add("mx.far.test", "silent")`, `.clear("mx.far.test")`; the table itself is `world.faults`.
            KINDS are all there are; which details each takes, and on which engines it works.
 RULES      deterministic: nothing is left to chance. A fault that cannot work on a host is refused, with the reason.
-           The real Exim is not ours to break: it can be silent, or be stopped.
+           The real Exim is not ours to break: it can be silent, or blocked, or be stopped.
 READ NEXT  labkit/smtp/misbehaviour.py (faults by address), labkit/net/dns_server.py, outside_engine.py
 """
 
@@ -14,21 +14,20 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from labkit.lab.engine import OUTSIDE_ENGINES
 from labkit.mail.event import EventKind
 from labkit.mail.plainly import SaidPlainly
 from labkit.mail.reply import Reply
 from labkit.mta.misbehaving import Find
 from labkit.smtp.decisions import Decision
-from labkit.smtp.misbehaviour import LONGEST_WAIT, PHASES, Misbehaviour, by_address, phase_of
-from labkit.smtp.server import Server
+from labkit.smtp.misbehaviour import LONGEST_WAIT, PHASES, Machine, Misbehaviour, by_address, phase_of
 
 if TYPE_CHECKING:
     from labkit.lab.world import World
 
 MOST_MESSAGES = 1_000_000
 LONGEST_TEXT = 400  # octets of a reply
-OUTSIDE = "outside"
-OURS = ("labkit", OUTSIDE)
+OURS = ("labkit", *OUTSIDE_ENGINES)
 
 
 class FaultError(SaidPlainly, ValueError):
@@ -58,7 +57,13 @@ KINDS: Mapping[str, Kind] = {
     "refuses": Kind("nobody listens: connections are refused at once, while the host itself goes on sending"),
     "silent": Kind(
         "nothing that is sent to the host is answered: connections time out, after minutes of lab time",
-        engines=("labkit", "exim", OUTSIDE),
+        engines=("exim", *OURS),
+    ),
+    "blocked": Kind(
+        "what the host sends to a port (usually 25) of any other machine is swallowed, as a cloud does with mail: "
+        "its connections time out, while other ports work",
+        takes=("port",),
+        engines=("exim", *OURS),
     ),
     "drops": Kind("the connection is lost at a phase, without a reply (usually `data`)", takes=("at",)),
     "slow": Kind(
@@ -79,6 +84,7 @@ DETAILS = {
     "code": "a reply code from 400 to 599",
     "text": "the words of the reply",
     "after": "how many messages, from 0",
+    "port": "a port number, from 1 to 65535",
 }
 
 
@@ -93,6 +99,7 @@ class Fault:
     code: int = 0
     text: str = ""
     after: int = 0
+    port: int = 0
 
     @property
     def shown(self) -> str:
@@ -105,7 +112,7 @@ class Fault:
     def __str__(self) -> str:
         return " ".join(filter(None, (f"{self.place}: {self.kind}", self.shown)))
 
-    def misbehaviour(self, machine: Server, phase: str) -> Misbehaviour | None:
+    def misbehaviour(self, machine: Machine, phase: str) -> Misbehaviour | None:
         """What happens by this fault at this moment."""
         if self.kind == "drops" and phase == self.at:
             return Misbehaviour(hangs_up=True)
@@ -137,6 +144,8 @@ def read_fault(place: str, kind: str, details: Mapping[str, Any]) -> Fault:
     if kind == "answers":
         given.setdefault("at", "rcpt")
         given.setdefault("text", "a fault of the lab")
+    if kind == "blocked":
+        given.setdefault("port", 25)
     for name, value in given.items():
         if not _is_good(name, value):
             may = f"one of {', '.join(PHASES)}" if name == "at" else DETAILS[name]
@@ -152,6 +161,8 @@ def _is_good(name: str, value: Any) -> bool:
         return is_number and 0 < value <= LONGEST_WAIT
     if name == "code":
         return is_number and value in range(400, 600)
+    if name == "port":
+        return is_number and value in range(1, 65536)
     if name == "after":
         return is_number and value in range(MOST_MESSAGES)
     return isinstance(value, str) and 0 < len(value) <= LONGEST_TEXT and value.isprintable()
@@ -248,6 +259,8 @@ class Faults:
             world.network.silence(world.host(fault.place).address, on=on)
         elif fault.kind == "refuses":
             world.network.refuse(world.host(fault.place).address, on=on)
+        elif fault.kind == "blocked":
+            world.network.block(world.host(fault.place).address, fault.port, on=on)
 
     # --- for the servers ----------------------------------------------------------------------
 
@@ -256,7 +269,7 @@ class Faults:
         return partial(self._find, host, by_address)
 
     def _find(
-        self, host: str, by_addresses: bool, machine: Server, decision: Decision
+        self, host: str, by_addresses: bool, machine: Machine, decision: Decision
     ) -> Misbehaviour | None:
         faults: Sequence[Fault] = self._of_host.get(host, ())
         if not faults and not by_addresses:
@@ -275,7 +288,7 @@ class Faults:
 
 
 def _same(one: Fault, other: Fault) -> bool:
-    return (one.place, one.kind, one.at) == (other.place, other.kind, other.at)
+    return (one.place, one.kind, one.at, one.port) == (other.place, other.kind, other.at, other.port)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -12,13 +12,23 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.lab.authority import ON_HOSTS
 from labkit.lab.capture import smtp_sessions
 from labkit.lab.conversations import Conversation, conversations
-from labkit.lab.engine import ENGINES, OUTSIDE, Engine, NoSuchMessage, NotThisEngine, Output, QueueRun
+from labkit.lab.engine import (
+    ENGINES,
+    OUTSIDE_ENGINES,
+    Engine,
+    NoSuchMessage,
+    NotThisEngine,
+    Output,
+    QueueRun,
+)
 from labkit.lab.exim_configuration import Change
 from labkit.lab.exim_engine import EximEngine
 from labkit.lab.labkit_engine import LabkitEngine
 from labkit.lab.outside_engine import OutsideEngine
+from labkit.lab.outside_kinds import outside_engine
 from labkit.lab.scenarios import HostPlan, is_login
 from labkit.lab.typing_session import LiveSession
 from labkit.mail.envelope import Envelope
@@ -76,11 +86,13 @@ class Host:
         homes = sorted(path.name for path in self.path("/home").glob("*") if is_login(path.name))
         for account in dict.fromkeys((*plan.accounts, *homes)):  # a disk of an earlier world has more of them
             self.add_account(account)
-        self._domains = plan.domains
-        if plan.engine != OUTSIDE and not self.configuration_file.exists():
+        self._plan = plan
+        if plan.engine not in OUTSIDE_ENGINES and not self.configuration_file.exists():
             self.write_configuration(plan.configuration)
         for name, text in plan.files:
             self._write_file(name, text)
+        if world.has_authority:
+            self._write_file(ON_HOSTS, world.authority.prepare().read_text(encoding="ascii"))
         self._queue_interval = queue_interval if plan.queue_interval is None else plan.queue_interval or None
         self.starts = plan.starts
         self.exim_program: Path | None = None  # which Exim, if it is not this machine's
@@ -92,8 +104,8 @@ class Host:
         if name == "exim":
             self.world.exims.expect()
             return EximEngine(self, self.world.programs, self._queue_interval)
-        if name == OUTSIDE and self._domains:
-            return OutsideEngine(self, self._domains)
+        if name in OUTSIDE_ENGINES and self._plan.domains:
+            return outside_engine(self, self._plan, name)
         raise ValueError(f"engine {name!r}: it is {' or '.join(ENGINES)}")
 
     async def run_on(self, engine: str, program: str | Path | None = None) -> None:
@@ -104,7 +116,7 @@ class Host:
         this machine's. Raises EximMissing, ShimUnavailable, ConfigurationError, and RuntimeError for "exim" in a world
         in memory.
         """
-        if OUTSIDE in (engine, self.engine.name):
+        if {engine, self.engine.name} & {*OUTSIDE_ENGINES}:
             raise NotThisEngine(f"{self.name}: a host outside stays one, and no other becomes one")
         self.world.faults.expect_fit(self.name, engine)
         former, was_running = (self.engine.name, self.exim_program), self.is_running
@@ -327,7 +339,7 @@ class Host:
 
         Raises NoSuchAccount.
         """
-        always = ("root",) if self.engine.name != OUTSIDE else ("postmaster",)
+        always = ("root",) if self.engine.name not in OUTSIDE_ENGINES else ("postmaster",)
         if account not in self.accounts and account not in always:
             raise NoSuchAccount(f"no account {account} at {self.name}; there is: {', '.join(self.accounts)}")
         path = self.mailbox_file(account)

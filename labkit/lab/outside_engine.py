@@ -8,10 +8,12 @@ READ NEXT  outside_session.py, faults.py
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from labkit.lab.engine import Engine, NotThisEngine, Output, QueueRun
 from labkit.lab.exim_log import Style, main_log, reject_log
@@ -25,7 +27,6 @@ from labkit.mta.fixups import completed
 from labkit.mta.queue_id import queue_id as new_queue_id
 from labkit.net.network import Listener, Peer
 from labkit.net.resolver import Resolver
-from labkit.net.smtp_server import SmtpServerShell
 from labkit.queue.hints import Hint
 from labkit.queue.item import Origin, QueueItem
 from labkit.routing import Routed
@@ -37,15 +38,22 @@ if TYPE_CHECKING:
 PORTS = (25,)
 
 
+class Session(Protocol):
+    """A client's session, of whatever server."""
+
+    def close(self) -> None: ...
+
+
 class OutsideEngine(Engine):
     """The MTA of an outside host. `domains` are those it takes mail for."""
 
     name = "outside"
+    _ports: tuple[int, ...] = PORTS
 
     def __init__(self, host: Host, domains: tuple[str, ...]) -> None:
         self.host = host
         self.domains = tuple(domain.lower() for domain in domains)
-        self.sessions: set[OutsideSession] = set()
+        self.sessions: set[Session] = set()
         world = host.world
         self.resolver = Resolver(
             world.network, host.address, world.scenario.nameserver, world.now, world.agenda.sleep
@@ -65,36 +73,43 @@ class OutsideEngine(Engine):
 
     @property
     def ports(self) -> tuple[int, ...]:
-        return PORTS
+        return self._ports
 
     async def start(self, *, queue_only: bool = False) -> None:
         """Listen. `queue_only` is for hosts with a queue: it changes nothing here."""
         if self.is_running:
             return
         network = self.host.world.network
-        for port in PORTS:
-            self._listeners.append(await network.listen(self.host.address, port, self._accept))
-        self._note(EventKind.STARTED, text=f"listening on {', '.join(map(str, PORTS))}")
+        for port in self.ports:
+            self._listeners.append(await network.listen(self.host.address, port, partial(self._accept, port)))
+        self._note(EventKind.STARTED, text=f"listening on {', '.join(map(str, self.ports))}")
 
     async def stop(self) -> None:
         if self.is_running:
-            self.close()
+            self._hang_up()
             self._note(EventKind.STOPPED)
 
     async def reload(self) -> None:
         """There is no configuration to read."""
 
     def close(self) -> None:
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Listen no more, and end all sessions."""
         while self._listeners:
             self._listeners.pop().close()
         for session in tuple(self.sessions):
             session.close()
 
-    def _accept(self, peer: Peer) -> SmtpServerShell:
-        self._session_count += 1
-        session = OutsideSession(self, peer, self._session_count)
+    def _accept(self, port: int, peer: Peer) -> asyncio.BaseProtocol:
+        session = OutsideSession(self, peer, self.next_session())
         self.sessions.add(session)
         return session.shell
+
+    def next_session(self) -> int:
+        self._session_count += 1
+        return self._session_count
 
     def _note(self, kind: EventKind, text: str | None = None) -> None:
         self.host.world.note(self.host.name, kind, text=text)

@@ -34,7 +34,7 @@ OWN, READ = (
     ("home", "tmp", "var"),
     ("etc", "run"),
 )  # of a host's disk: what is Exim's user's, and what he reads
-PATIENCE = 2.0  # seconds of real time for a lab address that does not answer; to Exim it is a time-out
+PATIENCE = 2.0  # seconds of real time for a call that nobody answers; then it is a time-out
 QUIET = 60.0  # seconds of real time for the programs of the lab to end what they do
 ASIDE = 0.3  # the same while somebody from outside the lab has a session open
 
@@ -65,7 +65,7 @@ class Programs:
         """Let programs find silence where the lab has it, though a real Exim listens there."""
         if self._nowhere is None:
             self._nowhere = SilentPort((self.network.real_place(self._nameserver, 0)[0], 0))
-        self.page.silence(self._nowhere.place, places)
+        self.page.silence(self._nowhere.place, places, self.network.blocked)
 
     # --- LABNET -------------------------------------------------------------------------------
 

@@ -16,11 +16,12 @@ from pathlib import Path
 from yaml.nodes import MappingNode, ScalarNode
 
 from labkit.lab.data import data_path, fill_in
-from labkit.lab.engine import ENGINES, OUTSIDE
+from labkit.lab.engine import ENGINES, OUTSIDE_ENGINES
 from labkit.lab.faults import Fault, FaultError, read_fault
 from labkit.lab.happening import ACTIONS, Happening, Letter, read_instant
 from labkit.lab.scenario_checks import Draft, HostDraft, LaptopDraft, ZoneDraft, check
 from labkit.lab.scenario_fields import names
+from labkit.lab.scenario_outside import read_outside
 from labkit.lab.scenario_values import Values, read_values
 from labkit.lab.scenarios import HostPlan, LaptopPlan, Scenario, is_login
 from labkit.lab.yaml_nodes import FileErrors, Problems, Reader, Text, compose, line_of, nearest
@@ -142,8 +143,8 @@ class _Reading:
         address = section.text("address", needed="write address: and an IPv4 address, such as 203.0.113.11")
         role = section.text("role", default=ROLES[number] if number < len(ROLES) else f"host {number + 1}")
         engine = section.text("engine")
-        if engine and engine not in (*ENGINES, OUTSIDE):
-            may = ", ".join((*ENGINES, OUTSIDE))
+        if engine and engine not in (*ENGINES, *OUTSIDE_ENGINES):
+            may = ", ".join((*ENGINES, *OUTSIDE_ENGINES))
             section.wrong("engine", f"there is no engine {engine[:40]!r}", f"it is one of: {may}")
         accounts = section.texts("accounts")
         for account in accounts:
@@ -162,6 +163,7 @@ class _Reading:
             domains=tuple(self._domains(section, engine)),
             queue_interval=self._interval(section),
             starts=section.yes("starts", default=True),
+            outside=read_outside(section, engine),
         )
         return HostDraft(plan, section, configuration, template)
 
@@ -169,7 +171,7 @@ class _Reading:
         """The text of exim.conf with its first line, and the name of the template that it comes from."""
         node = section.node("configuration")
         own = dict(section.mapping("values"))
-        if engine == OUTSIDE:
+        if engine in OUTSIDE_ENGINES:
             for field in ("configuration", "values", "aliases", "queue_interval"):
                 if section.has(field):
                     problem = "a host outside is nobody's Exim"
@@ -230,9 +232,9 @@ class _Reading:
 
     def _domains(self, section: Reader, engine: str) -> Iterator[str]:
         domains = section.texts("domains")
-        if engine == OUTSIDE and not domains:
+        if engine in OUTSIDE_ENGINES and not domains:
             section.missing("domains", "write domains: [far.test], those that it takes mail for")
-        elif engine != OUTSIDE and section.has("domains"):
+        elif engine not in OUTSIDE_ENGINES and section.has("domains"):
             section.wrong("domains", "this host has an exim.conf", "domains: is for engine: outside")
         yield from (each.text.lower() for each in domains)
 
@@ -270,7 +272,7 @@ class _Reading:
         details: dict[str, object] = {
             name: section.text(name) for name in ("at", "text") if section.has(name)
         }
-        for name in ("code", "seconds", "after"):
+        for name in ("code", "seconds", "after", "port"):
             if (number := section.number(name)) is not None:
                 details[name] = number
         if not place or not kind:

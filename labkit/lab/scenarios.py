@@ -14,6 +14,7 @@ from datetime import timedelta
 from labkit.lab.data import data_path, fill_in
 from labkit.lab.faults import Fault
 from labkit.lab.happening import Happening
+from labkit.lab.outside_plans import OutsidePlan
 
 NAMESERVER = "192.0.2.53"  # RFC 5737: addresses for documentation, so they are nobody's
 HOSTS_NETWORK = "203.0.113"
@@ -42,9 +43,9 @@ class HostPlan:
     """A host that runs an MTA: its name, address, accounts and exim.conf.
 
     `files` are others on its disk, path and text. `engine`: what it runs unless whoever opens the world says
-    otherwise; "" is labkit. An outside host takes mail for its `domains`. `queue_interval`: between queue runs; None
-    is the world's, zero a daemon without -q. `starts`: it is up when the world begins.
-    `runs_programs`: pipe transports may start programs of this machine.
+    otherwise; "" is labkit. An outside host takes mail for its `domains`; `outside` says more of some kinds.
+    `queue_interval`: between queue runs; None is the world's, zero a daemon without -q. `starts`: it is up when the
+    world begins. `runs_programs`: pipe transports may start programs of this machine.
     """
 
     role: str
@@ -58,6 +59,7 @@ class HostPlan:
     domains: tuple[str, ...] = ()
     queue_interval: timedelta | None = None
     starts: bool = True
+    outside: OutsidePlan | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from labkit.lab.agenda import Agenda, Entry
+from labkit.lab.asking import ask
+from labkit.lab.authority import Authority
 from labkit.lab.capture import Capture, captured
 from labkit.lab.clock import FIRST_MORNING, Clock
 from labkit.lab.conversations import Journey, journey
 from labkit.lab.doorplate import KEPT, Door, Machine, write_doorplate
-from labkit.lab.engine import ENGINES, OUTSIDE
+from labkit.lab.engine import ENGINES, OUTSIDE, OUTSIDE_ENGINES, Engine
 from labkit.lab.exim_engine import EximEngine
 from labkit.lab.exims import Exims
 from labkit.lab.faults import Faults
@@ -36,6 +38,7 @@ from labkit.lab.private_folder import FolderLock, PrivateFolder
 from labkit.lab.programs import UID, Programs
 from labkit.lab.scenario_file import read_scenario
 from labkit.lab.scenarios import Scenario, neighbours_scenario, partners_scenario
+from labkit.mail.asking import Question
 from labkit.mail.dates import in_words
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
@@ -47,6 +50,12 @@ from labkit.net.loopback import Loopback
 from labkit.net.memory import Memory
 from labkit.net.network import LoopbackUnavailable, Network, PortTaken
 from labkit.net.wire import Wire
+
+if TYPE_CHECKING:
+    from labkit.lab.provider_engine import ProviderEngine
+    from labkit.lab.relay_engine import RelayEngine
+
+A = TypeVar("A")
 
 HEARTBEAT = 0.1  # seconds: how soon the stop button of a notebook takes effect while a cell waits
 _PROCESSES = 62 * 62  # queue ids of different students begin in different places
@@ -102,6 +111,7 @@ class World:
             self.clock.jump_to(max(event.at, self.clock.now))
         self.hosts: dict[str, Host] = {}
         self.laptops: dict[str, Laptop] = {}
+        self.authority = Authority(self.folder / "authority")
         self.faults = Faults(self)
         self.exims = Exims(self)
         self.agenda = Agenda(self.clock, self._note_problem, self.exims.are_done)
@@ -140,6 +150,11 @@ class World:
 
     def _note_problem(self, what: str, problem: Exception) -> None:
         self.journal.note("lab", EventKind.PROBLEM, text=f"{what}: {problem!r}")
+
+    @property
+    def has_authority(self) -> bool:
+        """Whether servers outside show certificates of the lab's authority here."""
+        return any(plan.engine in OUTSIDE_ENGINES and plan.engine != OUTSIDE for plan in self.scenario.hosts)
 
     # --- starting and stopping ----------------------------------------------------------------
 
@@ -452,6 +467,14 @@ class World:
         """
         self.zones.put(read_zone(text, origin, f"{origin}.zone"))
 
+    async def ask(self, question: Question[A], *, at: Host | None = None) -> A:
+        """Answer a decision's question: by the nameserver, afresh; or as the host `at` would find it, cache and all.
+
+        Raises TypeError for a question that nobody there can answer.
+        """
+        self._expect_running()
+        return await ask(self, question, at)
+
     # --- who is who ---------------------------------------------------------------------------
 
     def host(self, name: str) -> Host:
@@ -467,7 +490,10 @@ class World:
 
     def _by_role(self, role: str) -> Host:
         self._expect_running()
-        return next(host for host in self.hosts.values() if host.role == role)
+        for host in self.hosts.values():
+            if host.role == role:
+                return host
+        raise KeyError(f"no host in this world is the {role}'s; there are {', '.join(self.hosts)}")
 
     @property
     def mine(self) -> Host:
@@ -480,6 +506,23 @@ class World:
         return self._by_role("partner")
 
     @property
+    def relay(self) -> RelayEngine:
+        """The commercial relay: its console in Python. Raises LookupError in a world without one."""
+        return cast("RelayEngine", self._outside("relay"))
+
+    @property
+    def provider(self) -> ProviderEngine:
+        """The big mailbox provider: its verdicts and its mailboxes. Raises LookupError in a world without one."""
+        return cast("ProviderEngine", self._outside("provider"))
+
+    def _outside(self, kind: str) -> Engine:
+        self._expect_running()
+        found = next((host.engine for host in self.hosts.values() if host.engine.name == kind), None)
+        if found is None:
+            raise LookupError(f"there is no {kind} in this world: {self.scenario.title}")
+        return found
+
+    @property
     def laptop(self) -> Laptop:
         """The student's laptop."""
         return self._laptop_of("student")
@@ -490,8 +533,12 @@ class World:
 
     def _laptop_of(self, role: str) -> Laptop:
         self._expect_running()
-        name = next(plan.name for plan in self.scenario.laptops if plan.role == role)
-        return self.laptops[name]
+        for plan in self.scenario.laptops:
+            if plan.role == role:
+                return self.laptops[plan.name]
+        raise KeyError(
+            f"no laptop in this world is the {role}'s; there are {', '.join(self.laptops) or 'none'}"
+        )
 
     def _expect_running(self) -> None:
         if not self.hosts:
@@ -567,7 +614,7 @@ def neighbours(*domains: str, **options: Any) -> World:
 
 def _engines(engine: str | Mapping[str, str] | None, scenario: Scenario) -> dict[str, str]:
     """Which engine each host runs. Raises ValueError for an engine or a host that does not exist."""
-    ours = [host for host in scenario.hosts if host.engine != OUTSIDE]
+    ours = [host for host in scenario.hosts if host.engine not in OUTSIDE_ENGINES]
     if isinstance(engine, str):
         if engine not in ENGINES:
             raise ValueError(f"engine {engine!r}: it is {' or '.join(ENGINES)}")

@@ -104,6 +104,7 @@ class MailEvent:
     is_chunked: bool | None = None  # the message went by BDAT
     body_type: int | None = None  # of a message that came: 7 or 8 if MAIL said so, else 0
     subject: str | None = None
+    dkim: str | None = None  # of a message that came: whose signature was good
     raw_sender: str | None = None  # of a message that came: as MAIL gave it, before rewriting
     raw_recipients: str | None = None  # the same of RCPT, with blanks between
     header: str | None = (

@@ -209,6 +209,35 @@ class CallOut(Question[CalloutAnswer]):
 
 
 @dataclass(frozen=True, slots=True)
+class SpfFound:
+    """What SPF says of a client and a sender, and how Exim words it (the $spf_… variables).
+
+    `result` is RFC 7208's word: pass, fail, softfail, neutral, none, temperror, permerror.
+    """
+
+    result: str
+    smtp_comment: str = ""
+    header_comment: str = ""
+    received: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SpfOf(Question["SpfFound | None"]):
+    """May this client use that sender's domain? None: `client` is no address (Exim: spf, spf_guess, the look-up spf).
+
+    `sender` without a local part is the domain; an empty one: the name in HELO. `record` stands for the published one.
+    `template` is what a client may hear, with SPF's macros (Exim: spf_smtp_comment_template).
+    """
+
+    client: str
+    helo: str
+    sender: str
+    receiver: str
+    template: str = ""
+    record: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RateOf(Question["float | None"]):
     """Count `count` more under this key and tell the smoothed rate per `period` seconds (Exim: ratelimit).
 

@@ -94,11 +94,12 @@ class Caller:
 
     async def plan_of(self, hop: NextHop) -> HostPlan | Trouble:
         """How to talk to this host."""
-        env = self._env_of(hop)
+        env = self.env_of(hop)
         asking = plan_host(self.transport, env, hop.host, hop.address)
         return await answer_later(self.state.answerer(env), asking)
 
-    def _env_of(self, hop: NextHop) -> Env:
+    def env_of(self, hop: NextHop) -> Env:
+        """What expansions know of this host."""
         port = hop.port or self.plan.port
         known = {"host": hop.host, "host_address": hop.address, "host_port": str(port)}
         known["sending_ip_address"] = self.state.addresses[0]
@@ -119,7 +120,7 @@ class Caller:
         self.state.note(EventKind.LOGGED, queue_id=self.queue_id, text=text)
 
     async def _connect(self, hop: NextHop, host: HostPlan, *, in_clear: bool = False) -> Called | HostTrouble:
-        env = self._env_of(hop)
+        env = self.env_of(hop)
         opened = await self._open(hop, host)
         if isinstance(opened, HostTrouble):
             return opened

@@ -51,8 +51,13 @@ class HostTrouble:
 
     @property
     def shown(self) -> str:
-        """The words with those of the number, as a log line has them."""
+        """The words with those of the number, as the line of a recipient has them."""
         return ": ".join(filter(None, (errors.in_words(self.errno), self.words)))
+
+    @property
+    def of_host(self) -> str:
+        """The same as the line of the host has them: those of the system come last."""
+        return ": ".join(filter(None, (self.words, errors.in_words(self.errno))))
 
 
 def shown(reply: Reply) -> str:

@@ -23,10 +23,10 @@ from labkit.smtp.decisions import (
     MessageReceived,
     RcptTo,
 )
-from labkit.smtp.misbehaviour import Misbehaviour
+from labkit.smtp.misbehaviour import Machine, Misbehaviour
 from labkit.smtp.server import Server
 
-Find = Callable[[Server, Decision], "Misbehaviour | None"]
+Find = Callable[[Machine, Decision], "Misbehaviour | None"]
 Later = Callable[[Awaitable[None], Decide], None]
 _COMMANDS: dict[type, str] = {
     Connected: "connection",

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from labkit.delivery.dkim import signs
 from labkit.delivery.generic import Trouble, bare
 from labkit.delivery.smtp import HostPlan, SmtpPlan, uses_own_hosts
 from labkit.eximconf.configuration import Driver
@@ -27,6 +28,7 @@ from labkit.mail.event import EventKind
 from labkit.mail.reply import Reply
 from labkit.mta.calling import Called, Caller
 from labkit.mta.continuing import GoOn, Kept
+from labkit.mta.dkim_sending import signed
 from labkit.mta.host_trouble import EXPANSION, HostTrouble
 from labkit.mta.hosts_to_try import Named, hosts_named
 from labkit.mta.legs import Leg
@@ -239,18 +241,30 @@ class Sending:
             self._host_failed(job, hop, host, called, status, is_last=is_last)
             return called.stops
         try:
-            await self._transfer(job, called, host, status, is_last=is_last)
+            await self._transfer(job, caller, called, host, status, is_last=is_last)
         finally:
             await self._part(job, caller, called)
         return False
 
     async def _transfer(
-        self, job: _Job, called: Called, host: HostPlan, status: HostStatus, *, is_last: bool
+        self,
+        job: _Job,
+        caller: Caller,
+        called: Called,
+        host: HostPlan,
+        status: HostStatus,
+        *,
+        is_last: bool,
     ) -> None:
+        content = await self._signed(job, caller, called)
+        if isinstance(content, HostTrouble):
+            called.made_progress = False
+            self._took_ill(job, called.hop, host, content, status, job.legs)
+            return
         transfer = Transfer(
             called,
             job.envelope,
-            job.content,
+            content,
             job.waiting,
             job.plan.most_recipients,
             lambda leg: self.run.outcomes.write_down(leg.key),
@@ -273,6 +287,21 @@ class Sending:
             left = [leg for leg in job.waiting if leg not in transfer.troubles]
             if left:
                 self._took_ill(job, hop, host, transfer.trouble, status, left)
+
+    async def _signed(self, job: _Job, caller: Caller, called: Called) -> bytes | HostTrouble:
+        """The message as this host gets it: with DKIM signatures, if the transport has some for it."""
+        if not signs(job.transport):
+            return job.content
+        state, queue_id = self.run.state, self.run.item.queue_id
+        env = caller.env_of(called.hop)
+
+        def tell(line: str, panics: bool) -> None:
+            logs = "main,panic" if panics else None
+            state.note(EventKind.LOGGED, queue_id=queue_id, text=line, logs=logs)
+
+        now = int(state.surroundings.now().timestamp())
+        asking = signed(job.content, job.transport, env, called.hop, now, tell)
+        return await answer_later(state.answerer(env), asking)
 
     def _took_ill(
         self,
@@ -340,7 +369,7 @@ class Sending:
 
     def _log_trouble(self, hop: NextHop, trouble: HostTrouble) -> None:
         if not trouble.is_told:
-            self._log(hop, f" {trouble.shown}" if not trouble.words else f": {trouble.shown}")
+            self._log(hop, f" {trouble.of_host}" if not trouble.words else f": {trouble.of_host}")
 
     def _log(self, hop: NextHop, text: str) -> None:
         words = f"H={hop.host} [{hop.address}]{text}"

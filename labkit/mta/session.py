@@ -27,8 +27,9 @@ from labkit.mail.event import EventKind
 from labkit.mail.message import HeaderField, Message
 from labkit.mail.questions import Standing, VerifyRecipient
 from labkit.mail.reply import Reply, shaped, worded
-from labkit.mta import log_details, variables
+from labkit.mta import authentication_results, log_details, variables
 from labkit.mta.connecting import connecting, lines_about
+from labkit.mta.dkim_receiving import DkimReceiving
 from labkit.mta.fixups import as_acls_want, completed, without_traces
 from labkit.mta.greeting import greeted
 from labkit.mta.local_message import tell_steps
@@ -78,7 +79,7 @@ class Keep:
     """The message is to be kept: `says` when it is on disk.
 
     `waits`: nothing is tried before the next queue run. `in_secret`: the client hears that it is refused.
-    `in_pieces`: it came by BDAT.
+    `in_pieces`: it came by BDAT. `discarded`: which ACL threw away its recipients, and why.
     """
 
     item: QueueItem
@@ -86,6 +87,7 @@ class Keep:
     waits: bool = False
     in_secret: bool = False
     in_pieces: bool = False
+    discarded: str = ""
 
 
 class Session:
@@ -103,11 +105,15 @@ class Session:
         variables.connected(self.env.variables, peer, self.state.addresses[0], port)
         self.scene = Scene(Phase.CONNECT, self.env, watched=True)
         self.env.acl = compiled.acls.hook(self.scene)
+        self.env.authresults = authentication_results.hook(self)
         self.taken: list[Mailbox] = []  # recipients that count: not those that an ACL discarded
         self.discards = False
         self.log = SessionLog(self)
+        self.dkim = DkimReceiving(self)
         self.begun = self.state.surroundings.now()
         self.must_verify_helo = self.tries_helo = False
+        self.scene.spf.guess = self.main.text("spf_guess") or ""
+        self.scene.spf.template = self.main.expansion("spf_smtp_comment_template")
         self.scene.gives_details = self.main.flag("smtp_return_error_details")
         self.paces = Paces(self.main)
         self.body = ""  # BODY= of MAIL
@@ -228,6 +234,7 @@ class Session:
         self.scene.begin_message()
         self.taken, self.discards = [], False
         variables.forget_message(self.env.variables)
+        self.dkim.forget()
         self.env.headers = ()
 
     def _mail(self, decision: MailFrom) -> Asking[Answer]:
@@ -353,15 +360,20 @@ class Session:
         message = yield from traced(message, usual, self.main, env, envelope.forward_paths, now)
         message = as_acls_want(message, self.scene)
         env.headers = variables.header_of(message)
-        verdict = yield from self.judge(Phase.DATA)
-        if verdict is None and received.longest_line > LONGEST_LINE:
-            refusal = reply.line_too_long(LONGEST_LINE)
-            verdict = AclVerdict(Result.DENY, refusal, refusal.text)
-        if verdict is not None and not verdict.is_accepted:
-            return self.answer_of(verdict)
-        if verdict is not None and verdict.result is Result.DISCARD:
-            envelope = replace(envelope, forward_paths=())
-        message = as_acls_want(message, self.scene)
+        verdict, discarded = None, ""
+        if not envelope.forward_paths:  # nobody gets it, and no other ACL is asked
+            discarded = "MAIL ACL" if self.discards else "RCPT ACL"
+        for phase, judging in _AFTER_DATA if not discarded else ():
+            verdict = yield from judging(self, received)
+            if verdict is not None and not verdict.is_accepted:
+                return self.answer_of(verdict)
+            message = as_acls_want(message, self.scene)
+            env.headers = variables.header_of(message)
+            if verdict is not None and verdict.result is Result.DISCARD:
+                why = f": {verdict.log_text}" if verdict.log_text else ""
+                discarded, envelope = f"{phase.called} ACL{why}", replace(envelope, forward_paths=())
+                break
+        self.told = {**self.told, "dkim": self.dkim.passed_for or None}
         item = QueueItem(
             queue_id,
             envelope,
@@ -374,10 +386,21 @@ class Session:
         )
         if effects.fake is not None:
             says = effects.fake.reply
-            return Keep(item, says, self._waits(), in_secret=says.is_permanent)
+            return Keep(item, says, self._waits(), in_secret=says.is_permanent, discarded=discarded)
         accepted = verdict.reply if verdict is not None else None
         in_pieces = received.last_chunk is not None
-        return Keep(item, accepted or _taken(received, item), self._waits(), in_pieces=in_pieces)
+        says = accepted or _taken(received, item)
+        return Keep(item, says, self._waits(), in_pieces=in_pieces, discarded=discarded)
+
+    def _judge_signatures(self, received: MessageReceived) -> Asking[AclVerdict | None]:
+        return (yield from self.dkim.judge(received.content))
+
+    def _judge_content(self, received: MessageReceived) -> Asking[AclVerdict | None]:
+        verdict = yield from self.judge(Phase.DATA)
+        if verdict is None and received.longest_line > LONGEST_LINE:
+            refusal = reply.line_too_long(LONGEST_LINE)
+            verdict = AclVerdict(Result.DENY, refusal, refusal.text)
+        return verdict
 
     def _waits(self) -> bool:
         """Whether nothing is tried before the next queue run: an ACL says so, or the client sends very many."""
@@ -457,6 +480,9 @@ class Session:
                 in_pieces=keep.in_pieces,
                 told=self.told,
             )
+            if keep.discarded:
+                acl, _, why = keep.discarded.partition(": ")
+                self.log.tell(f"=> blackhole ({acl} discarded recipients){f': {why}' if why else ''}")
             for line in lines_about(self):
                 self.log.tell(line, selector="delay_delivery")
             decide(keep.says)
@@ -481,6 +507,7 @@ class Session:
 
 
 _DENIES = (Phase.RCPT, Phase.VRFY, Phase.EXPN, Phase.ETRN)  # without an ACL
+_AFTER_DATA = ((Phase.DKIM, Session._judge_signatures), (Phase.DATA, Session._judge_content))
 _OPTIONS = {phase: f"acl_smtp_{phase.value}" for phase in Phase} | {Phase.NOT_SMTP: "acl_not_smtp"}
 _ANSWERS: dict[type, Callable[[Session, Any], Asking[Answer | Keep]]] = {
     Connected: Session._connected,

@@ -22,7 +22,7 @@ from labkit.mail.address import AddressSyntaxError, Mailbox
 from labkit.mail.asking import Asked, Asking, Question, answer_later
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
-from labkit.mail.questions import Account, VerifyRecipient, VerifySender
+from labkit.mail.questions import Account, SpfOf, VerifyRecipient, VerifySender
 from labkit.mail.reply import Reply, shaped
 from labkit.mta import rewriting, variables
 from labkit.mta.answers import Answers, AnswersDns
@@ -117,6 +117,8 @@ class MtaState:
         if isinstance(question, (VerifyRecipient, VerifySender)):
             asking = self.compiled.routers.verify(question, env or self.env(), watched=True)
             return await answer_later(self.answerer(env), asking, self.hear())
+        if isinstance(question, SpfOf):
+            return await self.answers.spf(question, self.hear())
         return await self.answers.answer(question)
 
     def answerer(self, env: Env | None) -> Callable[[Question[Any]], Awaitable[Any]]:

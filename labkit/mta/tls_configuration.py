@@ -15,7 +15,6 @@ from labkit.eximconf.expansion import Compiled
 from labkit.eximconf.place import ConfigurationError, Place
 from labkit.mta.server_tls import path_on, written
 from labkit.net.disk import Disk
-from labkit.net.tls_checks import faults
 from labkit.net.tls_contexts import TlsUnusable, check_ciphers
 
 
@@ -48,6 +47,8 @@ def _of_files(
     except TlsUnusable as unusable:
         yield ConfigurationError(of_certificate, str(unusable), "put the file there, or name another")
         return
+    from labkit.net.tls_checks import faults  # loads cryptography: only where there is a certificate
+
     for fault in faults(certificate, key, name, key_name):
         place = of_key if fault.is_about_key else of_certificate
         yield ConfigurationError(place, fault.problem, fault.remedy)

@@ -50,6 +50,16 @@ _OF_A_MESSAGE = (
     "rcpt_defer_count",
     "recipients_count",
 )
+DKIM_AT_REST = {  # where there is no signature
+    "dkim_bodylength": "9999999999999",
+    "dkim_created": "0",
+    "dkim_expires": "9999999999999",
+    "dkim_key_granularity": "*",
+    "dkim_key_length": "0",
+    "dkim_key_nosubdomains": "0",
+    "dkim_key_srvtype": "*",
+    "dkim_key_testing": "0",
+}
 _OF_TLS = "ver cipher cipher_std bits peerdn sni certificate_verified".split()
 _OLD_NAMES = "cipher bits peerdn sni certificate_verified".split()  # without _in
 _OF_A_RECIPIENT = (
@@ -75,10 +85,12 @@ def of_host(compiled: Compiled) -> dict[str, str]:
         "spool_directory": main.text("spool_directory") or "/var/spool/exim",
         "config_file": compiled.configuration.file,
         "config_dir": compiled.configuration.file.rpartition("/")[0],
+        "spf_result_guessed": "no",
         "bounce_return_size_limit": str(main.number("bounce_return_size_limit")),
         "version_number": "4.96",  # the Exim whose language this is
         "exim_version": "4.96",
         "compile_number": "2",
+        **DKIM_AT_REST,
     }
 
 

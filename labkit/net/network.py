@@ -72,7 +72,7 @@ class Network(ABC):
     """The lab's network. Made without a socket; the first need of one makes the first one.
 
     `wire` records what is sent from now on, in connections that begin from now on; None records nothing.
-    `on_silence` hears of the silent places whenever they change: programs outside have to be told.
+    `on_silence` hears of the silent places whenever they, or those `blocked`, change: programs outside have to be told.
     """
 
     name: ClassVar[str]
@@ -84,6 +84,7 @@ class Network(ABC):
         self.is_closed = False
         self._silent: set[tuple[str, int | None]] = set()
         self._refusing: set[str] = set()
+        self._blocked: set[tuple[str, int]] = set()
         self.on_silence: Callable[[Collection[tuple[str, int | None]]], None] = lambda places: None
         self._connects = 0
 
@@ -149,6 +150,24 @@ class Network(ABC):
         else:
             self._refusing.discard(address)
 
+    def block(self, source: str, port: int, on: bool = True) -> None:
+        """Let nothing out that `source` sends to this TCP port of any other host, as a cloud does with port 25.
+
+        Its calls are swallowed like those to a silent place. Connections that are open stay so; other ports work, and
+        what comes in does. Raises ValueError if no host has that address.
+        """
+        self._expect_host(source)
+        if on:
+            self._blocked.add((source, port))
+        else:
+            self._blocked.discard((source, port))
+        self.on_silence(frozenset(self._silent))
+
+    @property
+    def blocked(self) -> frozenset[tuple[str, int]]:
+        """Whose calls to which port do not get out."""
+        return frozenset(self._blocked)
+
     def is_silent(self, address: str, port: int) -> bool:
         return (address, None) in self._silent or (address, port) in self._silent
 
@@ -167,7 +186,8 @@ class Network(ABC):
     def _expect_call(self, source: str, address: str, port: int) -> None:
         """Raise what a call can know before it is made."""
         self._expect_host(source)
-        if self.is_silent(address, port):
+        is_blocked = (source, port) in self._blocked and address != source
+        if self.is_silent(address, port) or is_blocked:
             raise HostSilent(errno.ETIMEDOUT, f"{address} port {port} does not answer")
         if (
             address in self._refusing or address not in self.addresses

@@ -3,6 +3,7 @@
 WHAT       `TlsLayer`: ciphertext in, plain text out, and the other way round. It knows no transport, so it is
            the same on loopback, in memory, and one line at a time. tls_contexts.py makes the contexts that it needs.
 DOES       the handshake; says what was agreed (`encryption`); hands out the alert of a failure.
+FAST       the package cryptography is loaded when there is a certificate to look at, here and in the modules below.
 RULES      who gets TlsFailure sends `bytes_to_send()` (the alert) and closes the connection: nothing more can come.
            What is sent before the handshake is done waits for it.
 STANDARDS  RFC 8446 (TLS 1.3), RFC 5246 (TLS 1.2), RFC 8446 §6.1 (close_notify)
@@ -14,8 +15,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-
-from cryptography import x509
 
 from labkit.mail.encryption import Encryption
 from labkit.net.tls_names import standard_name, version_name
@@ -215,6 +214,8 @@ def _chain(tls: ssl.SSLObject) -> list[bytes]:
 
 def _subject(certificate: bytes) -> str:
     """The subject as GnuTLS, and so Exim, writes it: RFC 4514."""
+    from cryptography import x509
+
     try:
         return x509.load_der_x509_certificate(certificate).subject.rfc4514_string()
     except ValueError:

@@ -15,12 +15,13 @@ import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from labkit.net.tls import TlsFailure, TlsLayer
 from labkit.net.tls_contexts import TlsUnusable, Wants, client_context
-from labkit.net.tls_trust import Trust, is_for
+
+if TYPE_CHECKING:
+    from labkit.net.tls_trust import Trust
 
 BAD_CERTIFICATE = "(certificate verification failed): certificate invalid"
 BAD_NAME = "(certificate verification failed)"
@@ -66,6 +67,10 @@ class ClientTls:
         """Why the other end is not who it should be, "" if nothing speaks against it."""
         if not self.must or not self.name:
             return ""
+        from cryptography import x509
+
+        from labkit.net.tls_trust import is_for
+
         shown = layer.certificates
         return "" if shown and is_for(x509.load_der_x509_certificate(shown[0]), self.name) else BAD_NAME
 
@@ -104,6 +109,8 @@ def _trusted(path: Path, changed: int) -> Trust:
 
 
 def _read(pem: bytes) -> Trust:
+    from labkit.net.tls_trust import Trust
+
     with warnings.catch_warnings():  # this machine's authorities have their oddities
         warnings.simplefilter("ignore")
         return Trust(pem)

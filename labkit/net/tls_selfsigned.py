@@ -12,11 +12,6 @@ import tempfile
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 LIFETIME = timedelta(hours=2)
 LONGEST_NAME = 64  # RFC 5280, ub-common-name
 
@@ -48,6 +43,11 @@ class SelfSigned:
             self._folder = None
 
     def _made(self, now: datetime) -> bytes:
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.x509.oid import NameOID
+
         key = ec.generate_private_key(ec.SECP256R1())
         attributes = (
             (NameOID.COUNTRY_NAME, "UK"),

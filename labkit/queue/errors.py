@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from labkit.eximconf.options import read_time
 from labkit.eximconf.place import ConfigurationError, Place
 
-NO_SPACE, TIMED_OUT, REFUSED, SYSTEM_QUOTA = 28, 110, 111, 122  # of the system
+NOT_PERMITTED, NO_SPACE, TIMED_OUT, REFUSED, SYSTEM_QUOTA = 13, 28, 110, 111, 122  # of the system
 LOST_CONNECTION, QUOTA, HELD, UNKNOWN_HOST, LIST_DEFER = -18, -22, -23, -32, -35
 TLS_FAILURE, TLS_REQUIRED, AUTH_FAILED, CONNECT_TIMEOUT = -37, -38, -42, -43
 RCPT_4XX, MAIL_4XX, DATA_4XX = -44, -45, -46
@@ -35,7 +35,7 @@ _TIMEOUTS = {
 }  # fmt: skip
 _IN_WORDS = {
     REFUSED: "Connection refused", TIMED_OUT: "Connection timed out", NO_SPACE: "No space left on device",
-    SYSTEM_QUOTA: "Disk quota exceeded",
+    SYSTEM_QUOTA: "Disk quota exceeded", NOT_PERMITTED: "Permission denied",
 }  # fmt: skip
 
 

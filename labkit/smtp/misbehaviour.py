@@ -15,10 +15,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from labkit.mail.reply import Reply
 from labkit.smtp.decisions import Connected, DataBegins, Decision, Greeted, MailFrom, MessageReceived, RcptTo
-from labkit.smtp.server import Server
 
 PHASES = {
     "connect": "a client connects: instead of the banner",
@@ -48,6 +48,19 @@ WISHES = {
     "x-…-predata@": "the same after DATA, before the message",
     "x-…-data@": "the same at the end of DATA, for all recipients of the message",
 }
+
+
+class Machine(Protocol):
+    """What is to be known of a server: labkit's own machine is one, and any other may say as much."""
+
+    host_name: str
+
+    @property
+    def messages_accepted(self) -> int: ...
+
+    @property
+    def input_ahead(self) -> bytes:
+        """What the client has sent along, and was not read yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +94,7 @@ def provoked(local_part: str, default: str = "rcpt") -> tuple[str, Misbehaviour]
     return phase, Misbehaviour(Reply(code, (f"as {local_part.lower()} wished",)))
 
 
-def by_address(machine: Server, decision: Decision) -> Misbehaviour | None:
+def by_address(machine: Machine, decision: Decision) -> Misbehaviour | None:
     """What the addresses of this transaction ask for at this moment; the first of them counts."""
     if isinstance(decision, MailFrom):
         sender = decision.reverse_path
@@ -95,7 +108,7 @@ def by_address(machine: Server, decision: Decision) -> Misbehaviour | None:
     return None
 
 
-def pipelined(machine: Server) -> list[str]:
+def pipelined(machine: Machine) -> list[str]:
     """The local parts of the recipients that the client sent along with MAIL."""
     return [found.decode("latin-1") for found in _PIPELINED.findall(machine.input_ahead)]
 

@@ -8,6 +8,7 @@ READ NEXT  tasks/tour.py
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +16,10 @@ from enum import Enum
 from importlib import import_module
 from typing import Any, TypeVar
 
+from labkit.lab.world import World
 from labkit.mail.dates import log_date
 from labkit.mail.event import MailEvent
+from labkit.teach.given import expect
 from labkit.teach.markup import Markup, tag
 from labkit.teach.tables import text_table
 from labkit.teach.view import View
@@ -132,12 +135,20 @@ def exercises() -> tuple[Exercise, ...]:
 def check(name: str, of: object) -> CheckView:
     """Judge an exercise, by a world or by what was handed in, and show the verdict.
 
-    Raises KeyError naming the exercises there are.
+    Raises KeyError naming the exercises there are; WrongKind for something that is no world, if it judges one.
     """
     found = next((each for each in exercises() if each.name == name), None)
     if found is None:
         raise KeyError(f"no exercise {name!r}; there are: {', '.join(each.name for each in exercises())}")
+    if _judges_a_world(found.judge):
+        expect(of, World, f"check({name!r}, world)")
     return CheckView(found, found.judge(of))
+
+
+def _judges_a_world(judge: Judge) -> bool:
+    """By what it says of its argument; what judges something else says itself what is missing."""
+    (what,) = inspect.signature(judge, eval_str=True).parameters.values()
+    return what.annotation is World
 
 
 class CheckView(View):

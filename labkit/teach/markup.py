@@ -18,6 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
+from labkit.mail.visible import visible
+
+__all__ = ["ELEMENTS", "Markup", "clip", "drawing", "join", "tag", "visible"]
+
 ELEMENTS = frozenset(
     """b br caption code col colgroup dd div dl dt em figcaption figure h3 h4 hr i li ol p pre section small
     span strong sub sup table tbody td tfoot th thead tr ul var""".split()
@@ -27,7 +31,6 @@ _ATTRIBUTE = re.compile(
     r"(?:class|style|title|lang|dir|role|scope|colspan|rowspan|start|id|(?:aria|data)-[a-z-]+)"
 )
 _FETCHES = re.compile(r"url|expression|import|[\\<>@{}]", re.IGNORECASE)
-_SPACES = " \n\t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,6 @@ SVG = "http://www.w3.org/2000/svg"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 
 Child = Markup | str | int | None
-
-
-def visible(text: str) -> str:
-    """The text with everything that is not plainly seen as an escape: \\u202e, \\x1b. Blanks and letters stay."""
-    if text.isprintable():
-        return text
-    return "".join(c if c in _SPACES or c.isprintable() else _escape(ord(c)) for c in text)
 
 
 def clip(text: str, most: int) -> str:
@@ -108,12 +104,6 @@ def _attribute(key: str, value: str | int) -> str:
     if name == "style" and _FETCHES.search(str(value)):
         raise ValueError(f"a style that could fetch something: {value!r}")
     return f' {name}="{_source(value)}"'
-
-
-def _escape(point: int) -> str:
-    if point < 0x100:
-        return f"\\x{point:02x}"
-    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
 
 
 def drawing(svg: bytes, name: str, title: str) -> Markup:

@@ -36,6 +36,49 @@ async def block_list(lab: Lab) -> None:
         assert taken[3] == "250 Accepted"
 
 
+SENDERS = """\
+good    IN TXT  "v=spf1 ip4:198.51.100.66 -all"
+bad     IN TXT  "v=spf1 mx -all exp=why.bad.test"
+        IN MX   10 mx.bad
+mx.bad  IN A    198.51.100.77
+why.bad IN TXT  "the domain's own words"
+soft    IN TXT  "v=spf1 include:bad.test ~all"
+"""
+SPF = """\
+check_rcpt:
+  deny    spf        = fail
+          message    = SPF: $spf_smtp_comment
+  warn    spf_guess  = pass : neutral
+          add_header = X-Guessed: $spf_result $spf_result_guessed
+  warn    spf        = pass : softfail : none
+          add_header = :at_start:$spf_received
+"""
+
+
+@story()
+async def sender_policies(lab: Lab) -> None:
+    """A domain that says which hosts send for it: others are refused, or the message says what was found (RFC 7208)."""
+    configuration = exim_conf(MINE, acl=SPF + CHECK_RCPT.removeprefix("check_rcpt:\n"))
+    async with lab.world(host(MINE, configuration, "ann"), zone=SENDERS) as world:
+        mail = (f"RCPT TO:<{ANN}>", "DATA", message())
+        refused = await lab.call(
+            world.mine, "EHLO c.test", "MAIL FROM:<eve@bad.test>", mail[0], source=STRANGER
+        )
+        assert refused[3] == "550 SPF: Please see http://www.open-spf.org/Why : Reason: mechanism"
+        for sender, result in (("good", "pass"), ("soft", "softfail"), ("unknown", "none")):
+            await lab.call(
+                world.mine, "EHLO c.test", f"MAIL FROM:<eve@{sender}.test>", *mail, source=STRANGER
+            )
+            await world.settle()
+            found = world.mine.mailbox("ann")[-1].first("Received-SPF")
+            assert found is not None and found.startswith(f"{result} (mx2.st11.sne21.test: ")
+        assert [each.first("X-Guessed") for each in world.mine.mailbox("ann")] == [
+            "pass no",
+            None,
+            "neutral yes",
+        ]
+
+
 GREYLIST = """\
 check_rcpt:
   accept  hosts   = +relay_from_hosts

@@ -3,7 +3,7 @@
 WHAT       `World` with hosts, each driven by Exim's command line alone: by the real Exim or by labkit-exim.
 WHY        whatever drives an Exim must be able to drive labkit, so nothing here knows which of them it drives.
 HOW        LABNET names the file of facts, LABADDR the address; the real Exim sees the lab through the shim.
-READ NEXT  test_exam.py
+READ NEXT  test_one_host.py, test_partners.py, test_submission.py
 """
 
 from __future__ import annotations

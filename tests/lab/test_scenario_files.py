@@ -17,6 +17,7 @@ from labkit.lab.clock import FIRST_MORNING
 from labkit.lab.happening import read_instant
 from labkit.lab.scenario_fields import FIELDS, names
 from labkit.lab.scenario_file import NoSuchScenario, read_scenario, scenario_of
+from labkit.lab.scenario_outside import read_outside
 from labkit.lab.scenarios import partners_scenario
 from labkit.lab.yaml_nodes import FileErrors
 from labkit.mail.event import EventKind
@@ -294,8 +295,9 @@ def test_no_file_is_an_instruction(tmp_path: Path) -> None:
 
 def test_every_field_is_in_the_table() -> None:
     assert len({(row.section, row.name) for row in FIELDS}) == len(FIELDS)
-    source = (Path(scenario_of.__code__.co_filename)).read_text(encoding="utf-8")
-    for section in ("host", "laptop", "zone"):
+    readers = (scenario_of, read_outside)
+    source = "\n".join(Path(each.__code__.co_filename).read_text(encoding="utf-8") for each in readers)
+    for section in ("host", "laptop", "zone", "customer", "list"):
         for name in names(section):
             assert re.search(rf'"{name}"', source), f"nobody reads {section} {name}"
 

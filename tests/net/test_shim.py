@@ -26,6 +26,7 @@ import pytest
 
 from labkit.net.dns_server import DnsServer
 from labkit.net.dns_zones import Zones, read_zone
+from labkit.net.listeners import SilentPort
 from labkit.net.loopback import Loopback
 from labkit.net.network import Peer
 from labkit.net.programs import shim
@@ -512,6 +513,26 @@ def test_silence_ends(in_lab: InLab, probe: Path) -> None:
 
     seen = [" ".join(done.stdout.split()) for done in in_lab(scenario, patience=0.2)]
     assert seen == list(calls.values())
+
+
+def test_a_place_that_is_known_to_be_silent_costs_no_time(in_lab: InLab, probe: Path) -> None:
+    """One who would wait in connect() hears it at once; one who waits by himself waits as behind a firewall."""
+    calls = f"tcp connect={LAPTOP}:25", f"tcp hurry connect={LAPTOP}:25", f"tcp connect={LAPTOP}:587"
+
+    async def scenario(lab: Lab) -> list[str]:
+        nowhere = SilentPort((lab.network.real_place(NAMESERVER, 0)[0], 0))
+        try:
+            lab.page.silence(nowhere.place, [(LAPTOP, 25)])
+            seen = [
+                (await asyncio.wait_for(lab.run(probe, *words.split()), 5)).stdout.split() for words in calls
+            ]
+            lab.page.silence(nowhere.place, [])
+            return [*map(" ".join, seen), *(await lab.run(probe, *calls[0].split())).stdout.split()]
+        finally:
+            nowhere.close()
+
+    seen = in_lab(scenario, patience=30)
+    assert seen == ["ok ETIMEDOUT", "ok ok EINPROGRESS", "ok ok", "ok", "ok"]
 
 
 def test_a_lab_that_is_gone_is_a_machine_without_network(in_lab: InLab, probe: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -389,3 +391,10 @@ def test_a_hello_in_a_thousand_pieces_takes_no_time() -> None:
         if (name := asked_name(there)) is not None:
             break
     assert name == "" and time.perf_counter() - began < 2
+
+
+def test_nothing_is_loaded_that_only_certificates_need(root: Path) -> None:
+    """Each command of labkit-exim starts a Python; most of them see no certificate."""
+    code = "import sys, labkit.cli.exim.machine; print('cryptography' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert said.stdout == "False\n"

@@ -172,6 +172,7 @@ def test_a_host_that_is_there_again(both: Both, name: str, subjects: int) -> Non
         while heard.count("MAIL FROM:<ann@here.test>") < subjects and time.monotonic() < until:
             time.sleep(0.05)
     assert heard.count("MAIL FROM:<ann@here.test>") == subjects, heard
+    assert subjects == 2 or one.run("-bpc").stdout == "1\n"
 
 
 # --- deliveries here --------------------------------------------------------------------------
@@ -289,8 +290,9 @@ def test_a_transaction_that_comes_to_nothing(both: Both, name: str) -> None:
     assert ("incomplete transaction (RSET) from <ann@here.test> for bob@here.test" in log) is (name == "exim")
 
 
-@pytest.mark.parametrize("name, reply", [("exim", b"250 OK\r\n"), ("labkit", b"421 mx.here.test: ")])
-def test_sessions_when_the_daemon_ends(both: Both, name: str, reply: bytes) -> None:
+@contextmanager
+def daemon_of(both: Both, name: str) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
+    """The daemon, and a client that was greeted."""
     one = both[name]
     one.configure(main="pid_file_path = {folder}/spool/pid")
     with closing(socket.create_server((ADDRESS, 0))) as free:
@@ -303,15 +305,35 @@ def test_sessions_when_the_daemon_ends(both: Both, name: str, reply: bytes) -> N
             client = _called(port)
             with client:
                 assert _line(client).startswith(b"220 ")
-                daemon.send_signal(signal.SIGTERM)
-                time.sleep(0.5)
-                with suppress(OSError):  # it may have gone
-                    client.sendall(b"NOOP\r\n")
-                assert _line(client).startswith(reply)
+                yield daemon, client
                 with suppress(OSError):
                     client.sendall(b"QUIT\r\n")
         finally:
             daemon.terminate()
+
+
+@pytest.mark.parametrize("name, reply", [("exim", b"250 OK\r\n"), ("labkit", b"421 mx.here.test: ")])
+def test_sessions_when_the_daemon_ends(both: Both, name: str, reply: bytes) -> None:
+    with daemon_of(both, name) as (daemon, client):
+        daemon.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        with suppress(OSError):  # it may have gone
+            client.sendall(b"NOOP\r\n")
+        assert _line(client).startswith(reply)
+
+
+@pytest.mark.parametrize(
+    "name, reply",
+    [("exim", b"220 TLS go ahead\r\n"), ("labkit", b"554 SMTP synchronization error\r\n")],
+)
+def test_what_comes_too_early_after_starttls(both: Both, name: str, reply: bytes) -> None:
+    """Neither obeys it; tests/exam/test_submission.py goes on from here."""
+    with daemon_of(both, name) as (_, client):
+        client.sendall(b"EHLO c.test\r\n")
+        while _line(client)[3:4] == b"-":
+            pass
+        client.sendall(b"STARTTLS\r\nMAIL FROM:<a@b.test>\r\n")
+        assert _line(client) == reply
 
 
 def _called(port: int) -> socket.socket:

@@ -359,6 +359,10 @@ def test_a_loop_is_counted() -> None:
             assert 'Too many "Received" headers' in graph.text()
             assert [hop.size for hop in growth.hops] == [e.size for e in came]
             assert [hop.stamps for hop in growth.hops] == list(range(1, len(came) + 1))
+            assert max(map(len, growth.text().splitlines())) <= 100, (
+                "no row is folded in a window of usual width"
+            )
+            assert f"the last arrival, number {len(came)}: given up: Too many" in growth.text()
             report = bytes(world.mine.mailbox("user")[-1])
             assert report.count(b"Received: ") == len(came) + 1, "the report has one of its own"
             assert loop_graph(world).arrows == graph.arrows, "the report is not counted"

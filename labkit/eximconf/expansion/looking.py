@@ -30,6 +30,7 @@ from labkit.mail.lookups import (
     Unanswered,
     Unopened,
 )
+from labkit.mail.questions import SpfOf
 
 _SEARCH = {"dsearch": "directory search"}
 _FILTERS = ("any", "file", "dir", "subdir")
@@ -194,12 +195,21 @@ def _dns(node: tree.Lookup, _: str, query: str, env: Env) -> Found:
     return (yield from records.records_of(str(query)))
 
 
+def _spf(node: tree.Lookup, sender: str, client: str, env: Env) -> Found:
+    """The key is a sender, the "file" the address of a client."""
+    if not sender:
+        return None
+    found = yield from ask(SpfOf(str(client), "", str(sender), env.here.primary_hostname))
+    return None if found is None else found.result
+
+
 Finder = Callable[[tree.Lookup, str, str, Env], Found]
 _ONE_KEY: dict[str, Finder] = {
     "dsearch": _entry,
     "iplsearch": _network,
     "lsearch": _line,
     "nwildlsearch": _wild,
+    "spf": _spf,
     "wildlsearch": _wild,
 }
 _KINDS: dict[str, Finder] = {

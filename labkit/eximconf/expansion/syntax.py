@@ -66,7 +66,7 @@ CONDITIONS = frozenset(
     (*ONE_ARGUMENT, *ITERATING, *NO_ARGUMENT, *NOT_COMPILED, "acl", "and", "or", "def", *TWO_ARGUMENTS)
 )
 
-SINGLE_KEY = ("dsearch", "iplsearch", "lsearch", "nwildlsearch", "wildlsearch")
+SINGLE_KEY = ("dsearch", "iplsearch", "lsearch", "nwildlsearch", "spf", "wildlsearch")
 QUERIES = ("dnsdb", "passwd", "sqlite")
 REFUSED_LOOKUPS = frozenset(
     "cdb dbm dbmjz dbmnz ldap ldapdn ldapm mysql nis nis0 pgsql".split()

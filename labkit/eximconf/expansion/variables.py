@@ -55,7 +55,7 @@ KNOWN = frozenset(
 TAINTED = frozenset(
     """acl_arg1 acl_arg2 acl_arg3 acl_arg4 acl_arg5 acl_arg6 acl_arg7 acl_arg8 acl_arg9 auth1 auth2 auth3
     authenticated_fail_id authenticated_id authenticated_sender bounce_recipient callout_address dkim_copiedheaders
-    dkim_cur_signer dkim_domain dkim_headernames dkim_identity dkim_selector dkim_signers dnslist_domain
+    dkim_cur_signer dkim_headernames dkim_identity dkim_signers dnslist_domain
     dnslist_text domain headers_added local_part local_part_prefix_v local_part_suffix_v message_body message_body_end
     message_headers message_headers_raw message_id mime_anomaly_text mime_boundary mime_charset
     mime_content_description mime_content_disposition mime_content_id mime_content_transfer_encoding
@@ -66,8 +66,8 @@ TAINTED = frozenset(
     srs_recipient thisaddress tls_in_peerdn tls_in_sni tls_peerdn tls_sni""".split()
 )
 MAY_BE_TAINTED = frozenset(
-    """value item address_data sender_address_data domain_data local_part_data host_data sender_data
-    recipient_data local_part_prefix local_part_suffix""".split()
+    """dkim_domain dkim_selector value item address_data sender_address_data domain_data local_part_data host_data
+    sender_data recipient_data local_part_prefix local_part_suffix""".split()
 )
 _FAMILY = re.compile(r"acl_[cm](?:[0-9_][A-Za-z0-9_]*)?|r_[A-Za-z0-9_]*|auth[1-4]|regex[1-9]")
 

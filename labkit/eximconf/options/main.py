@@ -48,7 +48,7 @@ ROWS: tuple[Option, ...] = (
     _works("acl_smtp_auth", kinds.EXPANSION, None, "the ACL for AUTH, where AUTH is offered"),
     _works("acl_smtp_connect", kinds.EXPANSION, None, "the ACL for a new connection"),
     _works("acl_smtp_data", kinds.EXPANSION, None, "the ACL for a message that has been received"),
-    _tested("acl_smtp_dkim", kinds.EXPANSION, None, "the ACL for each DKIM signature"),
+    _works("acl_smtp_dkim", kinds.EXPANSION, None, "the ACL for each DKIM signature"),
     _works("acl_smtp_etrn", kinds.EXPANSION, None, "the ACL for ETRN; unset: refused"),
     _works("acl_smtp_expn", kinds.EXPANSION, None, "the ACL for EXPN; unset: refused"),
     _works("acl_smtp_helo", kinds.EXPANSION, None, "the ACL for HELO and EHLO"),
@@ -112,6 +112,41 @@ ROWS: tuple[Option, ...] = (
     ),
     _works("tls_verify_certificates", kinds.EXPANSION, "system", "who may vouch for clients"),
     _works("tls_verify_hosts", kinds.HOSTS, None, "clients that must show a good certificate"),
+    # --- SPF
+    _works(
+        "spf_guess", kinds.STRING, "v=spf1 a/24 mx/24 ptr ?all", "the record of domains that publish none"
+    ),
+    _works(
+        "spf_smtp_comment_template",
+        kinds.EXPANSION,
+        "Please%_see%_http://www.open-spf.org/Why",
+        "how $spf_smtp_comment begins; SPF's own macros are in it, not Exim's alone",
+    ),
+    # --- DKIM
+    _works(
+        "dkim_verify_hashes",
+        kinds.STRINGS,
+        "sha256:sha512",
+        "hashes of signatures that count, the best first",
+    ),
+    _works(
+        "dkim_verify_keytypes", kinds.STRINGS, "ed25519:rsa", "keys of signatures that count, the best first"
+    ),
+    _works(
+        "dkim_verify_min_keysizes",
+        kinds.STRING,
+        "rsa=1024 ed25519=250",
+        "the least bits of keys that count",
+    ),
+    _works(
+        "dkim_verify_minimal", kinds.BOOLEAN, False, "nothing is verified behind the first good signature"
+    ),
+    _works(
+        "dkim_verify_signers",
+        kinds.EXPANSION,
+        "$dkim_signers",
+        "the domains and identities for which acl_smtp_dkim is run",
+    ),
     # --- look-ups
     _works(
         "callout_domain_negative_expire", kinds.TIME, "3h", "how long a domain's bad callout is remembered"

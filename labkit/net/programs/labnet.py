@@ -125,21 +125,29 @@ class ClockPage:
         _NUMBER.pack_into(self._page, 0, wanted)
         _NUMBER.pack_into(self._page, 16, wanted - looked)
 
-    def silence(self, nowhere: tuple[str, int], places: Collection[tuple[str, int | None]]) -> None:
+    def silence(
+        self,
+        nowhere: tuple[str, int],
+        places: Collection[tuple[str, int | None]],
+        blocked: Collection[tuple[str, int]] = (),
+    ) -> None:
         """The places (None: every port) that do not answer, for calls from now on; who calls one is sent to `nowhere`.
 
-        Raises ValueError for more than 500.
+        `blocked`: whose calls to which port of others go there, too. Raises ValueError for more than 500.
         """
-        if len(places) > MOST_SILENT:
-            raise ValueError(f"{len(places)} silent places: the page has room for {MOST_SILENT}")
+        count = len(places) + len(blocked)
+        if count > MOST_SILENT:
+            raise ValueError(f"{count} silent places: the page has room for {MOST_SILENT}")
+        rows = [*((*place, 0) for place in places), *((*place, 1) for place in blocked)]
         entries = b"".join(
-            socket.inet_aton(address) + struct.pack("!HH", port or 0, 0) for address, port in places
+            socket.inet_aton(address) + struct.pack("!HH", port or 0, is_caller)
+            for address, port, is_caller in rows
         )
         head = socket.inet_aton(nowhere[0]) + struct.pack("!H", nowhere[1])
         struct.pack_into("=H", self._page, _SILENCE + len(head), 0)  # nobody reads half of it
         self._page[_SILENCE : _SILENCE + len(head)] = head
         self._page[_SILENCE + 8 : _SILENCE + 8 + len(entries)] = entries
-        struct.pack_into("=H", self._page, _SILENCE + len(head), len(places))
+        struct.pack_into("=H", self._page, _SILENCE + len(head), count)
 
     def now(self) -> datetime:
         """Lab time, without taking a look at it."""

@@ -14,7 +14,8 @@
  *              clock /real/page               lab time: see struct clock_page
  *              ticks 20                       microseconds that a look at the clock takes
  *              wire /real/capture             append there what is sent and received
- *              patience 2                     seconds after which a call that nobody answers has failed
+ *              patience 2                     seconds after which a call that nobody answers has failed; to a place
+ *                                             that the page calls silent, at once where connect() would wait
  *              caller 1001                    another user of this machine who may call
  *            LABADDR, LABNAME: this host's; LABUSER: who runs the program. Unknown facts are left alone.
  * RULES      nothing leaves the machine: what is neither lab nor loopback is unreachable, and there is no IPv6.
@@ -136,15 +137,15 @@ struct account { const char *name, *home; };
 struct redirect { const char *path, *real; };
 enum { N_SILENT = 500 };
 /* What changes while programs run, see labnet.py. Lab time for programs whose time runs on; and for those with ticks:
- * standing_ns + looks * ticks. From octet 64 on the places that do not answer (port 0: the whole host), and a real
- * place at which nobody does. */
+ * standing_ns + looks * ticks. From octet 64 on the places that do not answer (port 0: the whole host; with is_caller
+ * the host whose calls to that port of others get no answer), and a real place at which nobody does. */
 struct clock_page {
   int64_t lab_ns;
   uint64_t looks;
   int64_t standing_ns, unused[5];
   in_addr_t nowhere;
   uint16_t nowhere_port, n_silent;
-  struct { in_addr_t address; uint16_t port, unused; } silent[N_SILENT];
+  struct { in_addr_t address; uint16_t port, is_caller; } silent[N_SILENT];
 };
 
 static bool in_lab; /* LABNET was given; else everything below hands on what it gets */
@@ -342,16 +343,23 @@ static int find_destination(const struct sockaddr *a, struct sockaddr_in *real)
   return 0;
 }
 
+static bool is_ourselves(in_addr_t to) { return to == lab.own || is_loopback(to) || to == INADDR_ANY; }
+
 /* Whoever calls a silent place is sent where the kernel drops what comes: he waits, as behind a firewall. */
-static void find_silence(const struct sockaddr *a, struct sockaddr_in *real)
+static bool find_silence(const struct sockaddr *a, struct sockaddr_in *real)
 {
+  bool is_silent = false;
   const struct sockaddr_in *to = (const struct sockaddr_in *) a;
   for (unsigned i = 0; lab.clock && i < lab.clock->n_silent && i < N_SILENT; i++) {
     uint16_t port = lab.clock->silent[i].port;
-    if (lab.clock->silent[i].address != to->sin_addr.s_addr || (port && port != to->sin_port)) continue;
+    bool is_caller = lab.clock->silent[i].is_caller;
+    if (lab.clock->silent[i].address != (is_caller ? lab.own : to->sin_addr.s_addr)) continue;
+    if ((port && port != to->sin_port) || (is_caller && is_ourselves(to->sin_addr.s_addr))) continue;
     real->sin_addr.s_addr = lab.clock->nowhere;
     real->sin_port = lab.clock->nowhere_port;
+    is_silent = true;
   }
+  return is_silent;
 }
 
 /* Where a lab host may listen: at its own address, and nowhere else. */
@@ -754,6 +762,12 @@ static bool is_connected(int fd)
   return is;
 }
 
+/* Does connect() wait here until the call is answered? */
+static bool waits(int fd)
+{
+  return socket_option(fd, SO_TYPE) == SOCK_STREAM && !(fcntl(fd, F_GETFL) & O_NONBLOCK);
+}
+
 int connect(int fd, const struct sockaddr *a, socklen_t n)
 {
   struct sockaddr_in real;
@@ -761,7 +775,8 @@ int connect(int fd, const struct sockaddr *a, socklen_t n)
   if (!is_inet(a, n)) return REAL->connect(fd, a, n);
   int problem = find_destination(a, &real);
   if (problem) return fail(problem);
-  find_silence(a, &real);
+  bool is_silent = find_silence(a, &real);
+  if (is_silent && lab.patience && waits(fd)) return fail(ETIMEDOUT); /* no lab time would pass if he waited */
   call_from_own(fd);
   set_patience(fd, lab.patience);
   int64_t when = lab.wire ? kernel_clock(CLOCK_REALTIME) : 0, at = lab.wire ? now_for_record() : 0;

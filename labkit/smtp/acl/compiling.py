@@ -26,7 +26,9 @@ from labkit.smtp.acl import (
     nested,
     ratelimit,
     seen,
+    signatures,
     simple,
+    spf,
     verify,
 )
 from labkit.smtp.acl.phases import Phase
@@ -141,6 +143,8 @@ _MAKERS: dict[str, Callable[[Line, Context], Check]] = {
     "acl": _turned(lambda line, context: nested.check(line.written, context.verb)),
     "authenticated": _turned(lambda line, context: listed.authenticated(line.written, context.lists)),
     "condition": lambda line, context: simple.condition(line.written, line.is_negated),
+    "dkim_signers": lambda line, context: signatures.check(line.written, line.is_negated, context.lists),
+    "dkim_status": lambda line, context: signatures.check(line.written, line.is_negated, context.lists),
     "dnslists": lambda line, context: dnslists.check(line.written, line.is_negated),
     "domains": _turned(_list),
     "encrypted": _turned(lambda line, context: listed.encrypted(line.written, context.lists)),
@@ -151,6 +155,8 @@ _MAKERS: dict[str, Callable[[Line, Context], Check]] = {
     "seen": lambda line, context: seen.check(line.written, line.is_negated),
     "sender_domains": _turned(_list),
     "senders": _turned(_list),
+    "spf": lambda line, context: spf.check(line.written, line.is_negated, guesses=False),
+    "spf_guess": lambda line, context: spf.check(line.written, line.is_negated, guesses=True),
     "verify": lambda line, context: verify.check(line.written, line.is_negated, context.verb),
     # modifiers
     "add_header": lambda line, context: fields.add(line.written),

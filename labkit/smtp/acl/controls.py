@@ -147,7 +147,6 @@ _ROWS: dict[str, _Row] = {
     "dkim_disable_verify": _Row(
         but(Phase.DATA, Phase.NOT_SMTP),
         _message("verifies_dkim", False),
-        remark="no effect yet: no signature is verified",
     ),
     "enforce_sync": _Row(_BY_SMTP, _session("enforces_sync", True)),
     "fakedefer": _Row(_OF_MESSAGE, _fake(450), True),

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from labkit.eximconf.blanks import BLANKS
 from labkit.eximconf.configuration import AclStatement
 from labkit.eximconf.reader import ConfigurationError, Place, Setting
-from labkit.smtp.acl.vocabulary import VERBS, Word, not_read, word_of
+from labkit.smtp.acl.vocabulary import VERBS, Word, word_of
 
 _START = re.compile(r"[ \t]*(!?)[ \t]*([A-Za-z][A-Za-z0-9_]*|)[ \t]*(.*)", re.DOTALL)
 _VARIABLE = re.compile(
@@ -70,8 +70,6 @@ def _set(word: Word, rest: str, setting: Setting) -> Line:
     if not found[2]:
         problem = '"=" missing after ACL "set" modifier'
         raise ConfigurationError(setting.place, problem, f"write: set {found[1]} = …")
-    if found[1].startswith("dkim"):
-        raise not_read(f"set {found[1]}", setting.place)
     return Line(word, False, Setting("set", found[3], setting.place), found[1])
 
 

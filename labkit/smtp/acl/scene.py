@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from labkit.eximconf.expansion import Env
+from labkit.eximconf.expansion import Compiled, Env
 from labkit.eximconf.lists import ListKind, Match
 from labkit.mail.address import Mailbox
 from labkit.mail.questions import Verification
@@ -142,6 +142,15 @@ class Memory:
 
 
 @dataclass(slots=True)
+class SpfWishes:
+    """The options spf_guess and spf_smtp_comment_template. `comment`: the template, expanded for this connection."""
+
+    guess: str = ""
+    template: Compiled | None = None
+    comment: str | None = None
+
+
+@dataclass(slots=True)
 class Scene:
     """`recipients` are those taken so far, `logged` what is to be written into logs (take the lines away)."""
 
@@ -152,6 +161,7 @@ class Scene:
     session: SessionEffects = field(default_factory=SessionEffects)
     effects: MessageEffects = field(default_factory=MessageEffects)
     memory: Memory = field(default_factory=Memory)
+    spf: SpfWishes = field(default_factory=SpfWishes)
     logged: list[LogLine] = field(default_factory=list)
     watched: bool = False
     gives_details: bool = False  # smtp_return_error_details
@@ -184,6 +194,8 @@ class Scene:
         variables = self.env.variables
         for name in [each for each in variables if each.startswith("acl_m") or each in _OF_A_MESSAGE]:
             del variables[name]
+        if "spf_result_guessed" in variables:
+            variables["spf_result_guessed"] = "no"
 
 
 def _is_of_client(key: object) -> bool:
@@ -193,5 +205,6 @@ def _is_of_client(key: object) -> bool:
 
 _OF_A_MESSAGE = frozenset(
     """domain_data local_part_data recipient_data sender_data recipient_verify_failure dnslist_domain
-    dnslist_matched sender_rate sender_rate_limit sender_rate_period headers_added""".split()
+    dnslist_matched sender_rate sender_rate_limit sender_rate_period headers_added
+    spf_result spf_smtp_comment spf_header_comment spf_received""".split()
 )

@@ -28,6 +28,7 @@ _BEFORE_MAIL = (
     Phase.VRFY,
 )
 _WITH_SENDER = but(*_BEFORE_MAIL, *ENDINGS)
+_OF_A_SENDER = but(*_BEFORE_MAIL, Phase.NOT_SMTP)  # of one with a HELO
 _WITH_HEADERS = frozenset((Phase.MAIL, Phase.RCPT, Phase.PREDATA, Phase.DATA, Phase.DKIM, Phase.NOT_SMTP))
 
 
@@ -56,6 +57,8 @@ WORDS: dict[str, Word] = {
             ("acl", False, ALL),
             ("authenticated", False, but(Phase.NOT_SMTP, Phase.CONNECT, Phase.HELO)),
             ("condition", True, ALL),
+            ("dkim_signers", True, frozenset((Phase.DKIM,))),
+            ("dkim_status", True, frozenset((Phase.DKIM,))),
             ("dnslists", True, ALL),
             ("domains", False, _OF_RCPT),
             ("encrypted", False, but(Phase.NOT_SMTP, Phase.HELO)),
@@ -66,6 +69,8 @@ WORDS: dict[str, Word] = {
             ("seen", True, ALL),
             ("sender_domains", False, _WITH_SENDER),
             ("senders", False, _WITH_SENDER),
+            ("spf", True, _OF_A_SENDER),
+            ("spf_guess", True, _OF_A_SENDER),
             ("verify", True, ALL),
         ),
         *_modifiers(
@@ -86,7 +91,7 @@ WORDS: dict[str, Word] = {
 
 REFUSED = {
     **dict.fromkeys(
-        "decode dkim_signers dkim_status dmarc_status malware mime_regex regex spam spf spf_guess".split(),
+        "decode dmarc_status malware mime_regex regex spam".split(),
         "condition",
     ),
     **dict.fromkeys("queue udpsend".split(), "modifier"),

@@ -6,23 +6,29 @@ READ NEXT  picture.py
 """
 
 from labkit.teach.plots.header_growth import header_growth
+from labkit.teach.plots.hop_ladder import hop_ladder
 from labkit.teach.plots.loop_graph import loop_graph
+from labkit.teach.plots.many_headers import many_headers
 from labkit.teach.plots.message_life import message_life
 from labkit.teach.plots.predict import predict_life, predict_schedule
 from labkit.teach.plots.queue_over_time import queue_over_time
 from labkit.teach.plots.retry_schedule import retry_schedule
 from labkit.teach.plots.scale import beside_real_mail, scale
+from labkit.teach.plots.verdict_matrix import verdict_matrix
 from labkit.teach.plots.why_waiting import why_waiting
 
 __all__ = [
     "beside_real_mail",
     "header_growth",
+    "hop_ladder",
     "loop_graph",
+    "many_headers",
     "message_life",
     "predict_life",
     "predict_schedule",
     "queue_over_time",
     "retry_schedule",
     "scale",
+    "verdict_matrix",
     "why_waiting",
 ]

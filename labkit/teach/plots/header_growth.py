@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 120
 MOST_DRAWN = 3000
+HANDED_OVER = "handed over to "  # how a hop ends; the column says where
 
 
 class HeaderGrowth(Picture):
@@ -49,13 +50,19 @@ class HeaderGrowth(Picture):
             stayed = "still there" if hop.stayed is None else span(hop.stayed)
             size = "?" if hop.size is None else str(hop.size)
             cells = (str(hop.number), short(hop.at), label(hop.host, 26), size, more, str(hop.stamps), stayed)
-            rows.append((*cells, label(hop.ending, 60)))
+            rows.append(
+                (*cells, "" if hop is self.hops[-1] else label(hop.ending.removeprefix(HANDED_OVER), 26))
+            )
         if len(rows) > MOST_ROWS:
             rows = [*rows[: MOST_ROWS - 10], *rows[-10:]]
-        head = ("hop", "lab time", "host", "octets", "more", "Received", "stayed", "then")
+        head = ("hop", "lab time", "host", "octets", "more", "Received", "stayed", "next")
         lines = [text_table(head, rows)]
         if len(self.hops) > MOST_ROWS:
             lines.append(f"{len(self.hops)} hops; those in the middle are left out")
+        if self.hops:
+            lines.append(
+                f"the last arrival, number {self.hops[-1].number}: {label(self.hops[-1].ending, 80)}"
+            )
         sizes = [hop.size for hop in self.hops if hop.size is not None]
         if sizes:
             lines.append(f"from {sizes[0]} to {sizes[-1]} octets in {len(self.hops)} arrivals")

@@ -17,6 +17,7 @@ from labkit.lab.hops import ORIGIN, Arrow, Hop, arrows_of, cycles_of, hops_of, l
 from labkit.lab.lives import life_of
 from labkit.lab.world import World
 from labkit.mail.message import Message
+from labkit.teach.given import WrongKind
 from labkit.teach.plots.picture import BLUE, GREY, RED, Picture, label
 from labkit.teach.tables import text_table
 
@@ -86,6 +87,10 @@ def loop_graph(world: World, message: str | Message | None = None) -> LoopGraph:
 
 def name_of(message: str | Message) -> str:
     """The Message-ID of a message, or the name as it is given."""
+    if not isinstance(message, (str, Message)):
+        raise WrongKind(
+            f"name a message by its queue id or its Message-ID, not by a {type(message).__name__}"
+        )
     name = message if isinstance(message, str) else message.first("Message-ID")
     if name is None:
         raise LookupError("the message has no Message-ID to follow it by: name its queue id")

@@ -18,6 +18,7 @@ from labkit.lab.lives import life_of
 from labkit.lab.world import World
 from labkit.mail.message import Message
 from labkit.queue.plan import plan_of
+from labkit.teach.given import expect
 from labkit.teach.markup import visible
 from labkit.teach.plots.loop_graph import name_of
 from labkit.teach.plots.picture import BLUE, GREEN, GREY, PURPLE, RED, Picture, label
@@ -182,7 +183,8 @@ def predict_life(
 
 def _guesses(expected: str | Sequence[str | timedelta]) -> list[timedelta]:
     if isinstance(expected, str):
-        expected = [each for each in expected.replace(",", " ").split() if each]
+        expected = expected.replace(",", " ").split()
+    expect(expected, Sequence, '"0m 15m 30m"')
     if len(expected) > MOST_GUESSES:
         raise ValueError(f"{len(expected):,} instants: {MOST_GUESSES} are enough")
     return [span_of(each) for each in expected]

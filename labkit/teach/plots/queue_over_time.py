@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from labkit.lab.host import Host
 from labkit.lab.lives import Waited, waits_of
 from labkit.lab.world import World
+from labkit.teach.given import expect
 from labkit.teach.plots.picture import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, YELLOW, Picture, label
 from labkit.teach.plots.time_axis import lab_time_axis, short
 from labkit.teach.tables import text_table
@@ -130,7 +131,9 @@ class QueueOverTime(Picture):
 
 def queue_over_time(world: World, host: Host | str) -> QueueOverTime:
     """The queue of a host of this world, from its first message that waited until now. Raises KeyError."""
+    expect(world, World, "queue_over_time(world, world.mine)")
     found = world.host(host) if isinstance(host, str) else host
+    expect(found, Host, "queue_over_time(world, world.mine)")
     return QueueOverTime(found.name, waits_of(world.journal, found.name), world.now())
 
 

@@ -8,6 +8,7 @@
 const PATIENCE = 60000; // ms: a real Exim starts a process for each delivery
 const WIDE = 640; // of the picture
 const HIGH = 230;
+const LOW = 90; // of one with two hosts in a line
 
 function render({ model, el }) {
   let state = model.get("state");
@@ -73,8 +74,9 @@ function render({ model, el }) {
   function picture(hops) {
     const names = [...new Set(hops.flatMap(([from, to]) => [from, to]))];
     const places = new Map(names.map((name, number) => [name, place(number, names.length)]));
+    const high = tall(names.length);
     const words = hops.map(([from, to, count]) => `${from} to ${to}: ${count}`).join("; ");
-    const drawn = svg("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, class: "lk-arena", role: "img", "aria-label": words });
+    const drawn = svg("svg", { viewBox: `0 0 ${WIDE} ${high}`, class: "lk-arena", role: "img", "aria-label": words });
     const head = svg("path", { d: "M0 0L8 4L0 8z", class: "lk-arrow-head" });
     const marker = { id: "lk-arena-head", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7 };
     drawn.append(svg("defs", {}, svg("marker", { ...marker, orient: "auto" }, head)));
@@ -93,11 +95,14 @@ function render({ model, el }) {
     return drawn;
   }
 
+  const tall = (count) => (count > 2 ? HIGH : LOW);
+
   function place(number, count) {
-    if (count === 1) return [WIDE / 2, HIGH / 2];
-    if (count === 2) return [110 + number * (WIDE - 220), HIGH / 2];
+    const middle = tall(count) / 2;
+    if (count === 1) return [WIDE / 2, middle];
+    if (count === 2) return [110 + number * (WIDE - 220), middle];
     const angle = Math.PI - (2 * Math.PI * number) / count;
-    return [WIDE / 2 + (WIDE / 2 - 110) * Math.cos(angle), HIGH / 2 - (HIGH / 2 - 30) * Math.sin(angle)];
+    return [WIDE / 2 + (WIDE / 2 - 110) * Math.cos(angle), middle - (middle - 30) * Math.sin(angle)];
   }
 
   /* Half the width of a host's box. */
@@ -112,7 +117,7 @@ function render({ model, el }) {
     const end = shorten([x2, y2], [mx, my], half(to));
     const d = `M${start.join(" ")}Q${mx} ${my} ${end.join(" ")}`;
     const klass = back ? "lk-arrow lk-circle" : "lk-arrow";
-    const aside = back ? 14 : 8; // the number stands beside the line, outside the circle
+    const aside = (13 * Math.abs(dy) + 7 * Math.abs(dx)) / far + 5; // half the number, and a gap: beside the line
     const tx = (start[0] + 2 * mx + end[0]) / 4 - (aside * dy) / far;
     const ty = (start[1] + 2 * my + end[1]) / 4 + (aside * dx) / far;
     return [

@@ -101,10 +101,10 @@ def _judged(given: Mapping[str, str], entry: SpoolEntry) -> Verdict:
 @exercise("which minute", "The minute in which a message arrives, foretold")
 def which_minute(answers: Mapping[str, object]) -> Verdict:
     """Compare with the delivery; say what the minute that was named really is."""
-    world, subject = answers.get("world"), str(answers.get("subject") or "")
-    said = str(answers.get("arrives at") or "").strip()
+    world = answers.get("world") if isinstance(answers, Mapping) else None
     if not isinstance(world, World):
         return todo('Put the world itself under "world".')
+    subject, said = (str(answers.get(name) or "").strip() for name in ("subject", "arrives at"))
     if not said:
         return todo('Write down the minute that you expect under "arrives at", like 12:30.')
     minute = _minute(said)

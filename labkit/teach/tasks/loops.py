@@ -277,6 +277,10 @@ def _wrong_reader(given: str, facts: Mapping[str, str]) -> Verdict | None:
         return hint(
             f"{given} is an alias: nobody reads there. A bounce goes to the reverse-path of the message."
         )
+    if given == facts["told"].partition("@")[0]:
+        return hint(
+            f"{given} is an account of one host. Outside nobody knows it so: write the whole address."
+        )
     return hint(
         f"{given} was not told. In whose mailbox did you find the bounce? It went to whoever MAIL FROM had named."
     )

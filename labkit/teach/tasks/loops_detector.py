@@ -49,7 +49,7 @@ def recognise_the_loop(world: World) -> Verdict:
     if not newest.failed:
         return hint(
             "The newest message came back and was not refused. Where is it now? A message that is thrown away "
-            "(:blackhole:) tells nobody.",
+            "(:blackhole:) tells nobody; and if it waits in the queue, the log says what the router lacks.",
             newest.came[-1],
         )
     return _recognised(world, newest, turns)
@@ -95,12 +95,13 @@ def _recognised(world: World, newest: Turn, turns: list[Turn]) -> Verdict:
     if not honest:
         return hint(
             f"The loop ended after {len(newest.hops)} arrivals. Now show that honest mail for an alias still arrives: "
-            "a message for postmaster at your domain, twice would be even better.",
+            "a message for postmaster at your domain, and let it carry a mark that is not yours.",
             failed,
         )
     if refused := [turn for turn in honest if turn.failed]:
         return hint(
-            "Mail for postmaster does not arrive any more. It was never here before: your router refuses too much.",
+            "Mail for postmaster does not arrive any more. It was never here before: your router refuses too much. A "
+            "field Delivered-To alone is no loop; whose address stands in it?",
             refused[-1].failed[-1],
         )
     letters = [letter for letter in _mailbox(world) if letter.first("Delivered-To")]

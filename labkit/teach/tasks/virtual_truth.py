@@ -126,9 +126,17 @@ def _first(wrong: list[Cell], world: World) -> tuple[Cell, str]:
         ),
     ]
     for fits, words in rules:
-        if found := next(filter(fits, wrong), None):
+        for found in filter(fits, wrong):
+            if found.caller == PARTNER and (alike := _strangers(wrong, found.recipient)):
+                cell, reason = _first(alike, world)
+                return cell, f"{reason} (And to your host the partner is a stranger like any other.)"
             return found, words
     return wrong[0], f"Who is {wrong[0].recipient}? Look into the table of that domain."
+
+
+def _strangers(wrong: list[Cell], recipient: str) -> list[Cell]:
+    """The stranger's cell of that row, if it is wrong as well: then the row is the matter, and not who calls."""
+    return [cell for cell in wrong if cell.caller == STRANGER and cell.recipient == recipient]
 
 
 def _not_as_it_should_be(table: TruthTable, world: World) -> str:

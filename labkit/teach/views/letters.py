@@ -6,6 +6,7 @@ READ NEXT  places.py
 
 from __future__ import annotations
 
+from labkit.headers.catalogue import entry_of
 from labkit.lab.laptop import MailObject
 from labkit.mail.message import HeaderField, Message
 from labkit.teach.markup import Markup, clip, join, tag
@@ -15,32 +16,10 @@ from labkit.teach.view import View
 
 LONGEST_BODY = 2000
 
-WHO_AND_WHY = {
-    "return-path": ("the last MTA", "the envelope's sender, written down at final delivery"),
-    "envelope-to": ("the last MTA", "the envelope's recipient, written down at final delivery"),
-    "delivery-date": ("the last MTA", "when it went into the mailbox"),
-    "received": (
-        "an MTA on the way",
-        "one hop; each MTA puts its own on top, so the oldest is at the bottom",
-    ),
-    "from": ("the author", "who the reader sees; nothing in SMTP checks it"),
-    "to": ("the author", "who the reader sees; the envelope decides who gets it"),
-    "cc": ("the author", "who the reader sees"),
-    "subject": ("the author", "free text"),
-    "date": ("the author's machine", "when it was written, by that machine's clock"),
-    "message-id": ("the author's machine", "a name for this message, to find it in logs"),
-    "references": ("the author's machine", "the messages this one answers"),
-    "auto-submitted": ("a program", "no person wrote this: do not answer it automatically"),
-    "x-failed-recipients": ("the MTA that gave up", "for whom delivery failed"),
-    "mime-version": ("the author's machine", "the body is described by the next fields"),
-    "content-type": ("the author's machine", "what the body is"),
-    "content-transfer-encoding": ("the author's machine", "how the body's octets are written"),
-}
-_UNKNOWN = ("somebody", "not explained here")
-
 
 def _explained(field: HeaderField) -> tuple[str, str]:
-    return WHO_AND_WHY.get(field.name.lower(), _UNKNOWN)
+    entry = entry_of(field.name)
+    return entry.writer.value, entry.words[0].lower() + entry.words[1:].rstrip(".")
 
 
 def _raw(field: HeaderField) -> str:

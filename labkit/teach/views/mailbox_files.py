@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from labkit.lab.all_mailboxes import boxes
 from labkit.lab.host import Host
+from labkit.teach.given import expect
 from labkit.teach.markup import Markup, clip, tag
 from labkit.teach.tables import table, text_table
 from labkit.teach.view import View
@@ -20,6 +21,7 @@ MOST_MESSAGES = 200
 
 def mailboxes(host: Host, *subjects: str) -> MailboxesView:
     """All mailboxes of a host with their messages; only those with one of these subjects, if any is given."""
+    expect(host, Host, "mailboxes(world.mine)")
     return MailboxesView(host, subjects)
 
 

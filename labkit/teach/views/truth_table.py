@@ -9,7 +9,7 @@ READ NEXT  probes_talk.py, ../tasks/virtual_truth.py
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -17,6 +17,7 @@ from labkit.lab.host import Host
 from labkit.lab.laptop import Laptop
 from labkit.lab.scenarios import LaptopPlan
 from labkit.lab.world import World
+from labkit.teach.given import expect
 from labkit.teach.markup import Markup, clip
 from labkit.teach.tables import table, text_table
 from labkit.teach.view import View
@@ -80,12 +81,15 @@ def stranger(world: World) -> Laptop:
 
 
 async def truth_table(
-    host: Host, asked: Mapping[str, str] | Sequence[str], who: Sequence[Caller] = ()
+    host: Host, asked: Mapping[str, str] | Sequence[str] | str, who: Sequence[Caller] = ()
 ) -> TruthTable:
     """Ask about each recipient for whom something is predicted, or about all if it is a list.
 
     Raises ValueError for a line with more or fewer predictions than callers, or one that is no reply code.
     """
+    expect(host, Host, "truth_table(world.mine, ...)")
+    asked = [asked] if isinstance(asked, str) else asked
+    expect(asked, Collection, 'truth_table(world.mine, {"ann@...": "250 250 250"})')
     who = who or callers(host.world)
     predicted = _read(asked, who) if isinstance(asked, Mapping) else None
     recipients = list(asked)

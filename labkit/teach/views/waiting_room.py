@@ -17,6 +17,7 @@ from labkit.lab.laptop import Laptop
 from labkit.lab.world import World
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
+from labkit.teach.given import expect
 from labkit.teach.markup import Markup, clip, tag, visible
 from labkit.teach.tables import table, text_table
 from labkit.teach.view import View
@@ -50,6 +51,7 @@ class TableView(View):
 
 def who_waits(host: Host) -> TableView:
     """The queue of a host: exim -bp, without ids and sizes."""
+    expect(host, Host, "who_waits(world.mine)")
     rows = sorted(
         (
             _short(item.received_at),
@@ -77,6 +79,7 @@ def _subject(host: Host, queue_id: str) -> str:
 
 def remembers(host: Host) -> TableView:
     """What a host remembers of hosts and addresses that failed: exim_dumpdb /var/spool/exim retry."""
+    expect(host, Host, "remembers(world.mine)")
     hints = host.engine.retry_hints()
     if hints is None:
         return TableView("", (), (), "exim_dumpdb is not installed beside this Exim.")
@@ -94,9 +97,10 @@ def remembers(host: Host) -> TableView:
     return TableView(f"What {host.name} remembers", head, rows, f"{host.name} remembers no failure.")
 
 
-async def host_says(host: Host, caller: Laptop | Host, commands: Sequence[str]) -> TableView:
-    """Connect from that machine and say these commands one by one; of a reply of many lines only the code "
-    "is shown."""
+async def host_says(host: Host, caller: Laptop | Host, commands: str | Sequence[str]) -> TableView:
+    """Connect from that machine and say these commands one by one; of a reply of many lines only the code is shown."""
+    expect(host, Host, "host_says(world.mine, world.laptop, [...])")
+    commands = [commands] if isinstance(commands, str) else commands
     heard = await say(host, caller, commands)
     replies = [reply if "\n" not in reply else f"{reply[:3]} ... (many lines)" for reply in heard[1:]]
     replies += heard[-1:] * (len(commands) - len(replies))  # who hung up says so

@@ -19,6 +19,7 @@ from labkit.lab.laptop import Laptop
 from labkit.lab.lives import Stay, is_only_a_look
 from labkit.lab.world import World
 from labkit.mail.event import EventKind, MailEvent
+from labkit.teach.given import expect
 from labkit.teach.markup import Markup, clip
 from labkit.teach.tables import table, text_table
 from labkit.teach.view import View
@@ -141,6 +142,7 @@ class Ways(View):
 
 def ways(world: World, since: datetime | None = None) -> Ways:
     """What became of each message of this world, or only of those that came at `since` or later."""
+    expect(world, World, "ways(world)")
     return Ways(world, since)
 
 

@@ -1,0 +1,130 @@
+"""What a scenario file says of the servers outside: the fields of `engine: relay`, `provider` and `list`.
+
+WHAT       `read_outside` makes the plan of such a host of its section; every mistake is noted with its line.
+READ NEXT  outside_plans.py, scenario_file.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from labkit.lab.authority import KINDS
+from labkit.lab.outside_plans import (
+    BOUNCES_TO,
+    DEMANDS,
+    LIST_MODES,
+    Customer,
+    ListPlan,
+    MailingList,
+    OutsidePlan,
+    ProviderPlan,
+    RelayPlan,
+)
+from labkit.lab.scenario_fields import names
+from labkit.lab.yaml_nodes import Reader
+from labkit.mail.address import AddressSyntaxError, Mailbox
+
+OWN_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "relay": ("customers", "certificate"),
+    "provider": ("demands", "trusts", "rate", "certificate"),
+    "list": ("lists", "certificate"),
+}
+MOST_MESSAGES = 1_000_000
+LONGEST_FOOTER = 2000
+
+
+def read_outside(section: Reader, engine: str) -> OutsidePlan | None:
+    """The plan of a host; None for one that has none."""
+    own = OWN_FIELDS.get(engine, ())
+    for field in dict.fromkeys(name for fields in OWN_FIELDS.values() for name in fields):
+        if field not in own and section.has(field):
+            of = " and ".join(kind for kind, fields in OWN_FIELDS.items() if field in fields)
+            section.wrong(
+                field, f"this host is no {of}", f"take {field} out, or write engine: {of.split()[0]}"
+            )
+    if engine == "relay":
+        return RelayPlan(tuple(_customers(section)), _certificate(section))
+    if engine == "provider":
+        demands = _choices(section, "demands", DEMANDS)
+        trusts = tuple(each.text.lower() for each in section.texts("trusts"))
+        return ProviderPlan(demands, trusts, _count(section, "rate", 0), _certificate(section))
+    if engine == "list":
+        return ListPlan(tuple(_lists(section)), _certificate(section))
+    return None
+
+
+def _customers(section: Reader) -> Iterator[Customer]:
+    if not section.has("customers"):
+        section.missing("customers", "write customers: and below it - login: …, password: …, domains: […]")
+    seen: set[str] = set()
+    for each in section.sections("customers", "customer"):
+        each.where = f"{section.where}, {each.where}"
+        each.done(names("customer"))
+        login = each.text("login", needed="write login: and a name, such as st11")
+        password = each.text("password", needed="write password: and a word that is used nowhere else")
+        domains = tuple(text.text.lower() for text in each.texts("domains"))
+        if not domains:
+            each.missing("domains", "write domains: [a.test], those the customer sends from")
+        bounces = each.text("bounces_to", default="sender")
+        if bounces not in BOUNCES_TO:
+            each.wrong("bounces_to", f"{bounces[:40]!r} cannot be", f"it is one of: {', '.join(BOUNCES_TO)}")
+        if login in seen:
+            each.wrong("login", f"{login[:40]} is there already", "each customer has a login of its own")
+        seen.add(login)
+        quota = _count(each, "quota", 200)
+        if login and password:
+            yield Customer(login, password, domains, quota, bounces)
+
+
+def _lists(section: Reader) -> Iterator[MailingList]:
+    if not section.has("lists"):
+        section.missing("lists", "write lists: and below it - name: …, members: […]")
+    seen: set[str] = set()
+    for each in section.sections("lists", "list"):
+        each.where = f"{section.where}, {each.where}"
+        each.done(names("list"))
+        name = each.text("name", needed="write name: and the local part, such as mta").lower()
+        if name in seen:
+            each.wrong("name", f"{name[:40]} is there already", "each list has a name of its own")
+        seen.add(name)
+        members = each.texts("members")
+        if not members:
+            each.missing("members", "write members: and an address, or [several, of them]")
+        for member in members:
+            try:
+                Mailbox.parse(member.text)
+            except AddressSyntaxError as problem:
+                each.wrong("members", str(problem), "write it like ann@a.test", member.line)
+        mode = each.text("mode", default="plain")
+        if mode not in LIST_MODES:
+            each.wrong("mode", f"{mode[:40]!r} cannot be", f"it is one of: {', '.join(LIST_MODES)}")
+        footer = each.text("footer")
+        if len(footer) > LONGEST_FOOTER:
+            each.wrong("footer", "it is too long", f"no more than {LONGEST_FOOTER} characters")
+        if name:
+            yield MailingList(name, tuple(member.text for member in members), mode, footer)
+
+
+def _certificate(section: Reader) -> str:
+    kind = section.text("certificate", default="good")
+    if kind not in KINDS:
+        section.wrong("certificate", f"{kind[:40]!r} cannot be", f"it is one of: {', '.join(KINDS)}")
+    return kind
+
+
+def _choices(section: Reader, name: str, known: Mapping[str, str]) -> tuple[str, ...]:
+    found = section.texts(name)
+    for each in found:
+        if each.text not in known:
+            section.wrong(name, f"{each.text[:40]!r} cannot be", f"it is of: {', '.join(known)}", each.line)
+    return tuple(each.text for each in found)
+
+
+def _count(section: Reader, name: str, usual: int) -> int:
+    number = section.number(name)
+    if number is None:
+        return usual
+    if not isinstance(number, int) or not 0 <= number <= MOST_MESSAGES:
+        section.wrong(name, f"{number} cannot be", f"write a whole number: {name}: 50")
+        return usual
+    return number
