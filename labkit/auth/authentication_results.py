@@ -189,6 +189,8 @@ class _Reader:
             raise NotAuthenticationResults("there is neither a server's name nor a result in the text")
         if says_none and results:
             self._note('"none" stands beside results')
+        if not says_none and not results:
+            self._note('there is neither a result nor "none"')
         return AuthenticationResults(
             authserv_id, tuple(results), version, comments + self._taken(), tuple(self.problems)
         )
