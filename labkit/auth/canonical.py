@@ -152,6 +152,8 @@ def _one_blank(text: bytes) -> bytes:
     """Each run of blanks as one space; the same object if there is nothing to do."""
     if b"\t" in text:
         text = text.replace(b"\t", b" ")
+    if b"  " not in text:
+        return text
     if LONG in text:  # so that a megabyte of blanks is one step
         return _BLANKS.sub(b" ", text)
     while b"  " in text:  # three times at most
