@@ -245,6 +245,3 @@ def header_input_of(message: Cut, signature: Signature) -> bytes:
 def body_digest(body: bytes, form: str, length: int | None = None) -> bytes:
     """The SHA-256 hash of the body in canonical form."""
     return sha256(canonical_body(body, form, length)).digest()
-
-
-read_domain, read_base64, read_number = _domain, _base64, _number  # ARC's fields have such tags too

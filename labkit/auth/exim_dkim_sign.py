@@ -56,7 +56,7 @@ def sign_as_exim(message: bytes, wanted: Wanted) -> bytes | Unsigned:
         return key
     seen = cut(message)
     body = hashlib.new(wanted.hash, canonical_body(seen.body, wanted.canon)).digest()
-    fields, names = _chosen(seen.fields, wanted.names)
+    fields, names = _chosen(tuple(seen.fields), wanted.names)
     written = _Field(wanted, f"{key.type}-{wanted.hash}", names, _base64(body))
     own = canonical_field(written.text("").encode("latin-1"), wanted.canon).removesuffix(CRLF)
     octets = b"".join([*(canonical_field(field, wanted.canon) for field in fields), own])
