@@ -7,7 +7,7 @@ TRIES      body: lines added at the end (a footer: each shorter body is tried) o
            header: a prefix in Subject:, other folding, a second field added, an X-Original-From: in place of From:.
 NOTE       a hash that fits is a proof, not a guess. That none fits proves nothing.
 STANDARDS  RFC 6376 §3.7; RFC 4155 appendix A (>From), RFC 5321 §4.5.2 (dots), RFC 2045 §6.7
-SAFE       bounded: the last 5000 lines of a body, 20 lines at its top, 200 headers; bodies over 4 MB are not tried
+SAFE       bounded: the last 5000 lines of a body, 20 lines at its top, 400 headers; bodies over 4 MB are not tried
 READ NEXT  what_changed.py: both copies are at hand
 """
 
@@ -28,8 +28,11 @@ from labkit.auth.tags import TagSyntaxError, parse_tags, without_blanks
 MAX_BODY = 4_000_000  # octets
 MAX_LINES = 5_000  # at the end of the body
 MAX_BANNER = 20  # lines at its top
-MAX_HEADERS = 200
+MAX_HEADERS = 400
+MAX_FOLDS = 20  # places in one field
 _PREFIX = re.compile(rb"((?:[ \t]*(?:re|fwd?|aw|wg)[ \t]*:)*[ \t]*)\[[^\]\r\n]{1,60}\][ \t]*", re.IGNORECASE)
+_BLANK = re.compile(rb"(?<=\S) (?=\S)")
+FOLDS = (("in no place", b" "), ("with a tab", b"\r\n\t"), ("with a space", b"\r\n "))
 _FOLD = re.compile(rb"\r\n[ \t]+")
 
 
@@ -203,19 +206,32 @@ def _rewritten(
             changed = list(fields)
             changed[place] = fields[place].partition(b":")[0] + b":" + fields[original].partition(b":")[2]
             yield f"{before}From: was replaced; {kept} still has it", _header_of(changed)
-    if signature.header_form == RELAXED:
-        return
-    for how, fold in (("in one line", b" "), ("with a tab", b"\r\n\t"), ("with a space", b"\r\n ")):
-        whole = [_refolded(field, number, signature, fold) for number, field in enumerate(fields)]
+    if signature.header_form != RELAXED:
+        yield from _folded_otherwise(fields, message, signature, before)
+
+
+def _folded_otherwise(
+    fields: list[bytes], message: Cut, signature: Signature, before: str
+) -> Iterator[tuple[str, Cut]]:
+    """Simple form forgives no folding: each signed field by itself, then all fields alike, then a fold that is gone."""
+    places = sorted({place for name in set(signature.signed_fields) for place in message.numbers(name)})[:20]
+    for how, fold in FOLDS:
+        whole = [field if n == signature.number else _refolded(field, fold) for n, field in enumerate(fields)]
+        for number in places:
+            one = [*fields[:number], whole[number], *fields[number + 1 :]]
+            yield f"{before}{message.names[number]} was folded anew; it was folded {how}", _header_of(one)
         yield f"{before}fields were folded anew; they were folded {how}", _header_of(whole)
-        for number in sorted({place for name in signed for place in message.numbers(name)})[:20]:
-            one = list(fields)
-            one[number] = whole[number]
-            yield f"{before}{names[number]} was folded anew; it was {how}", _header_of(one)
+    for number in places:
+        field = _refolded(fields[number], b" ")
+        blanks = [found.start() for found in _BLANK.finditer(field)][:MAX_FOLDS]
+        for how, fold in FOLDS[1:]:
+            for blank in blanks:
+                one = [*fields[:number], field[:blank] + fold + field[blank + 1 :], *fields[number + 1 :]]
+                yield f"{before}{message.names[number]} was unfolded; it was folded {how}", _header_of(one)
 
 
-def _refolded(field: bytes, number: int, signature: Signature, fold: bytes) -> bytes:
-    return field if number == signature.number else _FOLD.sub(lambda _: fold, field)
+def _refolded(field: bytes, fold: bytes) -> bytes:
+    return _FOLD.sub(lambda _: fold, field)
 
 
 def _header_of(fields: list[bytes]) -> Cut:

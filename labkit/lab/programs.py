@@ -34,9 +34,7 @@ OWN, READ = (
     ("home", "tmp", "var"),
     ("etc", "run"),
 )  # of a host's disk: what is Exim's user's, and what he reads
-PATIENCE = (
-    2.0  # seconds of real time for a call that nobody answers, if the program itself waits; then a time-out
-)
+PATIENCE = 2.0  # seconds of real time for a call that nobody answers; then it is a time-out
 QUIET = 60.0  # seconds of real time for the programs of the lab to end what they do
 ASIDE = 0.3  # the same while somebody from outside the lab has a session open
 

@@ -1,10 +1,12 @@
-"""Keys that are made once for a run, and zones that publish them."""
+"""Keys that are made once for a run, a message with its signature, and zones that publish them."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from functools import lru_cache
 
 from labkit.auth.dkim_result import DkimResult
+from labkit.auth.dkim_sign import Signer
 from labkit.auth.dkim_verify import verify
 from labkit.lab.keys import KeyPair, make_pair
 from labkit.mail.asking import Question, answer_by
@@ -26,6 +28,22 @@ def pair(kind: str = "rsa", bits: int = 1024, number: int = 0) -> KeyPair:
 @lru_cache(maxsize=8)
 def _pair(kind: str, bits: int, number: int) -> KeyPair:
     return make_pair(kind, bits)
+
+
+def der(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    octets = size.to_bytes((size.bit_length() + 7) // 8 or 1, "big")
+    length = octets if size < 128 else bytes([0x80 + len(octets)]) + octets
+    return bytes([tag]) + length + content
+
+
+def rsa_record(modulus: int, exponent: int) -> str:
+    numbers = [der(2, n.to_bytes(n.bit_length() // 8 + 1, "big")) for n in (modulus, exponent)]
+    return f"v=DKIM1; k=rsa; p={b64encode(der(0x30, b''.join(numbers))).decode()}"
+
+
+FIELD = Signer("a.test", "rsa", pair().private_key, fields=("from", "to", "subject")).sign(MESSAGE, NOW)
+RECORD = pair().record
 
 
 def verified(
