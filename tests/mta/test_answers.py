@@ -191,10 +191,10 @@ def test_spf(tmp_path: Path) -> None:
     asked = [
         SpfOf(client, "h", "ann@a.test", "mx.here.test") for client in ("203.0.113.4", "192.0.2.1", "nobody")
     ]
-    passed, failed, nothing = tell(tmp_path, *asked)
-    assert (passed.result, failed.result, nothing) == ("pass", "fail", None)
-    words = "mx.here.test: domain of a.test does not designate 192.0.2.1 as permitted sender"
-    assert failed.header_comment == words and f"Received-SPF: fail ({words}) " in failed.received
+    passed, unclear, nothing = tell(tmp_path, *asked)  # the second mail exchanger is in a zone of others
+    assert (passed.result, unclear.result, nothing) == ("pass", "temperror", None)
+    words = "mx.here.test: domain of a.test designates 203.0.113.4 as permitted sender"
+    assert passed.header_comment == words and f"Received-SPF: pass ({words}) " in passed.received
 
 
 def test_accounts_of_the_lab(tmp_path: Path) -> None:
