@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, TypeVar
 
-from labkit.auth.arc_fields import BrokenChain, RawSet, collect, results_text
+from labkit.auth.arc_fields import BrokenChain, RawSet, collect
 from labkit.auth.authentication_results import AuthenticationResults, NotAuthenticationResults, parse
 from labkit.auth.canonical import RELAXED, canonical_field, cut
 from labkit.auth.dkim_key import FoundKeys, KeyRecordError, find_keys, parse_key_record
@@ -135,7 +135,7 @@ class _Validation:
     def _shown(self, one: RawSet) -> ArcSet:
         fields = self._fields(one)
         try:
-            results = parse(results_text(fields[0]))
+            results = parse(fields[0].partition(b":")[2].decode("utf-8", "replace"))
         except NotAuthenticationResults:
             results = None
         signature = one.seal_signature

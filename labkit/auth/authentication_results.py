@@ -1,6 +1,7 @@
 """Read and write Authentication-Results: how a receiver reports what it has checked.
 
-WHAT       `parse(value)` reads the body of a field; `write(results)` makes one, `lines(results)` one to be folded.
+WHAT       `parse(value)` reads the body of a field, or of ARC-Authentication-Results; `write(results)` makes one,
+           `lines(results)` one to be folded.
 DOES       methods, results, ptypes and properties are compared without case and kept in small letters; comments are
            kept without their parentheses; quoted strings without their quotes.
 TOLERANT   of what providers write: properties without a ptype (`action=none`), values with any character but blanks,
@@ -17,7 +18,7 @@ from __future__ import annotations
 import builtins
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, overload
 
 DEEPEST = 100  # comments within comments
@@ -32,9 +33,10 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 _NO_VALUE = re.compile(r"[\x00-\x20\x7f]+[A-Za-z][A-Za-z0-9_-]*\.[A-Za-z0-9_-]+=")
-_FIELD_NAME = re.compile(r"\s*Authentication-Results\s*:", re.IGNORECASE)
+_FIELD_NAME = re.compile(r"\s*(?:ARC-)?Authentication-Results\s*:", re.IGNORECASE)
 _PLAIN = re.compile(r"[^\x00-\x20\x7f()<>,;:\\\"/\[\]?=@]+")  # a token of RFC 2045, or the same beyond ASCII
 _PLAIN_ADDRESS = re.compile(r"[^\x00-\x20\x7f()<>,;:\\\"/\[\]?@]*@[^\x00-\x20\x7f()<>,;:\\\"/\[\]?=@]+")
+_INSTANCE = re.compile(r"[\x00-\x20\x7f]*i[\x00-\x20]*=[\x00-\x20]*([0-9]{1,2})[\x00-\x20]*;")
 _IN_KEYWORD = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -118,13 +120,17 @@ def _parted(name: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationResults:
-    """What one server says. No results: it has checked nothing (`none`). `problems`: what was odd in the text."""
+    """What one server says. No results: it has checked nothing (`none`). `problems`: what was odd in the text.
+
+    `instance` is the i= of ARC-Authentication-Results (RFC 8617 §4.1.1), which is else the same; 0: there is none.
+    """
 
     authserv_id: str
     results: tuple[MethodResult, ...] = ()
     version: int = 1
     comments: tuple[str, ...] = ()
     problems: tuple[str, ...] = field(default=(), compare=False)
+    instance: int = 0
 
     def of(self, method: str) -> tuple[MethodResult, ...]:
         """The results of one method, in their order."""
@@ -140,7 +146,11 @@ def parse(value: str) -> AuthenticationResults:
     if len(value) > LONGEST:
         raise NotAuthenticationResults(f"the text has {len(value)} characters, more than {LONGEST}")
     name = _FIELD_NAME.match(value)
-    return _Reader(value, name.end() if name else 0).read()
+    start = name.end() if name else 0
+    instance = _INSTANCE.match(value, start)
+    if instance is None:
+        return _Reader(value, start).read()
+    return replace(_Reader(value, instance.end()).read(), instance=int(instance[1]))
 
 
 class _Reader:
@@ -378,7 +388,8 @@ def write(results: AuthenticationResults) -> str:
 def lines(results: AuthenticationResults) -> list[str]:
     """The same in pieces, one for each result: `HeaderField.make("Authentication-Results", *lines(results))`."""
     version = f" {results.version}" if results.version != 1 else ""
-    head = f"{_as_value(results.authserv_id)}{version}{_as_comments(results.comments)}"
+    instance = f"i={results.instance}; " if results.instance else ""
+    head = f"{instance}{_as_value(results.authserv_id)}{version}{_as_comments(results.comments)}"
     pieces = [head, *map(_as_result, results.results)] if results.results else [head, "none"]
     return [*(f"{piece};" for piece in pieces[:-1]), pieces[-1]]
 

@@ -181,7 +181,7 @@ def _of_tags(record: DmarcRecord) -> Iterator[DmarcFinding]:
 
 
 def _of_addresses(name: str, value: str, record: DmarcRecord) -> Iterator[DmarcFinding]:
-    valid = record.rua if name == "rua" else record.ruf
+    valid = set(record.rua if name == "rua" else record.ruf)
     for piece in filter(None, (part.strip() for part in value.split(","))):
         bare = re.sub(r"![0-9]+[kmgtKMGT]?\Z", "", piece)
         if bare not in valid:

@@ -23,10 +23,11 @@ def domain_name(text: str) -> str | None:
     text = text.strip()
     if not 0 < len(text) <= LONGEST_NAME + 1:
         return None
-    labels = [_a_label(label) for label in _DOTS.split(text)]
-    if labels[-1] == "" and len(labels) > 1:
-        labels.pop()
-    if not all(labels):
+    parts = _DOTS.split(text)
+    if parts[-1] == "":  # the dot of the root
+        parts.pop()
+    labels = [_a_label(label) for label in parts]
+    if not labels or not all(labels):
         return None
     name = ".".join(labels)
     return name if len(name) <= LONGEST_NAME else None

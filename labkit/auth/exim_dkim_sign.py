@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -78,7 +79,7 @@ def _base64(octets: bytes) -> str:
     return base64.b64encode(octets).decode("ascii")
 
 
-def _chosen(fields: tuple[bytes, ...], listed: str) -> tuple[list[bytes], list[str]]:
+def _chosen(fields: Sequence[bytes], listed: str) -> tuple[list[bytes], list[str]]:
     """The fields that are signed, from the bottom to the top, and the names for h=."""
     items = list(split_list(listed))
     signed: list[bytes] = []

@@ -13,16 +13,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from labkit.auth.arc_seal import seal
+from labkit.auth.authentication_results import MethodResult
 from labkit.auth.author import author_of
+from labkit.auth.dkim_sign import SigningError
 from labkit.lab.aiosmtpd_engine import AiosmtpdEngine, ServerSession
 from labkit.lab.list_message import as_posted
 from labkit.lab.outside_plans import ListPlan, MailingList
+from labkit.lab.provider_verdict import INBOX, examine, method_results
 from labkit.lab.signing_keys import SigningKeys
 from labkit.mail import reply
 from labkit.mail.address import Mailbox
+from labkit.mail.asking import answer_later
 from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
-from labkit.mail.message import Message
+from labkit.mail.message import HeaderField, Message
 from labkit.mail.reply import Reply
 from labkit.queue.item import QueueItem
 from labkit.smtp.decisions import Decision, MessageReceived, RcptTo
@@ -84,6 +89,7 @@ class ListEngine(AiosmtpdEngine):
             assert posted is not None
             if (refusal := self._refusal(posted, message)) is not None:
                 return refusal
+        sets = await self._sealing(session, received) if any(p.mode == "arc" for p, _ in posts if p) else None
         queue_id = self.next_queue_id()
         traced = message.prepend(session.trace(received.envelope, queue_id))
         item = session.item(received, queue_id, bytes(traced))
@@ -92,7 +98,7 @@ class ListEngine(AiosmtpdEngine):
             posted, purpose = self._list_of(recipient)
             account = self.mailbox_of(recipient.local_part)
             if posted is not None and not purpose:
-                self._post(posted, traced, item, recipient)
+                self._post(posted, traced, item, recipient, sets)
             elif posted is None and account is not None:
                 self.put_into_mailbox(item, traced, recipient, account)
             else:
@@ -109,12 +115,57 @@ class ListEngine(AiosmtpdEngine):
             return ONLY_MEMBERS
         return None
 
-    def _post(self, posted: MailingList, message: Message, item: QueueItem, to: Mailbox) -> None:
+    async def _sealing(self, session: ServerSession, received: MessageReceived) -> list[MethodResult]:
+        """What this host finds out about a message, for its ARC seal."""
+        asking = examine(
+            received.content,
+            session.peer.address,
+            session.known.helo_name,
+            received.envelope.sender,
+            self.host.name,
+            self.host.world.now().timestamp(),
+        )
+        findings = await answer_later(self.resolver.answer, asking)
+        results = method_results(findings, self.domains[0], INBOX)
+        if findings.arc.result == "none":
+            results.append(MethodResult.of("arc", "none"))
+        return results
+
+    def _sealed(self, message: Message, results: list[MethodResult]) -> Message:
+        """With an ARC set on top; the same where none may be added."""
+        domain = self.domains[0]
+        try:
+            fields = seal(
+                bytes(message),
+                authserv_id=self.host.name,
+                results=results,
+                domain=domain,
+                selector=SELECTOR,
+                key=self.keys.key(domain, SELECTOR),
+                now=self.host.world.now().timestamp(),
+            )
+        except SigningError as problem:
+            self._note(EventKind.LOGGED, f"no ARC seal: {problem}")
+            return message
+        for field in reversed(fields):
+            message = message.prepend(HeaderField(field))
+        return message
+
+    def _post(
+        self,
+        posted: MailingList,
+        message: Message,
+        item: QueueItem,
+        to: Mailbox,
+        results: list[MethodResult] | None,
+    ) -> None:
         """To all members, as a message of the list's own."""
         domain, queue_id, now = self.domains[0], self.next_queue_id(), self.host.world.now()
         changed = as_posted(message, posted, domain)
         if posted.mode == "munge":
             changed = self.keys.signed(changed, domain, SELECTOR, now)
+        if posted.mode == "arc" and results is not None:
+            changed = self._sealed(changed, results)
         members = tuple(Mailbox.parse(member) for member in posted.members)
         envelope = Envelope(Mailbox(f"{posted.name}-bounces", domain), members)
         self.accept(QueueItem(queue_id, envelope, bytes(changed), now), about=item.queue_id)

@@ -23,7 +23,7 @@ LIST_MODES = {
     "plain": "footer and subject prefix are added, From: stays: a DKIM signature breaks",
     "munge": "and From: is the list's own address, with `via` behind the name",
     "arc": "and the list seals what it has seen with ARC",
-    "untouched": "nothing is added but the list's own fields: a DKIM signature survives",
+    "untouched": "nothing is added, only the envelope is the list's: a DKIM signature survives",
 }
 
 
@@ -46,9 +46,13 @@ class RelayPlan:
 
 @dataclass(frozen=True, slots=True)
 class ProviderPlan:
-    """`demands` are of DEMANDS: who does not meet them is refused. `rate`: messages in an hour from one address."""
+    """`demands` are of DEMANDS: who does not meet them is refused. `rate`: messages in an hour from one address.
+
+    `trusts`: domains whose ARC seals are believed.
+    """
 
     demands: tuple[str, ...] = ()
+    trusts: tuple[str, ...] = ()
     rate: int = 0
     certificate: str = "good"
 

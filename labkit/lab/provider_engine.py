@@ -1,11 +1,12 @@
 """The big mailbox provider: it checks everything, says what it thinks in its own words, and keeps its verdicts.
 
-WHAT       an MX that asks SPF, DKIM and DMARC about each message (provider_verdict.py), with a caching resolver,
+WHAT       an MX that asks SPF, DKIM, ARC and DMARC about each message (provider_verdict.py), with a caching resolver,
            and puts it into the inbox or the spam folder, or refuses it. `verdicts` are data; `inbox`, `spam`.
 DECIDES    DMARC's policy is followed: reject refuses, quarantine means spam. Besides, by the scenario's switches, who
            has no PTR that leads back, no TLS, nothing that passes, no alignment is refused, and who sends too much is
-           put off. A client with a good name (GOOD authenticated messages in a day, nothing bad) is put off (4yz)
-           where a stranger is refused (5yz); one with a bad name ends in the spam folder whatever it sends.
+           put off. DMARC's verdict is set aside where servers that the scenario trusts have sealed a message (ARC) and
+           the first of them saw it pass. A client with a good name (GOOD authenticated messages in a day, nothing bad)
+           is put off (4yz) where a stranger is refused (5yz); mail of one with a bad name is spam, whatever it is.
 SENDS      its own people's mail, signed with DKIM as its domain.
 STANDARDS  RFC 7208, 6376, 9989, 8601; RFC 7372 (5.7.25 and 5.7.26 are there, the other codes are what large providers
            use); RFC 8689 has no part in it
@@ -82,6 +83,7 @@ class ProviderEngine(AiosmtpdEngine):
     def __init__(self, host: Host, domains: tuple[str, ...], plan: ProviderPlan) -> None:
         super().__init__(host, domains, plan.certificate)
         self.demands = set(plan.demands)  # a notebook may add one, or take one away
+        self.trusts = set(plan.trusts)  # whose ARC seals it believes
         self.rate = plan.rate
         self.keys = SigningKeys(host.path("/etc/dkim"))
         self._verdicts: deque[Verdict] = deque(maxlen=MOST_VERDICTS)
@@ -222,6 +224,8 @@ class ProviderEngine(AiosmtpdEngine):
             return REFUSED, author.problem, Reply(550, words)
         if found.is_undecided:
             return REFUSED, "the DNS did not answer", SORRY
+        if dmarc.result == "fail" and self._is_vouched_for(found):
+            return INBOX, f"DMARC fails; {' and '.join(found.sealers)} saw it pass, and is trusted", None
         if dmarc.result == "fail" and dmarc.policy == "reject":
             why = f"DMARC fails, and {dmarc.policy_domain} asks to reject"
             return REFUSED, why, _dmarc_refusal(author.domain)
@@ -240,6 +244,10 @@ class ProviderEngine(AiosmtpdEngine):
         if not found.is_authenticated:
             return SPAM, "neither SPF nor DKIM passes", None
         return INBOX, "dmarc=pass" if dmarc.result == "pass" else f"authenticated; dmarc={dmarc.result}", None
+
+    def _is_vouched_for(self, found: Findings) -> bool:
+        """RFC 8617 §7.2.1: a chain of servers that are trusted, and a message that was good at its beginning."""
+        return bool(found.sealers) and self.trusts >= {*found.sealers} and found.was_aligned
 
 
 def _dmarc_refusal(domain: str) -> Reply:

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from labkit.auth.arc import ArcResult, validate
 from labkit.auth.authentication_results import AuthenticationResults, MethodResult, lines
 from labkit.auth.author import Author, author_of
 from labkit.auth.dkim_result import DkimResult
@@ -45,7 +46,19 @@ class Findings:
     spf: SpfResult
     dkim: tuple[DkimResult, ...]
     dmarc: DmarcResult
+    arc: ArcResult
     author: Author
+
+    @property
+    def sealers(self) -> tuple[str, ...]:
+        """Whose ARC seals are on the message, if the chain holds."""
+        return tuple(each.seal.domain for each in self.arc.sets) if self.arc.result == "pass" else ()
+
+    @property
+    def was_aligned(self) -> bool:
+        """Whether the first server of the chain says that DMARC passed when it got the message."""
+        first = self.arc.sets[0].results if self.sealers else None
+        return first is not None and any(each.result == "pass" for each in first.of("dmarc"))
 
     @property
     def is_authenticated(self) -> bool:
@@ -93,13 +106,17 @@ class Verdict:
         return self.findings.dmarc
 
     @property
+    def arc(self) -> ArcResult:
+        return self.findings.arc
+
+    @property
     def line(self) -> str:
         """For the log."""
         dkim = ", ".join(f"{each.result} ({each.domain})" for each in self.dkim) or "none"
-        return (
-            f"from {self.client}: spf={self.spf.result} ({self.spf.domain}) dkim={dkim} "
-            f"dmarc={self.dmarc.result} ({self.findings.author.domain or 'no author'}): {self.disposition}, {self.why}"
-        )
+        author = self.findings.author.domain or "no author"
+        found = f"spf={self.spf.result} ({self.spf.domain}) dkim={dkim} arc={self.arc.result}"
+        done = f"dmarc={self.dmarc.result} ({author}): {self.disposition}, {self.why}"
+        return f"from {self.client}: {found} {done}"
 
 
 def examine(
@@ -110,7 +127,8 @@ def examine(
     dkim = yield from verify(content, now)
     author = author_of(Message.parse(content))
     dmarc = yield from evaluate(author.domain, spf, dkim)
-    return Findings(spf, dkim, dmarc, author)
+    arc = yield from validate(content, now)
+    return Findings(spf, dkim, dmarc, arc, author)
 
 
 # --- the fields -------------------------------------------------------------------------------
@@ -129,14 +147,15 @@ def without_forged(message: Message, own: str) -> Message:
 
 def authentication_fields(findings: Findings, host: str, domain: str, disposition: str) -> list[HeaderField]:
     """Received-SPF and Authentication-Results, top to bottom."""
-    results = AuthenticationResults(host, tuple(_results(findings, domain, disposition)))
+    results = AuthenticationResults(host, tuple(method_results(findings, domain, disposition)))
     return [
         HeaderField(received_spf(findings.spf, domain).encode("ascii", "replace")),
         HeaderField.make("Authentication-Results", *lines(results), fold="\r\n       "),
     ]
 
 
-def _results(found: Findings, domain: str, disposition: str) -> list[MethodResult]:
+def method_results(found: Findings, domain: str, disposition: str) -> list[MethodResult]:
+    """What Authentication-Results says, method by method."""
     results = [_dkim(each) for each in found.dkim]
     spf = found.spf
     who = spf.sender or f"postmaster@{spf.helo}"
@@ -151,6 +170,10 @@ def _results(found: Findings, domain: str, disposition: str) -> list[MethodResul
         comment = f"p={p.upper()} sp={sp.upper()} dis={done}"
         author = ("header.from", found.author.domain)
         results.append(_method("dmarc", found.dmarc.result, author, comment=comment))
+    if found.arc.result != "none":
+        sealed = f"i={len(found.arc.sets)} sealed by {', '.join(found.sealers)}"
+        comment = sealed if found.sealers else found.arc.reason
+        results.append(_method("arc", found.arc.result, comment=comment))
     return results
 
 

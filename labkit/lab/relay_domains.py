@@ -25,6 +25,7 @@ from labkit.mail.questions import DnsAnswer, DnsOutcome, TextOf
 SELECTOR = "r1"
 FOUND, MISSING, WRONG, UNKNOWN = "found", "missing", "wrong", "unknown"
 LONGEST_SHOWN = 500
+MOST_ZONES = 4  # above a domain, in which its records may stand by mistake
 _KEY = re.compile(r"(?:^|;)\s*p\s*=\s*([^;]*)")
 _BEYOND_ALL = re.compile(r"(?i)[+?~-]?all$")
 
@@ -150,14 +151,17 @@ async def _why_missing(record: WantedRecord, domain: str, outcome: DnsOutcome, a
         if target.lower() != record.value.lower():
             return f"the CNAME at {record.name} leads to {target}, where nothing is; expected {record.value}"
         return f"the CNAME at {record.name} is right, and nothing is at {target} yet: try again later"
-    doubled = f"{record.name}.{domain}"
-    for question in (TextOf(doubled), DnsRecords("CNAME", doubled)):
-        again: DnsAnswer[str] = await ask(question)
-        if again.records:
-            return (
-                f"it stands at {doubled}: the name in your zone has no dot at its end, so the zone's own name was "
-                f"added. Write {record.name}. with the dot, or leave {domain} out"
-            )
+    labels = domain.split(".")
+    for number in range(min(len(labels) - 1, MOST_ZONES)):
+        zone = ".".join(labels[number:])
+        doubled = f"{record.name}.{zone}"
+        for question in (TextOf(doubled), DnsRecords("CNAME", doubled)):
+            again: DnsAnswer[str] = await ask(question)
+            if again.records:
+                return (
+                    f"it stands at {doubled}: the name in your zone has no dot at its end, so the zone's own name was "
+                    f"added. Write {record.name}. with the dot, or leave {zone} out"
+                )
     return ""
 
 

@@ -44,6 +44,7 @@ FIELDS: tuple[Row, ...] = (
     Row("host", "customers", "list", "of a relay: who may send by it"),
     Row("host", "demands", "list of words", "of a provider: `ptr`, `tls`, `authentication`, `alignment`; who does not "
         "meet them is refused"),
+    Row("host", "trusts", "list of domains", "of a provider: whose ARC seals it believes"),
     Row("host", "rate", "number", "of a provider: how many messages an hour it takes from one address; 0 is any"),
     Row("host", "lists", "list", "of a mailing list host: its lists"),
     Row("host", "certificate", "good, or what is bad", "of the last three: `self-signed`, `expired`, `wrong name`"),

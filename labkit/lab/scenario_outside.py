@@ -26,7 +26,7 @@ from labkit.mail.address import AddressSyntaxError, Mailbox
 
 OWN_FIELDS: Mapping[str, tuple[str, ...]] = {
     "relay": ("customers", "certificate"),
-    "provider": ("demands", "rate", "certificate"),
+    "provider": ("demands", "trusts", "rate", "certificate"),
     "list": ("lists", "certificate"),
 }
 MOST_MESSAGES = 1_000_000
@@ -46,7 +46,8 @@ def read_outside(section: Reader, engine: str) -> OutsidePlan | None:
         return RelayPlan(tuple(_customers(section)), _certificate(section))
     if engine == "provider":
         demands = _choices(section, "demands", DEMANDS)
-        return ProviderPlan(demands, _count(section, "rate", 0), _certificate(section))
+        trusts = tuple(each.text.lower() for each in section.texts("trusts"))
+        return ProviderPlan(demands, trusts, _count(section, "rate", 0), _certificate(section))
     if engine == "list":
         return ListPlan(tuple(_lists(section)), _certificate(section))
     return None

@@ -2,7 +2,8 @@
 
 WHAT       `read_values` gives all of them, with what whoever opens the world has set.
 RULES      a value is one line; it may be made of those above it. A parameter that is a number in the file is a number
-           from 1 to 254 (a student's), any other one a name or an address.
+           from 1 to 254 (a student's); one that is a word without a dot is a word, or a few; any other one a name or an
+           address.
 READ NEXT  scenario_file.py
 """
 
@@ -19,6 +20,7 @@ from labkit.lab.yaml_nodes import Reader, line_of, nearest
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 PLACEHOLDER = re.compile(r"(?<![$\w{}])\{([a-z][a-z0-9_]*)\}")  # of ours: Exim's own have a $ in front
+WORDS = re.compile(r"[a-z][a-z0-9_-]{0,30}(?: [a-z0-9_-]{1,30}){0,4}")
 LARGEST_NUMBER = 254
 
 
@@ -54,7 +56,9 @@ def read_values(top: Reader, values: Values, given: Mapping[str, object]) -> Non
     for name, node in parameters.items():
         text = _one(top, "parameters", name, node, values)
         if name in given and given[name] is not None:
-            text = _given(name, given[name], is_number=text.isdigit())
+            text = _given(
+                name, given[name], is_number=text.isdigit(), is_word=WORDS.fullmatch(text) is not None
+            )
         values.known[name] = text
     for name, node in top.mapping("values"):
         values.known[name] = _one(top, "values", name, node, values)
@@ -71,12 +75,18 @@ def _one(top: Reader, section: str, name: str, node: Node, values: Values) -> st
     return text
 
 
-def _given(name: str, value: object, *, is_number: bool) -> str:
+def _given(name: str, value: object, *, is_number: bool, is_word: bool) -> str:
     if is_number:
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST_NUMBER:
             raise ValueError(f"{name} is {value!r}: it must be a whole number from 1 to {LARGEST_NUMBER}")
         return str(value)
     text = str(value)
+    if is_word:
+        if not WORDS.fullmatch(text):
+            raise ValueError(
+                f"{name} is {text[:60]!r}: write a word in small letters, such as the one in the file"
+            )
+        return text
     if not is_domain(text):  # an address looks like one
         raise ValueError(
             f"{name} is {text!r}: write a domain in small letters, such as sne21.test, or an address"
