@@ -21,6 +21,8 @@ CRLF = b"\r\n"
 SIMPLE, RELAXED = "simple", "relaxed"
 _NAME = bytes(octet for octet in range(33, 127) if octet != 0x3A)  # what names are made of
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
+LONG = b" " * 8
+_BLANKS = re.compile(rb"  +")
 _ENDS = tuple(CRLF * count for count in (32_768, 512, 16, 1))
 
 
@@ -142,10 +144,10 @@ def _one_blank(text: bytes) -> bytes:
     """Each run of blanks as one space; the same object if there is nothing to do."""
     if b"\t" in text:
         text = text.replace(b"\t", b" ")
-    if b"  " in text:
-        for blanks in (b" " * 8, b"  "):  # the long ones first: a megabyte of blanks takes few rounds
-            while blanks in text:
-                text = text.replace(blanks, b" ")
+    if LONG in text:  # so that a megabyte of blanks is one step
+        return _BLANKS.sub(b" ", text)
+    while b"  " in text:  # three times at most
+        text = text.replace(b"  ", b" ")
     return text
 
 
