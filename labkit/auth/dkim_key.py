@@ -128,7 +128,7 @@ def find_keys(domain: str, selector: str) -> Asking[FoundKeys]:
     """Ask for the records of a key. Raises KeyRecordError if the name is impossible."""
     question = TextOf(key_name(domain, selector))
     answer = yield from ask(question)
-    return FoundKeys(question, answer.outcome, tuple(map(str, answer.records[:MAX_RECORDS])))
+    return FoundKeys(question, answer.outcome, answer.records[:MAX_RECORDS])
 
 
 def parse_key_record(text: str) -> KeyRecord:
