@@ -21,6 +21,9 @@ CRLF = b"\r\n"
 SIMPLE, RELAXED = "simple", "relaxed"
 _NAME = bytes(octet for octet in range(33, 127) if octet != 0x3A)  # what names are made of
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
+SMALL = 8192  # octets of a header
+LONG = b" " * 8
+_BLANKS = re.compile(rb"  +")
 _ENDS = tuple(CRLF * count for count in (32_768, 512, 16, 1))
 
 
@@ -35,6 +38,7 @@ class Cut:
     unfolded: list[bytes]
     names: tuple[str, ...]
     body: bytes
+    _starts: tuple[tuple[int, bytes], ...] = ()
     _fields: list[bytes] = field(default_factory=list, compare=False, repr=False)
 
     @property
@@ -57,7 +61,8 @@ class Cut:
         """These fields in canonical form, without the line end that closes each."""
         if form == SIMPLE:
             return [self.fields[number] for number in numbers]
-        return [_joined(self.unfolded[number]) for number in numbers]
+        wanted = [(self.unfolded[number], *self._starts[number]) for number in numbers]
+        return [start + field[length:].strip(b" ") for field, length, start in wanted]
 
 
 def cut(message: bytes) -> Cut:
@@ -69,10 +74,18 @@ def cut(message: bytes) -> Cut:
     if not head:
         return Cut(b"", [], (), body)
     unfolded = _unfolded(head).split(CRLF)  # the header as a whole: far sooner than each field by itself
-    starts = [each[: each.find(b":") + 1] for each in unfolded]
-    return Cut(
-        head, unfolded, tuple([(_known if len(start) <= 64 else _name)(start) for start in starts]), body
-    )
+    starts = tuple([each[: each.find(b":") + 1] for each in unfolded])
+    names, canonical = (_read_before if len(head) <= SMALL else _read)(starts)
+    return Cut(head, unfolded, names, body, canonical)
+
+
+def _read(starts: tuple[bytes, ...]) -> tuple[tuple[str, ...], tuple[tuple[int, bytes], ...]]:
+    """What fields start with, up to the colon: their names, and for each how long that is and its canonical form."""
+    canonical = [start[:-1].rstrip(b" ").lower() + start[-1:] for start in starts]
+    return tuple(map(_name, starts)), tuple(zip(map(len, starts), canonical))
+
+
+_read_before = lru_cache(maxsize=64)(_read)  # most messages have the fields of one of the last few
 
 
 def field_name(field: bytes) -> str:
@@ -84,9 +97,6 @@ def _name(start: bytes) -> str:
     """What stands before the colon, blanks at its end removed, if it is a name (RFC 5322 §3.6.8, §4.5.8)."""
     name = start[:-1].rstrip(b" \t")
     return name.decode("ascii").lower() if name and not name.translate(None, _NAME) else ""
-
-
-_known = lru_cache(maxsize=512)(_name)  # mail has few names
 
 
 def canonical_field(field: bytes, form: str) -> bytes:
@@ -142,10 +152,12 @@ def _one_blank(text: bytes) -> bytes:
     """Each run of blanks as one space; the same object if there is nothing to do."""
     if b"\t" in text:
         text = text.replace(b"\t", b" ")
-    if b"  " in text:
-        for blanks in (b" " * 8, b"  "):  # the long ones first: a megabyte of blanks takes few rounds
-            while blanks in text:
-                text = text.replace(blanks, b" ")
+    if b"  " not in text:
+        return text
+    if LONG in text:  # so that a megabyte of blanks is one step
+        return _BLANKS.sub(b" ", text)
+    while b"  " in text:  # three times at most
+        text = text.replace(b"  ", b" ")
     return text
 
 

@@ -50,16 +50,12 @@ class Subject:
 
     def body(self, form: str, length: int | None) -> tuple[bytes, bytes]:
         """The whole body in canonical form, and the hash of its first `length` octets."""
-        if (form, length) not in self.known:
-            whole = (
-                self.known[form, None][0]
-                if (form, None) in self.known
-                else canonical_body(self.message.body, form)
-            )
-            self.known.setdefault((form, None), (whole, sha256(whole).digest()))
-            if length is not None:
-                self.known[form, length] = whole, sha256(memoryview(whole)[:length]).digest()
-        return self.known[form, length]
+        found = self.known.get((form, length))
+        if found is None:
+            whole = canonical_body(self.message.body, form) if length is None else self.body(form, None)[0]
+            found = whole, sha256(whole if length is None else memoryview(whole)[:length]).digest()
+            self.known[form, length] = found
+        return found
 
 
 def verify(

@@ -179,6 +179,7 @@ def test_reason_and_comments() -> None:
     assert parse("spf=pass smtp.mailfrom=a.test").problems == (
         "no authserv-id: the field begins with a result",
     )
+    assert parse("mx.test").problems == ('there is neither a result nor "none"',)
     assert parse('"a=b.test"; spf=pass').authserv_id == "a=b.test"
 
 

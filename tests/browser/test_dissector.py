@@ -128,7 +128,7 @@ def test_a_byte_is_changed_and_what_breaks(signed: Any, desk: Any, shots: Callab
     signed.get_by_role("option", name="From, the author").hover()
     signed.get_by_label("The text of Subject").fill("subject:    The   meeting")
     press(signed, "Put it in")
-    seen(signed, "its canonical form forgives it")
+    seen(signed, "which its canonical form forgives")
     press(signed, "As it came")
     seen(signed, "It is as it came.")
     signed.get_by_role("option", name="To, the author").click()

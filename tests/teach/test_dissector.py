@@ -76,13 +76,13 @@ def test_a_signed_message() -> None:
         world, view = await checked_view()
         async with world:
             text = view.text()
-            assert text.endswith(CHECKED)
+            assert CHECKED in text
             assert max(map(len, text.split("\n"))) <= 110
             assert "mx2.st11.sne21.test wrote the Received field in line 4" in text
-            assert (
-                text.count("could be forged") == 1 and len(re.findall(r"  signed$", text, re.MULTILINE)) == 6
+            assert text.count("could be forged") == 7
+            assert text.endswith(
+                "A good signature of st2.sne21.test covers DKIM-Signature, From, To, Subject, Date, Message-ID."
             )
-            assert dissector(the_message(world)).text().count("could be forged") == 7
             assert text == repr(view) and "<table" in str(view.html())
             shown = message_of(view)
             assert [check["result"] for check in shown["checks"]] == ["pass", "pass", "pass"]
@@ -106,7 +106,7 @@ def test_the_way_and_a_wrong_clock() -> None:
         "esmtp, in clear",
         "esmtps, encrypted",
     ]
-    assert "+15m" in view.text() and "wrong clock" in view.text()
+    assert "15m" in view.text() and "its clock is wrong" in view.text().replace("\n", " ")
 
 
 def test_the_boundary_at_each_level() -> None:
@@ -172,6 +172,31 @@ def test_a_good_signature_vouches_for_fields_below_the_boundary() -> None:
     told(story())
 
 
+def test_why_a_signature_is_broken_that_came_so() -> None:
+    async def story() -> None:
+        world = await signed_world()
+        async with world:
+            content = bytes(the_message(world)) + b"-- \r\nA list\r\n"
+            view = await dissector(content, world).checked()
+            _, dkim, dmarc = message_of(view)["checks"]
+            assert dkim["result"] == "fail" and dkim["why"] == [
+                "body: lines were added at the end, as mailing lists do"
+            ]
+            assert "lines were added at the end" in view.text() and dmarc["result"] == "pass"
+
+    told(story())
+
+
+def test_an_arc_chain_is_checked_too() -> None:
+    async def story() -> None:
+        async with partners(network="memory") as world:
+            view = await dissector(b"ARC-Seal: i=1; cv=none\r\nFrom: a@b.test\r\n\r\nx\r\n", world).checked()
+            checks = {check["method"]: check["result"] for check in message_of(view)["checks"]}
+            assert checks == {"SPF": "none", "DKIM": "none", "ARC": "fail", "DMARC": "none"}
+
+    told(story())
+
+
 def test_what_earlier_receivers_claim() -> None:
     claims = b"""\
 Authentication-Results: mx.c.test; spf=pass smtp.mailfrom=a.test; dkim=fail header.d=<b>
@@ -193,18 +218,26 @@ Subject: x
 @pytest.mark.parametrize(
     "name, text, broken",
     [
-        ("Subject", "Subject: the meeting", "a signed header field is not what was signed"),
-        ("Subject", "SUBJECT:   The\n\tmeeting  ", "its canonical form forgives it"),
+        (
+            "Subject",
+            "Subject: the meeting",
+            "breaks the signature: subject: was 'Subject: The meeting' and is",
+        ),
+        ("Subject", "SUBJECT:   The\n\tmeeting  ", "which its canonical form forgives"),
         ("Subject", "", "a signed header field is not what was signed"),
         ("From", "From: eve@st2.sne21.test", "a signed header field is not what was signed"),
-        ("Return-path", "Return-path: <eve@st2.sne21.test>", "its canonical form forgives it"),
+        ("Return-path", "Return-path: <eve@st2.sne21.test>", "nothing changed that this signature covers"),
         ("Return-path", "Return-path: <eve@elsewhere.test>", "SPF said pass and says none now"),
         (
             "DKIM-Signature",
             "",
             "(st2.sne21.test, selector s1) said pass and says nothing now: the signature is gone",
         ),
-        ("Date", "X-Added: one\nDate: Mon, 07 Sep 2026 08:59:00 +0000", "its canonical form forgives it"),
+        (
+            "Date",
+            "X-Added: one\nDate: Mon, 07 Sep 2026 08:59:00 +0000",
+            "nothing changed that this signature covers",
+        ),
         (
             "To",
             "To: ann@st11.sne21.test\n\nA body that was not there",
@@ -231,8 +264,8 @@ def test_a_field_is_changed(name: str, text: str, broken: str) -> None:
     "old, new, words, broken",
     [
         ("room 5", "room 6", "“5” became “6”", "says fail now: the body is not the one that was signed"),
-        ("ten.  In", "ten. In", "was taken out", "its canonical form forgives it"),
-        ("Bob\n", "Bob\n\n\n", "was put in", "its canonical form forgives it"),
+        ("ten.  In", "ten. In", "was taken out", "which the canonical form forgives"),
+        ("Bob\n", "Bob\n\n\n", "was put in", "which the canonical form forgives"),
         ("Bob", "Bob\\x00", "“\\x00” was put in", "the body is not the one that was signed"),
     ],
 )
@@ -335,7 +368,7 @@ def test_an_mbox_file() -> None:
     view = dissector(one + one.replace(b"one", b"two"))
     assert view.subject is not None
     assert view.subject.content == b"Subject: one\r\n\r\nFrom here\r\nx\r\n"
-    assert view.state()["picks"] == ["mbox 1: one", "mbox 2: two"]
+    assert view.state()["picks"] == ["mbox:1: one", "mbox:2: two"]
     asyncio.run(view.hear({"ask": "pick", "number": 1}))
     assert message_of(view)["summary"][0] == ["Subject", "two"]
 
@@ -377,6 +410,7 @@ HOSTILE = {
     "encoded words": b"Subject: =?utf-8?B?" + base64.b64encode(IMAGE)
     + b"?=\r\nFrom: =?utf-8?Q?=E2=80=AE?= <a@b.test>\r\n\r\n",
     "a megabyte in one field": b"Subject: " + b"<b>" * 340_000 + b"\r\n\r\nx\r\n",
+    "a megabyte in a name": b"X-" + b"<b>" * 340_000 + b": x\r\nDKIM-Signature: d=" + b"<b>" * 99_999 + b"\r\n\r\n",
     "a megabyte of body": b"From: a@b.test\r\n\r\n" + IMAGE * 12_000,
     "twenty thousand fields": b"X: \xe2\x80\xae\r\n" * 20_000 + b"\r\n",
     "five thousand hops": b"Received: from a by b; Mon, 07 Sep 2026 09:00:00 +0000\r\n" * 5000 + b"\r\n",

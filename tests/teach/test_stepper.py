@@ -17,8 +17,9 @@ from labkit.mail.asking import Asking, Question, ask
 from labkit.mail.questions import AddressesOf, DnsAnswer, DnsOutcome, MxOf, MxRecord, OwnAddresses, TextOf
 from labkit.teach.question_words import answer_words, kind_of, kinds, question_words
 from labkit.teach.view import _widget_class
-from labkit.teach.views.stepper import About, Stepper, stepper
+from labkit.teach.views.stepper import Stepper, stepper
 from labkit.teach.views.stepper_choices import NOTHING_MORE
+from labkit.teach.views.stepper_moments import About
 from labkit.teach.views.stepper_ready import step_dmarc, step_route, step_spf
 from labkit.teach.views.stepper_walk import MOST_QUESTIONS
 

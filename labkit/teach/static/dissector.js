@@ -275,7 +275,7 @@ function render({ model, el }) {
     return panel("Who vouches for it, by the lab's DNS now", ...claimed(claims), ...rows.map(check), again, ...(octets ? [hashed(octets)] : []));
   }
 
-  function check({ method, about, result, reason, steps, signature }, number) {
+  function check({ method, about, result, reason, steps, signature, why }, number) {
     const name = `${method} ${number}`;
     const fold = () => {
       if (!unfolded.delete(name)) unfolded.add(name);
@@ -288,6 +288,7 @@ function render({ model, el }) {
       { class: "lk-check" },
       make("p", {}, make("b", {}, `${method} `), make("span", { class: `lk-result ${SAYS[result] ?? "lk-mid"}` }, result), ` ${reason}`),
       about ? make("p", { class: "lk-soft" }, about) : null,
+      ...why.map((words) => make("p", {}, `What makes its hash fit again: ${words}`)),
       row(
         `More on ${method}`,
         steps.length ? makeButton(isOpen ? "Fold the steps" : `${steps.length} steps`, fold, { klass: "lk-chip", "data-key": name, "aria-expanded": String(isOpen) }) : null,

@@ -37,6 +37,9 @@ from labkit.teach.views.dissector_source import (
 )
 
 MOST_EDITS = 100
+NOTHING_BROKEN = (
+    "No verdict has changed, and no good signature covers the message: nobody can notice the change."
+)
 Trusted = Collection[str] | int | None
 
 
@@ -267,8 +270,8 @@ class Dissector(LiveView):
             return []
         if subject.first is None or subject.now is None:
             return ["Check the message, and see what the changes break."]
-        found = [panels.shown(words) for words in what_broke(subject.first, subject.now)]
-        return found or [checks.nothing_broken(subject.now)]
+        words = what_broke(subject.first, subject.now, subject.original, subject.content)
+        return [panels.shown(each) for each in words] or [NOTHING_BROKEN]
 
     # --- the static forms ---------------------------------------------------------------------
 
@@ -276,13 +279,13 @@ class Dissector(LiveView):
         subject = self.subject
         if subject is None:
             return dissector_text.html_of_nothing()
-        return dissector_text.html_of(subject.content, subject.dissection, subject.now, self._changes)
+        return dissector_text.html_of(subject.dissection, subject.now, self._changes)
 
     def text(self) -> str:
         subject = self.subject
         if subject is None:
             return dissector_text.NOTHING
-        return dissector_text.text_of(subject.content, subject.dissection, subject.now, self._changes)
+        return dissector_text.text_of(subject.dissection, subject.now, self._changes)
 
     @property
     def _changes(self) -> list[str]:

@@ -68,6 +68,7 @@ def checks_state(found: Recheck) -> list[dict[str, Any]]:
                 "reason": shown(reasons(found, method, result)),
                 "steps": [] if result is None else _steps(result),
                 "signature": number - 1 if is_signature else None,
+                "why": [shown(words) for words in found.why[number - 1]] if is_signature else [],
             }
         )
     return rows
@@ -81,6 +82,8 @@ def _results(found: Recheck) -> Iterator[tuple[str, str, Any]]:
         yield "DKIM", f"{each.domain}, selector {each.selector}, {each.algorithm}{bits}{tested}", each
     if not found.dkim:
         yield "DKIM", "", None
+    if found.arc.sets or found.arc.result != "none":
+        yield "ARC", f"{len(found.arc.sets)} sets", found.arc
     dmarc = found.dmarc
     about = "" if dmarc is None else f"From: {dmarc.author_domain}"
     if dmarc is not None and dmarc.policy is not None:
@@ -103,18 +106,6 @@ def _steps(result: Any) -> list[dict[str, Any]]:
     if len(steps) > MOST_STEPS:
         told.append({"words": f"and {len(steps) - MOST_STEPS:,} more steps", "source": "", "depth": 0})
     return told
-
-
-def nothing_broken(now: Recheck) -> str:
-    """Why a change has broken nothing."""
-    if not now.dkim:
-        return "No verdict has changed: nothing signs this message, so nobody can notice the change."
-    if any(each.result == "pass" for each in now.dkim):
-        return (
-            "No verdict has changed: no signature covers what was changed, "
-            "or its canonical form forgives it. See the signed fields and the canonical octets."
-        )
-    return "No verdict has changed: no signature was good before."
 
 
 def octets_state(found: Recheck, number: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Check again who vouches for a message: SPF, DKIM and DMARC, with what the lab's DNS says now.
+"""Check again who vouches for a message: SPF, DKIM, DMARC and ARC, with what the lab's DNS says now.
 
-WHAT       `await recheck(content, dissection, world)` -> Recheck; `what_broke(before, after)` says which verdicts are
-           other ones than before.
+WHAT       `await recheck(content, dissection, world)` -> Recheck; `what_broke(before, after, …)` says which verdicts
+           are other ones than before, and what each signature says to the change.
 DECIDES    SPF is about the client that handed the message over at the trust boundary, and the envelope's sender as
            final delivery or that hop wrote it down. DMARC gets what SPF and DKIM found, and the one domain of From.
 RULES      the verdicts are the auth room's. The signatures' time is the lab's.
@@ -21,11 +21,13 @@ from labkit.lab.world import World
 from labkit.mail.asking import Asking, Question, answer_later
 
 if TYPE_CHECKING:
+    from labkit.auth.arc import ArcResult
     from labkit.auth.dkim_result import DkimResult
     from labkit.auth.dmarc import DmarcResult
     from labkit.auth.spf import SpfResult
 
 T = TypeVar("T")
+MOST_EXPLAINED = 3  # signatures whose failure is looked into
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,13 @@ class Recheck:
     dkim: tuple[DkimResult, ...]
     dmarc: DmarcResult | None
     no_dmarc: str
+    arc: ArcResult
+    why: tuple[tuple[str, ...], ...]  # for each signature: what may have happened to the message on its way
 
 
 async def recheck(content: bytes, dissection: Dissection, world: World, at: Host | None = None) -> Recheck:
     """Check now. The nameserver is asked afresh, or as the host `at` sees it."""
+    from labkit.auth.arc import validate
     from labkit.auth.author import author_of
     from labkit.auth.dkim_verify import verify
     from labkit.auth.dmarc import evaluate
@@ -60,12 +65,23 @@ async def recheck(content: bytes, dissection: Dissection, world: World, at: Host
     else:
         spf, about = await asked(_spf(facts, now)), str(facts)
     dkim = await asked(verify(content, now))
+    arc = await asked(validate(content, now))
+    why = tuple(_why(result) if number < MOST_EXPLAINED else () for number, result in enumerate(dkim))
     author = author_of(content)
     if not author.domain:
-        return Recheck(spf, no_spf, about, dkim, None, author.problem)
+        return Recheck(spf, no_spf, about, dkim, None, author.problem, arc, why)
     found = None if spf is None else (spf.result, spf.domain)
     dmarc = await asked(evaluate(author.domain, found, [(each.result, each.domain) for each in dkim]))
-    return Recheck(spf, no_spf, about, dkim, dmarc, "")
+    return Recheck(spf, no_spf, about, dkim, dmarc, "", arc, why)
+
+
+def _why(result: DkimResult) -> tuple[str, ...]:
+    """What makes the hashes of a signature fit again that failed."""
+    from labkit.auth.why_broken import why_broken
+
+    if result.result != "fail":
+        return ()
+    return tuple(f"{each.part}: {each.words}" for each in why_broken(result).explanations)
 
 
 # --- what SPF is asked --------------------------------------------------------------------------------
@@ -120,8 +136,10 @@ def _spf(facts: Facts, now: float) -> Asking[SpfResult]:
 # --- what an edit broke -------------------------------------------------------------------------------
 
 
-def what_broke(before: Recheck, after: Recheck) -> Iterator[str]:
-    """Each verdict that is another one than before, with the reason."""
+def what_broke(before: Recheck, after: Recheck, original: bytes, content: bytes) -> Iterator[str]:
+    """Each verdict that is another one than before, with the reason; what signatures forgive, or do not cover."""
+    from labkit.auth.what_changed import what_changed
+
     yield from _changed("SPF", before.spf, after.spf, after.no_spf)
     for number, (was, is_now) in enumerate(_paired(before.dkim, after.dkim), 1):
         either = is_now or was
@@ -129,6 +147,10 @@ def what_broke(before: Recheck, after: Recheck) -> Iterator[str]:
         if either is not None and either.domain:
             name += f" ({either.domain}, selector {either.selector})"
         yield from _changed(name, was, is_now, "the signature is gone")
+        if was is not None and was.signature is not None and is_now is not None and was.result == "pass":
+            said = str(what_changed(original, content, was.signature))
+            yield from (f"{name}: {line}" for line in said.split("\n"))
+    yield from _changed("ARC", before.arc, after.arc, "")
     yield from _changed("DMARC", before.dmarc, after.dmarc, after.no_dmarc)
 
 

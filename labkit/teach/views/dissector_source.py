@@ -11,9 +11,11 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from labkit.lab.all_mailboxes import boxes
+from labkit.lab.mail_files import messages_in
 from labkit.lab.world import World
 from labkit.mail.message import Message, is_canonical, with_crlf
 from labkit.mail.plainly import SaidPlainly
@@ -76,21 +78,16 @@ def uploaded(encoded: str) -> bytes:
 
 
 def of_a_file(name: str, content: bytes) -> list[Pick]:
-    """The messages of an mbox file, without their separator lines; any other content is one message.
+    """The messages of an mbox file, without their From_ lines; any other content is one message."""
+    found = [
+        Pick(visible(clip(f"{source}: {_subject(octets)}", LONGEST_LABEL)), _as_on_the_wire(octets))
+        for source, octets in islice(messages_in(content, name or "mbox"), MOST_PICKS)
+    ]
+    return found if content.startswith(b"From ") and found else [Pick(name, content)]
 
-    A message begins with a line `From ` at the start or after an empty line; `>From ` becomes `From ` again.
-    """
-    if not content.startswith(b"From "):
-        return [Pick(name, content)]
-    found = []
-    parts = f"\r\n\r\n{content.decode('latin-1')}".split("\r\n\r\nFrom ")[1 : MOST_PICKS + 1]
-    for number, part in enumerate(parts, 1):
-        _, _, text = part.partition("\r\n")
-        octets = f"\r\n{text}".replace("\r\n>From ", "\r\nFrom ")[2:].encode("latin-1")
-        octets = octets if octets.endswith(b"\r\n") or not octets else octets + b"\r\n"
-        label = f"{name or 'mbox'} {number}: {Message.cut(octets).first('Subject') or '(no subject)'}"
-        found.append(Pick(visible(clip(label, LONGEST_LABEL)), octets))
-    return found
+
+def _subject(octets: bytes) -> str:
+    return Message.cut(octets).first("Subject") or "(no subject)"
 
 
 def picks(world: World | None) -> list[Pick]:
@@ -99,8 +96,7 @@ def picks(world: World | None) -> list[Pick]:
     for host in () if world is None else world.hosts.values():
         for name, messages in boxes(host).items():
             for number, message in reversed(list(enumerate(messages, 1))):
-                subject = message.first("Subject") or "(no subject)"
-                label = f"{host.name}: {name.rpartition('/')[2]} {number}: {subject}"
+                label = f"{host.name}: {name.rpartition('/')[2]} {number}: {_subject(bytes(message))}"
                 found.append(Pick(visible(clip(label, LONGEST_LABEL)), bytes(message)))
     return found[:MOST_PICKS]
 

@@ -1,121 +1,77 @@
-"""The dissector's static forms: tables, in HTML and as text of at most 110 columns.
+"""The dissector's static forms: the header explained, what was checked, what was changed; at most 110 columns.
 
-READ NEXT  dissector.py
+READ NEXT  dissection.py, dissector.py
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from labkit.headers import Dissection
 from labkit.teach.markup import Markup, join, tag
 from labkit.teach.tables import table, text_table
-from labkit.teach.views import dissector_checks as checks
-from labkit.teach.views import dissector_panels as panels
+from labkit.teach.views.dissection import WIDTH, DissectionView
+from labkit.teach.views.dissector_checks import checks_state, vouched
+from labkit.teach.views.dissector_panels import shown
 from labkit.teach.views.dissector_recheck import Recheck
 
 NOTHING = "No message yet: paste one, upload one, or choose one from the lab's mailboxes."
-WIDTH = 110
-MOST_ROWS = 40
-_LONGEST_VALUE = 240
-_FORGED, _SIGNED = "could be forged", "signed"
-_Part = tuple[
-    str, Sequence[str], Sequence[Sequence[str]], Sequence[int]
-]  # title, head, rows, widths of the text
+CHECKED, CHANGED = "Checked now, against the lab's DNS", "Changed by hand"
+_HEAD, _WIDTHS = ("", "result", "about", "because"), (6, 10, 42, 46)
+_MOST_NAMED = 40
 
 
 def html_of_nothing() -> Markup:
     return tag("p", NOTHING)
 
 
-def html_of(content: bytes, dissection: Dissection, found: Recheck | None, changes: Sequence[str]) -> Markup:
-    pieces = [table(head, rows, title) for title, head, rows, _ in _parts(dissection, found)]
-    pieces.insert(1, tag("p", panels.shown(dissection.trust.words)))
-    if changes:
-        pieces.append(tag("p", tag("b", "Changed by hand")))
-        pieces.append(tag("ul", *(tag("li", words) for words in changes)))
-    return join(*pieces)
+def html_of(dissection: Dissection, found: Recheck | None, changes: Sequence[str]) -> Markup:
+    return join(
+        DissectionView(dissection, _title(dissection)).html(),
+        table(_HEAD, _checks(found), CHECKED) if found is not None else None,
+        *(tag("p", line) for line in _signed(dissection, found)),
+        tag("p", tag("b", CHANGED)) if changes else None,
+        tag("ul", *(tag("li", words) for words in changes)) if changes else None,
+    )
 
 
-def text_of(content: bytes, dissection: Dissection, found: Recheck | None, changes: Sequence[str]) -> str:
-    pieces = [
-        text_table(head, [_folded(row, widths) for row in rows], title)
-        for title, head, rows, widths in _parts(dissection, found)
-    ]
-    pieces.insert(1, textwrap.fill(panels.shown(dissection.trust.words), WIDTH))
+def text_of(dissection: Dissection, found: Recheck | None, changes: Sequence[str]) -> str:
+    pieces = [DissectionView(dissection, _title(dissection)).text()]
+    if found is not None:
+        rows = [tuple(map(_folded, row, _WIDTHS)) for row in _checks(found)]
+        pieces.append(text_table(_HEAD, rows, CHECKED))
+    pieces += [_folded(line, WIDTH) for line in _signed(dissection, found)]
     if changes:
         lines = [textwrap.fill(f"- {words}", WIDTH, subsequent_indent="  ") for words in changes]
-        pieces.append("\n".join(["Changed by hand", *lines]))
+        pieces.append("\n".join([CHANGED, *lines]))
     return "\n\n".join(pieces)
-
-
-def _parts(dissection: Dissection, found: Recheck | None) -> Iterator[_Part]:
-    yield (
-        _title(dissection),
-        ("line", "field", "who writes it", "value", "trust"),
-        _fields(dissection, found),
-        (4, 20, 24, 38, 15),
-    )
-    if dissection.hops:
-        head = ("", "from", "by", "how", "at", "delay")
-        yield "The way, the oldest hop first", head, list(_hops(dissection)), (3, 29, 22, 14, 19, 13)
-    findings = [
-        (each.weight.value, panels.shown(each.words), each.rfc) for each in dissection.findings[:MOST_ROWS]
-    ]
-    if findings:
-        yield "Findings", ("weight", "what", "rule"), findings, (8, 78, 20)
-    if found is not None:
-        rows = [
-            (each["method"], each["result"], each["about"], each["reason"])
-            for each in checks.checks_state(found)
-        ]
-        yield "Checked now, against the lab's DNS", ("", "result", "about", "because"), rows, (6, 10, 42, 46)
 
 
 def _title(dissection: Dissection) -> str:
     return f"A message of {dissection.size:,} octets, {len(dissection.fields):,} fields"
 
 
-def _fields(dissection: Dissection, found: Recheck | None) -> list[tuple[str, ...]]:
-    signed = checks.vouched(dissection, found)
-    rows: list[tuple[str, ...]] = [
-        (
-            str(field.first_line),
-            panels.shown(field.name, 80),
-            panels.writer_words(field),
-            panels.shown(field.shown, _LONGEST_VALUE),
-            _SIGNED
-            if field.index in signed
-            else _FORGED
-            if dissection.trust.could_be_forged(field.index)
-            else "",
-        )
-        for field in dissection.fields[:MOST_ROWS]
+def _checks(found: Recheck) -> list[tuple[str, ...]]:
+    return [
+        (each["method"], each["result"], each["about"], "\n".join([each["reason"], *each["why"]]))
+        for each in checks_state(found)
     ]
-    more = len(dissection.fields) - MOST_ROWS
-    return [*rows, ("", f"and {more:,} more", "", "", "")] if more > 0 else rows
 
 
-def _hops(dissection: Dissection) -> Iterator[tuple[str, ...]]:
-    for hop in dissection.hops[: panels.MOST_HOPS]:
-        delay = " ".join(filter(None, (panels.delay_words(hop), panels.shown(hop.words))))
-        at = panels.at_words(hop).removesuffix(" UTC")
-        yield (
-            str(hop.number),
-            panels.client_words(hop),
-            panels.shown(hop.received.by, 100),
-            panels.how(hop),
-            at,
-            delay,
-        )
-    more = len(dissection.hops) - panels.MOST_HOPS
-    if more > 0:
-        yield "", f"and {more:,} more", "", "", "", ""
+def _signed(dissection: Dissection, found: Recheck | None) -> list[str]:
+    """Which fields a good signature covers, wherever the boundary is."""
+    by_domain: dict[str, list[str]] = {}
+    for index, domain in sorted(vouched(dissection, found).items()):
+        by_domain.setdefault(domain, []).append(shown(dissection.fields[index].name, 80))
+    return [
+        f"A good signature of {shown(domain, 100)} covers {', '.join(names[:_MOST_NAMED])}."
+        for domain, names in by_domain.items()
+    ]
 
 
-def _folded(row: Sequence[str], widths: Sequence[int]) -> tuple[str, ...]:
-    return tuple(
-        "\n".join(textwrap.wrap(cell.replace("\t", " "), width, break_on_hyphens=False) or [""])
-        for cell, width in zip(row, widths)
+def _folded(text: str, width: int) -> str:
+    lines = text.replace("\t", " ").split("\n")
+    return "\n".join(
+        part for line in lines for part in textwrap.wrap(line, width, break_on_hyphens=False) or [""]
     )

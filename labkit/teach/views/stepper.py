@@ -5,7 +5,7 @@ WHAT       `await stepper(make, answer_with=…)` runs a decision and lets one w
            step_spf, step_dmarc and step_route (stepper_ready.py) are made with it.
 RULES      the browser is told nothing before its turn. "Run it again" asks everything anew: a zone may have changed.
 SAFE       what stands in the DNS is text of others: escaped, cut, hidden characters visible.
-READ NEXT  stepper_walk.py, stepper_choices.py, ../static/stepper.js
+READ NEXT  stepper_walk.py, stepper_moments.py, ../static/stepper.js
 """
 
 from __future__ import annotations
@@ -13,26 +13,25 @@ from __future__ import annotations
 import asyncio
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from labkit.mail.asking import Asking, Question
+from labkit.mail.asking import Asking
 from labkit.teach.markup import Markup, clip, join, tag, visible
 from labkit.teach.question_words import answer_words, question_words
 from labkit.teach.tables import table, text_table
 from labkit.teach.view import LiveView
-from labkit.teach.views.stepper_choices import (
-    NOTHING_MORE,
-    answer_choices,
-    answer_truth,
-    next_choices,
-    next_truth,
-    verdict_choices,
+from labkit.teach.views.stepper_moments import (
+    ANSWERS,
+    MOST_SHOWN,
+    QUESTIONS,
+    WORDS,
+    About,
+    Moment,
+    Said,
+    moments_of,
 )
-from labkit.teach.views.stepper_walk import Answerer, Made, Turn, Walk, walk
+from labkit.teach.views.stepper_walk import Answerer, Made, Walk, walk
 
-QUESTIONS, ANSWERS, WORDS = "questions", "answers", "words"
-MOST_SHOWN = 60  # questions
 MOST_MADE = 40  # sentences about one answer
 LONGEST = 1500
 _HEAD = ("", "question", "answer", "what was made of it")
@@ -42,38 +41,6 @@ _ASKS = {
     "answer": "What will the answer be?",
     "verdict": "What is the verdict?",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What a decision is about. `client`: the address that calls; `others`: questions that somebody might expect.
-
-    `verdicts` are those that it can come to; none: what is known of decisions with such a verdict.
-    """
-
-    title: str = "A decision, one question at a time"
-    facts: tuple[tuple[str, str], ...] = ()
-    client: str = ""
-    others: tuple[Question[Any], ...] = ()
-    verdicts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A place where the walk stops: before question number `turn`, before its answer, or before the verdict."""
-
-    what: str  # next, answer, verdict
-    turn: int
-    truth: str
-    choices: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class Said:
-    """What was predicted. `is_right` None: nobody has judged it yet."""
-
-    text: str
-    is_right: bool | None
 
 
 async def stepper(
@@ -116,26 +83,10 @@ class Stepper(LiveView):
         """Ask everything, from the beginning, and go back to the first step."""
         async with self._busy:
             self.walk = await walk(self._make, self._answer_with)
-            self.moments = list(self._moments())
+            self.moments = list(moments_of(self.walk, self.about, self.predict))
             self.position, self.said = 0, {}
 
     # --- walking ------------------------------------------------------------------------------
-
-    def _moments(self) -> Iterator[Moment]:
-        turns, predict = self.walk.turns[:MOST_SHOWN], self.predict
-        for number in range(len(turns) + 1):
-            if predict != ANSWERS:
-                choices = next_choices(self.walk, number, self.about.others) if predict else []
-                yield Moment("next", number, next_truth(self.walk, number), tuple(choices))
-            if predict not in (True, ANSWERS, WORDS):
-                continue
-            if number < len(turns):
-                choices = answer_choices(turns[number], self.about.client)
-                truth = answer_truth(turns[number], self.about.client)
-                if truth in choices:
-                    yield Moment("answer", number, truth, tuple(choices))
-            elif choices := verdict_choices(self.walk, self.about.verdicts):
-                yield Moment("verdict", number, self.walk.verdict, tuple(choices))
 
     @property
     def moment(self) -> Moment | None:
@@ -345,6 +296,3 @@ def _folded(text: str, width: int) -> str:
         indent = " " * min(len(line) - len(line.lstrip(" ")), 8)
         lines += textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
     return "\n".join(lines)
-
-
-__all__ = ["NOTHING_MORE", "About", "Stepper", "Turn", "stepper"]

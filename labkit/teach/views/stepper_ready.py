@@ -17,8 +17,9 @@ from labkit.lab.host import Host
 from labkit.lab.world import World
 from labkit.mail.lookups import FileLine
 from labkit.mail.questions import AccountNamed, AddressesOf, MxOf, NamesOf, TextOf
-from labkit.teach.views.stepper import About, Stepper, stepper
+from labkit.teach.views.stepper import Stepper, stepper
 from labkit.teach.views.stepper_choices import RFC_WORDS
+from labkit.teach.views.stepper_moments import About
 
 
 async def step_route(host: Host, address: str, *, predict: bool | str = True) -> Stepper:
