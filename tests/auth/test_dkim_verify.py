@@ -56,7 +56,9 @@ def changed(old: bytes, new: bytes) -> bytes:
         (b"d=a.test", b"d=a.test; l=-1", "neutral", "signature", "no number"),
         (b"d=a.test", b"d=a.test; l=" + b"9" * 76, "fail", "body and header", ""),
         (b"d=a.test", b"d=a.test; l=" + b"9" * 77, "neutral", "signature", "no number"),
-        (b"t=1700000000", b"t=1700000301", "policy", "time", "in the future"),
+        (b"t=1700000000", b"t=1700000301", "fail", "header", ""),  # the future is no reason to fail
+        (b"t=1700000000", b"t=2; x=1", "neutral", "signature", "not later than t="),
+        (b"t=1700000000", b"t=2; x=2", "neutral", "signature", "not later than t="),
         (b"t=1700000000", b"t=1; x=1699999999", "policy", "time", "expired"),
         (b"s=rsa;", b"", "neutral", "signature", "the tag s= is missing"),
         (b"s=rsa;", b"s=" + b"x" * 64 + b";", "permerror", "key", "cannot be a name"),
