@@ -1,6 +1,6 @@
 """Stories of a forwarder: what becomes of SPF on the way, with the sender as it was and with one of its own (SRS).
 
-The forwarders' configurations are those that scenarios name: data/scenarios/forwarder and forwarder_srs.
+The forwarders' configurations are those that scenarios name: data/scenarios/forward and forward_srs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from labkit.lab.scenarios import HostPlan
 
 from .configurations import BY_SMTP, CHECK_RCPT, OTHERS, OURS, exim_conf
 from .signing import pem, published, record, rsa_key
-from .stage import BOB, LAPTOP, MINE, PARTNER, RELAY, STRANGER, USUAL_MX, Lab, host, message
+from .stage import BOB, MINE, PARTNER, RELAY, STRANGER, USUAL_MX, Lab, host, message
 from .story import story
 
 CAROL = "carol@relay.test"
@@ -41,7 +41,7 @@ SIGNING = BY_SMTP + (
 
 def forwarder(name: str) -> HostPlan:
     text = data_path("scenarios", name, "host.conf").read_text(encoding="utf-8")
-    values = {"host": MINE, "domain": "st11.sne21.test", "laptop": LAPTOP, "secret": "not for others"}
+    values = {"host": MINE, "domain": "st11.sne21.test"}
     return host(MINE, fill_in(text, values), "ann")
 
 
@@ -60,7 +60,7 @@ ZONES = ZONE + record("one._domainkey.relay", f"v=DKIM1; p={published(rsa_key())
 @story()
 async def forwarded_plainly(lab: Lab) -> None:
     """The next host sees Carol's domain come from an address that is not hers: SPF fails. DKIM survives."""
-    async with lab.world(forwarder("forwarder"), *others(), zone=ZONES, files=FILES) as world:
+    async with lab.world(forwarder("forward"), *others(), zone=ZONES, files=FILES) as world:
         carols = world.host(RELAY)
         letter = message("forwarded", sender=CAROL)
         await lab.submit(carols, "ann@st11.sne21.test", letter, sender=CAROL, source=STRANGER)
@@ -76,7 +76,7 @@ async def forwarded_plainly(lab: Lab) -> None:
 @story()
 async def forwarded_with_srs(lab: Lab) -> None:
     """The forwarder's domain vouches: SPF passes. A bounce from further on comes back, and reaches Carol."""
-    async with lab.world(forwarder("forwarder_srs"), *others(), zone=ZONES, files=FILES) as world:
+    async with lab.world(forwarder("forward_srs"), *others(), zone=ZONES, files=FILES) as world:
         carols = world.host(RELAY)
         for name in ("ann", "later", "lost"):
             recipient, letter = f"{name}@st11.sne21.test", message(name, sender=CAROL)

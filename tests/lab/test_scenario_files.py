@@ -77,7 +77,7 @@ MISTAKES = [  # on which line, which field, what is said, what to do
         "configuration: nowhere",
         "configuration",
         "no template",
-        "backup, forwarder, forwarder_srs, loop, partners",
+        "backup, forward, forward_srs, loop, partners",
     ),
     ("owner: ann  #", "owner", "no domain", "ann@a.test"),
     ("mail_host: mx3", "mail_host", "no host", "do you mean mx2.st11.sne21.test?"),
