@@ -114,6 +114,8 @@ def test_the_fields_have_a_providers_shape(run: Run, network: str, tmp_path: Any
         ("\n mx.bigmail.test; dkim=pass header.d=st11.sne21.test", False),
         ('"mx.bigmail.test"; dkim=pass header.d=st11.sne21.test', False),
         ("mx.bigmail.test; broken ((((", False),
+        ("((x) y) mx.bigmail.test; dkim=pass header.d=st11.sne21.test", False),
+        ('"mx.big\\mail.test"; dkim=pass header.d=st11.sne21.test', False),
         ("mx.bigmail.test.evil.test; dkim=pass header.d=st11.sne21.test", True),
         ("mx.other.test; dkim=pass header.d=st11.sne21.test", True),
     ],
