@@ -596,6 +596,23 @@ def test_shared_apex_in_the_wrong_place_and_against_oneself() -> None:
     in_a_world(steps)
 
 
+def test_another_students_names() -> None:
+    """The checks know no name by heart."""
+
+    async def go() -> None:
+        names = {"st": 7, "partner": 3, "apex": "sne21.ru", "address": "3.135.210.50"}
+        async with World.open("who_vouches", network="memory", alongside=True, **names) as world:
+            record = '"v=spf1 ip4:3.135.210.50 include:_spf.letters.test -all"'
+            lines = [f"st7 IN TXT {record}", '_dmarc.st7 IN TXT "v=DMARC1; p=reject; psd=n"', ""]
+            world.write_zone("sne21.ru", world.zone("sne21.ru") + "\n".join(lines))
+            await write(world)
+            for name in ("spf record", "dmarc record", "shared apex"):
+                view = verdict(name, world)
+                assert view.progress is Progress.DONE, view.text()
+
+    asyncio.run(go())
+
+
 def test_the_hints_differ() -> None:
     words = [text for table in (SPF_WRONG, DMARC_WRONG, APEX_WRONG) for _, text in table.values()]
     words += [text for _, text in _dkim_wrong().values()]

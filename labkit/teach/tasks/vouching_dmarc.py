@@ -134,9 +134,7 @@ def _others(world: World, evidence: list[Evidence]) -> Verdict:
         Seen(world.now(), words, f"dmarc={result.result}, policy {result.policy}")
         for words, result in found.items()
     ]
-    more = " Own mail that is forwarded or goes through a list fails, too: see part 6." * (
-        some.policy == "reject"
-    )
+    more = " Own mail that a list has changed is refused, too: see part 6." * (some.policy == "reject")
     return done(
         f"All three ways fail, and {some.policy_domain} asks for {some.policy}. Your own letter passes.{more}",
         [*evidence, *seen],
