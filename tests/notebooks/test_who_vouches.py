@@ -243,7 +243,8 @@ def test_bigmail_refuses_two_from_fields() -> None:
     in_a_world(steps)
 
 
-def test_a_plus_in_dkim_sign_headers_closes_the_gap() -> None:
+@ENGINES
+def test_a_plus_in_dkim_sign_headers_closes_the_gap(engine: str) -> None:
     """Part 3: a second From: breaks the signature then."""
 
     async def steps(world: World) -> None:
@@ -254,7 +255,7 @@ def test_a_plus_in_dkim_sign_headers_closes_the_gap() -> None:
         view = await signatures(world, {"a": raw, "b": b"From: eve@spoof.test\r\n" + raw})
         assert [row[4] for row in view.rows] == ["pass", "fail"]
 
-    in_a_world(steps)
+    in_a_world(steps, engine)
 
 
 def test_names_below_are_protected_by_psd() -> None:
@@ -600,7 +601,7 @@ def test_another_students_names() -> None:
     """The checks know no name by heart."""
 
     async def go() -> None:
-        names = {"st": 7, "partner": 3, "apex": "sne21.ru", "address": "3.135.210.50"}
+        names: dict[str, Any] = {"st": 7, "partner": 3, "apex": "sne21.ru", "address": "3.135.210.50"}
         async with World.open("who_vouches", network="memory", alongside=True, **names) as world:
             record = '"v=spf1 ip4:3.135.210.50 include:_spf.letters.test -all"'
             lines = [f"st7 IN TXT {record}", '_dmarc.st7 IN TXT "v=DMARC1; p=reject; psd=n"', ""]
