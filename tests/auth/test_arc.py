@@ -212,6 +212,15 @@ def test_nothing_is_smuggled_into_a_seal() -> None:
             )
 
 
+def test_half_a_character_in_a_result_is_sealed_as_a_question_mark() -> None:
+    said = MethodResult.of("spf", "pass", ("smtp.mailfrom", "\udc80@a.test"))
+    three = seal(
+        PLAIN, authserv_id="mx.l.test", results=[said], domain="l.test", selector="r", key=key(), now=NOW
+    )
+    assert b"smtp.mailfrom=?@a.test" in three[2]
+    assert validated(b"".join(three) + PLAIN).result == "pass"
+
+
 def test_fifty_sets_and_no_more() -> None:
     message = PLAIN
     for number in range(50):

@@ -378,6 +378,9 @@ def test_what_is_no_message(tmp_path: Path) -> None:
         dissector(7)
     with pytest.raises(FileNotFoundError):
         dissector(tmp_path / "none.eml")
+    with pytest.raises(NoMessage, match="is a directory: give the path of a file"):
+        dissector(str(tmp_path))
+    assert dissector("X: " + "y" * 5000).state()["message"], "so long a text is no path, but a message"
     with pytest.raises(NoMessage, match="is the most"):
         dissector(b"x" * (LARGEST + 1))
     view = dissector()
