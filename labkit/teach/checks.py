@@ -110,6 +110,11 @@ _TASKS = (  # modules of labkit.teach.tasks
     "virtual",
     "virtual_catch_all",
     "virtual_truth",
+    "relay_reach",
+    "relay_smarthost",
+    "relay_domain",
+    "relay_verdict",
+    "relay_puzzle",
 )
 
 
