@@ -37,7 +37,6 @@ def certificates(found: Sequence[Shown]) -> TableView:
     """Who answered for a name, and what his certificate is worth to somebody who wanted that name."""
     rows = [
         (
-            each.name,
             each.host,
             each.version or "no TLS",
             (each.certificate_of or "-").removeprefix("CN="),
@@ -46,8 +45,9 @@ def certificates(found: Sequence[Shown]) -> TableView:
         )
         for each in found
     ]
-    head = ("wanted", "who answered", "encrypted", "certificate for", "verified", "asks for a password")
-    return TableView("Who answers for a name", head, rows)
+    wanted = " and ".join(dict.fromkeys(each.name for each in found))
+    head = ("who", "encrypted", "certificate for", "verified", "offers AUTH")
+    return TableView(f"Who answers for {wanted}", head, rows)
 
 
 def _worth(shown: Shown) -> str:

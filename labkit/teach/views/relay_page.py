@@ -12,6 +12,7 @@ READ NEXT  labkit/lab/relay_events.py
 from __future__ import annotations
 
 import re
+from textwrap import fill
 
 from labkit.auth import parse_authentication_results
 from labkit.lab.relay_domains import DomainReport
@@ -22,6 +23,7 @@ from labkit.teach.given import expect
 from labkit.teach.views.waiting_room import TableView
 
 _ID = re.compile(r"\bid=([0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4})\b")
+WIDTH, LONGEST = 72, 600
 _RANDOM = ("b", "a")  # properties of a signature that are another each time
 _TOLD = {
     EventKind.RECEIVED: "takes it",
@@ -33,21 +35,19 @@ _TOLD = {
 }
 
 
-def relay_page(report: DomainReport) -> TableView:
-    """A report of `await world.relay.verify_domain(domain)`."""
+def relay_page(report: DomainReport, *, explained: bool = False) -> TableView:
+    """A report of `await world.relay.verify_domain(domain)`. `explained`: with what is wrong, in the relay's words."""
     expect(report, DomainReport, "relay_page(await world.relay.verify_domain(domain))")
-    rows = []
+    state = "verified" if report.is_verified else "not verified yet"
+    title, rows = f"The relay's page for {report.domain}: {state}", []
     for check in report.checks:
         record = check.record
         value = f"{record.value}." if record.type == "CNAME" else f'"{record.value}"'
         need = check.state if record.is_needed else f"{check.state} (only advised)"
-        rows.append((record.purpose, f"{record.name}.", record.type, value, need))
-    state = "verified" if report.is_verified else "not verified yet"
-    return TableView(
-        f"The relay's page for {report.domain}: {state}",
-        ("for", "name", "type", "data", "the DNS says"),
-        rows,
-    )
+        more = (fill(check.words, WIDTH),) if explained else (f"{record.name}.", record.type, value)
+        rows.append((record.purpose, *more, need))
+    head = ("for", "in words") if explained else ("for", "name", "type", "data")
+    return TableView(title, (*head, "the DNS says"), rows, longest=LONGEST)
 
 
 def three_logs(world: World, message_id: str) -> TableView:
@@ -88,14 +88,30 @@ def read_results(letter: Message) -> TableView:
     value = letter.first("Authentication-Results")
     if value is None:
         return TableView("", (), (), "There is no Authentication-Results in it.")
-    found = parse_authentication_results(value)
+    found = parse_authentication_results(_steady(value))
     rows = []
     for each in found.results:
-        about = ", ".join(
-            f"{one.name}={one.value}" for one in each.properties if one.property not in _RANDOM
-        )
-        rows.append((each.method, each.result, about, " ".join(each.comments)))
-    return TableView(f"{found.authserv_id} says", ("asked", "result", "about", "in words"), rows)
+        about = "\n".join(f"{one.name}={one.value}" for one in each.properties if one.property not in _RANDOM)
+        rows.append((each.method, each.result, about, fill(" ".join(each.comments), 50)))
+    title = f"{found.authserv_id} says"
+    return TableView(title, ("asked", "result", "about", "in words"), rows, longest=LONGEST)
+
+
+def shown_fields(letter: Message, *names: str) -> TableView:
+    """Some fields of a header, from the top; of Received who called and who took it."""
+    expect(letter, Message, 'shown_fields(letter, "Received", "From")')
+    wanted = {name.lower() for name in names}
+    rows = []
+    for field in letter.header_fields:
+        if field.name.lower() in wanted:
+            value = " ".join(_steady(field.value).split())
+            rows.append((field.name, value.partition(" with ")[0] if field.name == "Received" else value))
+    return TableView("From its header", ("field", "value"), rows)
+
+
+def _steady(value: str) -> str:
+    """What a relay has made up for this one letter, in its address for reports, left out."""
+    return re.sub(r"\bb\+[0-9A-Za-z.-]+@", "b+...@", value)
 
 
 def three_names(letter: Message) -> TableView:
