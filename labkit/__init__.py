@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     from labkit.lab.world import World, neighbours, partners
     from labkit.teach.checks import check
     from labkit.teach.show import show
+    from labkit.teach.views.dissector import dissector
     from labkit.teach.views.mail_map import mail_map
     from labkit.teach.views.queue import queue_view
+    from labkit.teach.views.stepper import stepper
+    from labkit.teach.views.stepper_ready import step_dmarc, step_route, step_spf
 
 __version__ = "0.1.0"
 __all__ = [
@@ -40,11 +43,16 @@ __all__ = [
     "NoSuchName",
     "World",
     "check",
+    "dissector",
     "mail_map",
     "neighbours",
     "partners",
     "queue_view",
     "show",
+    "step_dmarc",
+    "step_route",
+    "step_spf",
+    "stepper",
 ]
 
 _WHERE = {
@@ -55,8 +63,13 @@ _WHERE = {
     "partners": "labkit.lab.world",
     "check": "labkit.teach.checks",
     "show": "labkit.teach.show",
+    "dissector": "labkit.teach.views.dissector",
     "mail_map": "labkit.teach.views.mail_map",
     "queue_view": "labkit.teach.views.queue",
+    "step_dmarc": "labkit.teach.views.stepper_ready",
+    "step_route": "labkit.teach.views.stepper_ready",
+    "step_spf": "labkit.teach.views.stepper_ready",
+    "stepper": "labkit.teach.views.stepper",
 }
 
 

@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any
 
-from labkit.auth.arc_fields import BrokenChain, RawSet, collect, results_text
+from labkit.auth.arc_fields import BrokenChain, RawSet, collect
 from labkit.auth.authentication_results import AuthenticationResults, NotAuthenticationResults, parse
 from labkit.auth.canonical import RELAXED, canonical_field, cut
 from labkit.auth.dkim_key import FoundKeys, KeyRecordError, find_keys, parse_key_record
@@ -27,9 +27,7 @@ from labkit.auth.dkim_result import DkimResult
 from labkit.auth.dkim_signature import without_b
 from labkit.auth.dkim_verify import Subject, usable_key, verify_signature
 from labkit.auth.steps import Step
-from labkit.mail.asking import Asking, Question
-
-T = TypeVar("T")
+from labkit.mail.asking import Asking, Question, remembering
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +77,6 @@ def validate(message: bytes, now: float) -> Asking[ArcResult]:
     return _Validation(message, now).run()
 
 
-def remembering(asking: Asking[T], answers: dict[Question[Any], Any]) -> Asking[T]:
-    """The same decision, which asks nothing that is answered already."""
-    try:
-        question = next(asking)
-        while True:
-            if question not in answers:
-                answers[question] = yield question
-            question = asking.send(answers[question])
-    except StopIteration as end:
-        value: T = end.value
-        return value
-
-
 class _Validation:
     """One validation under way."""
 
@@ -135,7 +120,7 @@ class _Validation:
     def _shown(self, one: RawSet) -> ArcSet:
         fields = self._fields(one)
         try:
-            results = parse(results_text(fields[0]))
+            results = parse(fields[0].partition(b":")[2].decode("utf-8", "replace"))
         except NotAuthenticationResults:
             results = None
         signature = one.seal_signature

@@ -61,13 +61,6 @@ def highest_instance(message: Cut) -> int:
     return max(numbers, default=0)
 
 
-def results_text(field: bytes) -> str:
-    """What stands in ARC-Authentication-Results behind `i=1;`: the body of an Authentication-Results field."""
-    body = field.partition(b":")[2]
-    found = _INSTANCE.match(body)
-    return body[found.end() if found else 0 :].decode("utf-8", "replace")
-
-
 def collect(message: Cut) -> tuple[RawSet, ...]:
     """The sets of a message, instance 1 first; none: an empty tuple. Raises BrokenChain."""
     places = {name: message.numbers(name) for name in FIELDS}

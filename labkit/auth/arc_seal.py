@@ -106,10 +106,10 @@ def _sets(parts: Cut) -> list[Three]:
 
 def _results_field(instance: int, authserv_id: str, results: tuple[MethodResult, ...]) -> bytes:
     try:
-        text = "\r\n\t".join(lines(AuthenticationResults(authserv_id, results)))
+        text = "\r\n\t".join(lines(AuthenticationResults(authserv_id, results, instance=instance)))
     except NotAuthenticationResults as wrong:
         raise SigningError(f"the results cannot be written: {wrong}") from None
-    return f"ARC-Authentication-Results: i={instance}; {text}\r\n".encode()
+    return f"ARC-Authentication-Results: {text}\r\n".encode()
 
 
 def _names(parts: Cut, fields: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ READ NEXT  dkim_verify.py
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -21,21 +21,32 @@ CRLF = b"\r\n"
 SIMPLE, RELAXED = "simple", "relaxed"
 _NAME = bytes(octet for octet in range(33, 127) if octet != 0x3A)  # what names are made of
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
+SMALL = 8192  # octets of a header
+LONG = b" " * 8
+_BLANKS = re.compile(rb"  +")
 _ENDS = tuple(CRLF * count for count in (32_768, 512, 16, 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A message as DKIM sees it. The fields come with their folding, without the line end that closes each.
+    """A message as DKIM sees it: its header as it stands, its fields unfolded, and the body.
 
     `names` are the fields' names in lower case, "" for a line of the header that is no field.
     """
 
     head: bytes
-    fields: tuple[bytes, ...]
+    unfolded: list[bytes]
     names: tuple[str, ...]
     body: bytes
-    _relaxed: list[bytes] = field(default_factory=list, compare=False, repr=False)
+    _starts: tuple[tuple[int, bytes], ...] = ()
+    _fields: list[bytes] = field(default_factory=list, compare=False, repr=False)
+
+    @property
+    def fields(self) -> list[bytes]:
+        """The fields as they stand, folding included, without the line end that closes each."""
+        if self.head and not self._fields:  # relaxed forms do without
+            self._fields.extend(_FIELD_END.split(self.head))
+        return self._fields
 
     @property
     def malformed(self) -> bytes | None:
@@ -46,42 +57,46 @@ class Cut:
         """Where fields of that name (lower case) stand, top to bottom."""
         return [number for number, known in enumerate(self.names) if known == name]
 
-    def canonical(self, form: str) -> Sequence[bytes]:
-        """Every field in canonical form, without the line end that closes each."""
+    def canonical(self, numbers: Iterable[int], form: str) -> list[bytes]:
+        """These fields in canonical form, without the line end that closes each."""
         if form == SIMPLE:
-            return self.fields
-        if not self._relaxed:  # the header as a whole: this takes far less time than each field by itself
-            self._relaxed.extend(map(_joined, _unfolded(self.head).split(CRLF)))
-        return self._relaxed
+            return [self.fields[number] for number in numbers]
+        wanted = [(self.unfolded[number], *self._starts[number]) for number in numbers]
+        return [start + field[length:].strip(b" ") for field, length, start in wanted]
 
 
 def cut(message: bytes) -> Cut:
     """The fields and the body of a message. The first empty line ends the header, and nothing else does."""
     if message.startswith(CRLF):
-        return Cut(b"", (), (), message[2:])
+        return Cut(b"", [], (), message[2:])
     head, _, body = message.partition(b"\r\n\r\n")
     head = head.removesuffix(CRLF)
     if not head:
-        return Cut(b"", (), (), body)
-    fields = tuple(_FIELD_END.split(head))
-    return Cut(head, fields, tuple([field_name(each) for each in fields]), body)
+        return Cut(b"", [], (), body)
+    unfolded = _unfolded(head).split(CRLF)  # the header as a whole: far sooner than each field by itself
+    starts = tuple([each[: each.find(b":") + 1] for each in unfolded])
+    names, canonical = (_read_before if len(head) <= SMALL else _read)(starts)
+    return Cut(head, unfolded, names, body, canonical)
+
+
+def _read(starts: tuple[bytes, ...]) -> tuple[tuple[str, ...], tuple[tuple[int, bytes], ...]]:
+    """What fields start with, up to the colon: their names, and for each how long that is and its canonical form."""
+    canonical = [start[:-1].rstrip(b" ").lower() + start[-1:] for start in starts]
+    return tuple(map(_name, starts)), tuple(zip(map(len, starts), canonical))
+
+
+_read_before = lru_cache(maxsize=64)(_read)  # most messages have the fields of one of the last few
 
 
 def field_name(field: bytes) -> str:
     """The name of a field in lower case, or "" if this is no field."""
-    name, colon, _ = field.partition(b":")
-    if not colon:
-        return ""
-    return _known_name(name) if len(name) <= 40 else _name(name)
+    return _name(field[: field.find(b":") + 1])
 
 
-def _name(name: bytes) -> str:
+def _name(start: bytes) -> str:
     """What stands before the colon, blanks at its end removed, if it is a name (RFC 5322 §3.6.8, §4.5.8)."""
-    name = name.rstrip(b" \t")
+    name = start[:-1].rstrip(b" \t")
     return name.decode("ascii").lower() if name and not name.translate(None, _NAME) else ""
-
-
-_known_name = lru_cache(maxsize=512)(_name)
 
 
 def canonical_field(field: bytes, form: str) -> bytes:
@@ -137,16 +152,20 @@ def _one_blank(text: bytes) -> bytes:
     """Each run of blanks as one space; the same object if there is nothing to do."""
     if b"\t" in text:
         text = text.replace(b"\t", b" ")
-    if b"  " in text:
-        for blanks in (b" " * 8, b"  "):  # the long ones first: a megabyte of blanks takes few rounds
-            while blanks in text:
-                text = text.replace(blanks, b" ")
+    if b"  " not in text:
+        return text
+    if LONG in text:  # so that a megabyte of blanks is one step
+        return _BLANKS.sub(b" ", text)
+    while b"  " in text:  # three times at most
+        text = text.replace(b"  ", b" ")
     return text
 
 
 def _without_empty_lines(body: bytes) -> int:
     """Where the last line that is not empty ends (before its line end)."""
     end = len(body)
+    if not body.endswith(b"\r\n\r\n"):
+        return end - 2 if body.endswith(CRLF) else end
     for lines in _ENDS:
         while body.endswith(lines, 0, end):
             end -= len(lines)

@@ -31,6 +31,8 @@ MAX_RECORD = 65_535  # characters; a record cannot be longer
 MAX_RECORDS = 20  # so many records of one name are read
 RSA, ED25519 = "rsa", "ed25519"
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_BLANKS = WHITE.encode()
+_PADDING = (b"", b"", b"==", b"=")
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
@@ -128,7 +130,7 @@ def find_keys(domain: str, selector: str) -> Asking[FoundKeys]:
     """Ask for the records of a key. Raises KeyRecordError if the name is impossible."""
     question = TextOf(key_name(domain, selector))
     answer = yield from ask(question)
-    return FoundKeys(question, answer.outcome, tuple(map(str, answer.records[:MAX_RECORDS])))
+    return FoundKeys(question, answer.outcome, answer.records[:MAX_RECORDS])
 
 
 def parse_key_record(text: str) -> KeyRecord:
@@ -174,11 +176,12 @@ def _octets(value: str) -> bytes:
 
 def decode_base64(value: str) -> bytes | None:
     """The octets, blanks between the characters ignored; None if this is not base64. `=` may be missing at the end."""
-    octets = value.encode("ascii", "replace").translate(None, WHITE.encode())
+    octets = value.encode("ascii", "replace").translate(None, _BLANKS)
     text = octets.rstrip(b"=")
-    if text.translate(None, _BASE64) or len(octets) - len(text) > 2 or len(text) % 4 == 1:
+    size = len(text)
+    if text.translate(None, _BASE64) or len(octets) - size > 2 or size % 4 == 1:
         return None
-    return a2b_base64(text + b"=" * (-len(text) % 4))
+    return a2b_base64(text + _PADDING[size % 4])
 
 
 def public_key(record: KeyRecord) -> PublicKey:

@@ -35,7 +35,8 @@ class DkimResult:
     result: str
     reason: str
     broken: str = ""
-    field: bytes = b""
+    message: Cut | None = None
+    number: int = 0
     signature: Signature | None = None
     told: TagList | None = None
     found: FoundKeys | None = None
@@ -45,7 +46,11 @@ class DkimResult:
     whole_body: bytes = b""
     canonical_header: bytes = b""
     signed_hash: bytes = b""
-    message: Cut | None = None
+
+    @property
+    def field(self) -> bytes:
+        """The DKIM-Signature field as it stands, its folding included."""
+        return self.message.fields[self.number] if self.message else b""
 
     @property
     def domain(self) -> str:

@@ -28,9 +28,9 @@ ARC_MESSAGE_SIGNATURE = "arc-message-signature"
 ALGORITHMS = {"rsa-sha256": RSA, "ed25519-sha256": ED25519}  # RFC 8301 §3.1, RFC 8463 §3
 FORMS = (SIMPLE, RELAXED)
 _C = {f"{header}/{body}": (header, body) for header in FORMS for body in FORMS}
-_NEEDED = {
-    DKIM_SIGNATURE: ("v", "a", "b", "bh", "d", "h", "s"),
-    ARC_MESSAGE_SIGNATURE: ("i", "a", "b", "bh", "d", "h", "s"),
+_NEEDED = {  # RFC 6376 §3.5, RFC 8617 §4.1.2
+    DKIM_SIGNATURE: frozenset({"v", "a", "b", "bh", "d", "h", "s"}),
+    ARC_MESSAGE_SIGNATURE: frozenset({"i", "a", "b", "bh", "d", "h", "s"}),
 }
 _B_FIRST = re.compile(rb"[ \t\r\n]*b[ \t\r\n]*=")
 _B = re.compile(rb";[ \t\r\n]*b[ \t\r\n]*=")
@@ -51,7 +51,7 @@ class SignatureError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A signature field, read. `field` is the raw field, `number` says where in the header it stands (0: top)."""
+    """A signature field, read. `number` says where in the header it stands (0: top); `field` is what was read."""
 
     field: bytes
     number: int
@@ -72,7 +72,7 @@ class Signature:
 
 
 def parse_signature(field: bytes, number: int = 0, kind: str = DKIM_SIGNATURE) -> Signature:
-    """Read a field (without or with its last line end). Raises SignatureError."""
+    """Read a field, folded or unfolded, with or without its last line end. Raises SignatureError."""
     try:
         text = field.partition(b":")[2].decode("utf-8")
         tags = parse_tags(text)
@@ -88,17 +88,16 @@ def parse_signature(field: bytes, number: int = 0, kind: str = DKIM_SIGNATURE) -
 
 def _signature(field: bytes, number: int, tags: TagList, kind: str) -> Signature:
     values = dict(tags.pairs)
-    for name in _NEEDED[kind]:
-        if name not in values:
-            raise SignatureError("neutral", f"the tag {name}= is missing")
+    if not _NEEDED[kind] <= values.keys():
+        raise SignatureError("neutral", f"the tag {min(_NEEDED[kind] - values.keys())}= is missing")
     if kind == DKIM_SIGNATURE and values["v"] != "1":  # RFC 6376 §6.1.1
         raise SignatureError("neutral", f"v={values['v'][:20]}: only version 1 is known")
     algorithm = values["a"].lower()
     header_form, body_form = canonicalization(values.get("c", "simple/simple"))
-    domain, selector = _domain(values, "d"), _domain(values, "s")
+    domain, selector = read_domain(values, "d"), read_domain(values, "s")
     if "q" in values and "dns/txt" not in without_blanks(values["q"]).lower().split(":"):
         raise SignatureError("neutral", f"q={values['q'][:40]}: only dns/txt is known")
-    signed_at, expires = _number(values, "t", 12), _number(values, "x", 12)
+    signed_at, expires = read_number(values, "t", 12), read_number(values, "x", 12)
     if signed_at is not None and expires is not None and expires <= signed_at:  # RFC 6376 §3.5, x=
         raise SignatureError("neutral", "x= (expires) is not later than t= (signed)")
     signature = Signature(
@@ -113,9 +112,9 @@ def _signature(field: bytes, number: int, tags: TagList, kind: str) -> Signature
         selector,
         _identity(values.get("i"), domain) if kind == DKIM_SIGNATURE else f"@{domain}",
         (_names_before if len(values["h"]) <= 500 else _names)(values["h"]),
-        _base64(values, "bh"),
-        _base64(values, "b"),
-        _number(values, "l", 76),
+        read_base64(values, "bh"),
+        read_base64(values, "b"),
+        read_number(values, "l", 76),
         signed_at,
         expires,
     )
@@ -139,7 +138,7 @@ def canonicalization(value: str) -> tuple[str, str]:
     return header, body
 
 
-def _domain(values: dict[str, str], name: str) -> str:
+def read_domain(values: dict[str, str], name: str) -> str:
     value = values[name]
     if len(value) > 253 or not _is_domain(value):
         raise SignatureError("neutral", f"{name}={value[:40]} is no name in the DNS")
@@ -179,14 +178,14 @@ def _names(value: str) -> tuple[str, ...]:
 _names_before = lru_cache(maxsize=128)(_names)
 
 
-def _base64(values: dict[str, str], name: str) -> bytes:
+def read_base64(values: dict[str, str], name: str) -> bytes:
     octets = decode_base64(values[name])
     if not octets:
         raise SignatureError("neutral", f"{name}= is empty" if octets == b"" else f"{name}= is not base64")
     return octets
 
 
-def _number(values: dict[str, str], name: str, digits: int) -> int | None:
+def read_number(values: dict[str, str], name: str, digits: int) -> int | None:
     value = values.get(name)
     if value is None:
         return None
@@ -223,26 +222,26 @@ _chosen_before = lru_cache(maxsize=64)(_chosen)
 
 
 def header_input(
-    message: Cut, names: tuple[str, ...], form: str, own: bytes, number: int | None = None
+    message: Cut, names: tuple[str, ...], form: str, own: bytes = b"", number: int | None = None
 ) -> bytes:
-    """What the header hash is taken over: the named fields, then the signature field `own` without b=, no line end."""
-    fields = message.canonical(form)
-    parts = [fields[place] for place in chosen(message, names, number)]
-    # In canonical form nothing but the value of b= and the blanks around it stands after b= either.
-    parts.append(without_b(canonical_field(own, form) if number is None else fields[number]))
+    """What the header hash is taken over: the named fields, then the signature without b=, and no line end.
+
+    The signature is the field `number` of the message, or `own` if it is not there yet.
+    """
+    numbers = chosen(message, names, number)
+    if number is None:
+        parts = [*message.canonical(numbers, form), canonical_field(own, form)[:-2]]
+    else:
+        parts = message.canonical((*numbers, number), form)
+    parts[-1] = without_b(parts[-1])  # in canonical form, too, b= has its value and the blanks around it
     return b"\r\n".join(parts)
 
 
 def header_input_of(message: Cut, signature: Signature) -> bytes:
     """The same, for a signature that stands in the message."""
-    return header_input(
-        message, signature.signed_fields, signature.header_form, signature.field, signature.number
-    )
+    return header_input(message, signature.signed_fields, signature.header_form, number=signature.number)
 
 
 def body_digest(body: bytes, form: str, length: int | None = None) -> bytes:
     """The SHA-256 hash of the body in canonical form."""
     return sha256(canonical_body(body, form, length)).digest()
-
-
-read_domain, read_base64, read_number = _domain, _base64, _number  # ARC's fields have such tags too

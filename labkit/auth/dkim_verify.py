@@ -43,21 +43,19 @@ CLOCK_SKEW = 300.0  # seconds by which a signer's clock may be ahead of ours
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The message under examination; canonical bodies and their hashes are kept, as signatures share them."""
+    """The message under examination. Canonical bodies and their hashes are kept: signatures share them."""
 
     message: Cut
-    bodies: dict[str, bytes] = field(default_factory=dict)
-    digests: dict[tuple[str, int | None], bytes] = field(default_factory=dict)
+    known: dict[tuple[str, int | None], tuple[bytes, bytes]] = field(default_factory=dict)
 
-    def body(self, form: str) -> bytes:
-        if form not in self.bodies:
-            self.bodies[form] = canonical_body(self.message.body, form)
-        return self.bodies[form]
-
-    def body_digest(self, form: str, length: int | None) -> bytes:
-        if (form, length) not in self.digests:
-            self.digests[form, length] = sha256(memoryview(self.body(form))[:length]).digest()
-        return self.digests[form, length]
+    def body(self, form: str, length: int | None) -> tuple[bytes, bytes]:
+        """The whole body in canonical form, and the hash of its first `length` octets."""
+        found = self.known.get((form, length))
+        if found is None:
+            whole = canonical_body(self.message.body, form) if length is None else self.body(form, None)[0]
+            found = whole, sha256(whole if length is None else memoryview(whole)[:length]).digest()
+            self.known[form, length] = found
+        return found
 
 
 def verify(
@@ -68,15 +66,16 @@ def verify(
     results: list[DkimResult] = []
     evaluated = 0
     for number in subject.message.numbers(DKIM_SIGNATURE):
-        raw = subject.message.fields[number]
         if evaluated >= max_signatures:
             words = f"not evaluated: a message has at most {max_signatures} signatures looked at"
-            results.append(DkimResult("neutral", words, "limit", raw))
+            results.append(DkimResult("neutral", words, "limit", subject.message, number))
             continue
         try:
-            signature = parse_signature(raw, number)
+            signature = parse_signature(subject.message.unfolded[number], number)
         except SignatureError as wrong:
-            results.append(DkimResult(wrong.result, str(wrong), "signature", raw, told=wrong.tags))
+            results.append(
+                DkimResult(wrong.result, str(wrong), "signature", subject.message, number, told=wrong.tags)
+            )
             continue
         evaluated += 1
         results.append((yield from verify_signature(subject, signature, now, clock_skew=clock_skew)))
@@ -87,26 +86,24 @@ def verify_signature(
     subject: Subject, signature: Signature, now: float, *, clock_skew: float = CLOCK_SKEW
 ) -> Asking[DkimResult]:
     """The result of one signature of a message."""
-    raw = signature.field
-    if (
-        malformed := subject.message.malformed
-    ) is not None:  # RFC 6376 §3.8: such a message is no valid input
+    message, number = subject.message, signature.number
+    if (malformed := message.malformed) is not None:  # RFC 6376 §3.8: no valid input
         shown = malformed[:40].decode("utf-8", "backslashreplace")
         return DkimResult(
-            "permerror", f"a line of the header is no field: {shown!r}", "message", raw, signature
+            "permerror", f"a line of the header is no field: {shown!r}", "message", message, number, signature
         )
     if late := _time_is_wrong(signature, now, clock_skew):
-        return DkimResult("policy", late, "time", raw, signature)
+        return DkimResult("policy", late, "time", message, number, signature)
     try:
         found = yield from find_keys(signature.domain, signature.selector)
     except KeyRecordError as wrong:
-        return DkimResult("permerror", str(wrong), "key", raw, signature)
+        return DkimResult("permerror", str(wrong), "key", message, number, signature)
     if found.outcome.is_temporary:
         words = f"the DNS did not tell the key ({found.outcome.value}); it may tell it later"
-        return DkimResult("temperror", words, "dns", raw, signature, found=found)
+        return DkimResult("temperror", words, "dns", message, number, signature, found=found)
     if not found.texts:  # RFC 6376 §6.1.2
         words = f"there is no key at {found.question.name} ({found.outcome.value})"
-        return DkimResult("permerror", words, "key", raw, signature, found=found)
+        return DkimResult("permerror", words, "key", message, number, signature, found=found)
     return _with_any_key(subject, signature, found)
 
 
@@ -137,7 +134,14 @@ def _with_key(subject: Subject, signature: Signature, found: FoundKeys, text: st
         key = usable_key(record, signature)
     except KeyRecordError as wrong:
         return DkimResult(
-            "permerror", str(wrong), "key", signature.field, signature, found=found, key_record=record
+            "permerror",
+            str(wrong),
+            "key",
+            subject.message,
+            signature.number,
+            signature,
+            found=found,
+            key_record=record,
         )
     return _compared(subject, signature, found, record, key)
 
@@ -165,8 +169,8 @@ def _compared(
     subject: Subject, signature: Signature, found: FoundKeys, record: KeyRecord, key: PublicKey
 ) -> DkimResult:
     """Both hashes against what was signed (RFC 6376 §6.1.3)."""
-    body, length = subject.body(signature.body_form), signature.length
-    digest = subject.body_digest(signature.body_form, length)
+    length = signature.length
+    body, digest = subject.body(signature.body_form, length)
     header = header_input_of(subject.message, signature)
     is_short = length is not None and length > len(body)
     body_fits = digest == signature.body_hash and not is_short
@@ -177,7 +181,8 @@ def _compared(
         result,
         reason,
         broken,
-        signature.field,
+        subject.message,
+        signature.number,
         signature,
         found=found,
         key_record=record,
@@ -186,7 +191,6 @@ def _compared(
         whole_body=body,
         canonical_header=header,
         signed_hash=told or b"",
-        message=subject.message,
     )
 
 

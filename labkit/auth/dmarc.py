@@ -66,7 +66,7 @@ class DmarcResult:
 
 
 def evaluate(author_domain: str, spf: Any = None, dkim: Any = ()) -> Asking[DmarcResult]:
-    """Evaluate DMARC for a From: domain.
+    """Evaluate DMARC for a From: domain (of an address the domain counts).
 
     `spf` and `dkim`: what they found, as (result, domain): one pair, several, or None; the results of check_host and
     verify are taken too. For SPF the domain is that of MAIL FROM (of HELO if MAIL FROM is empty).
@@ -105,7 +105,7 @@ class _Evaluation:
         self.tree = Tree(self.steps)
 
     def run(self) -> Asking[DmarcResult]:
-        author = domain_name(self.given.strip())
+        author = domain_name(self.given.rpartition("@")[2])
         if author is None:
             reason = f"{self.given[:60]!r} is no domain name, and DMARC needs exactly one From: domain"
             return self._end("permerror", reason)

@@ -16,23 +16,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from labkit.auth.dmarc_receivers import consent_name, report_receivers
 from labkit.auth.dmarc_record import (
     HISTORIC,
     KNOWN,
     POLICIES,
     DmarcRecord,
     is_dmarc_record,
-    mail_domain,
     read_record,
 )
-from labkit.auth.dmarc_tree import NoAnswer, organizational_domain_of
-from labkit.auth.domain_names import LONGEST_NAME, domain_name
+from labkit.auth.dmarc_tree import NoAnswer
+from labkit.auth.domain_names import domain_name
 from labkit.auth.tags import parse_tags_leniently
-from labkit.mail.asking import Asking, ask
+from labkit.mail.asking import Asking, ask, remembering
 from labkit.mail.questions import TextOf
 
 MOST_FINDINGS = 50
-MOST_RECEIVERS = 10  # addresses for reports whose domain is asked
 VALUES = {
     "p": POLICIES,
     "sp": POLICIES,
@@ -100,7 +99,7 @@ def lint_dmarc_of(domain: str) -> Asking[tuple[DmarcFinding, ...]]:
             words = f"The DMARC record stands at {name}; receivers ask for it at _dmarc.{name}."
             findings.append(_error("wrong-name", words, name, "RFC 9989 §4.5", f"Move it to _dmarc.{name}."))
     if len(records) == 1 and (record := read_record(records[0])) is not None:
-        findings += yield from _receivers(name, record)
+        findings += yield from remembering(_receivers(name, record), {})
     return _sorted(findings)
 
 
@@ -181,7 +180,7 @@ def _of_tags(record: DmarcRecord) -> Iterator[DmarcFinding]:
 
 
 def _of_addresses(name: str, value: str, record: DmarcRecord) -> Iterator[DmarcFinding]:
-    valid = record.rua if name == "rua" else record.ruf
+    valid = set(record.rua if name == "rua" else record.ruf)
     for piece in filter(None, (part.strip() for part in value.split(","))):
         bare = re.sub(r"![0-9]+[kmgtKMGT]?\Z", "", piece)
         if bare not in valid:
@@ -220,28 +219,16 @@ def _is_weaker(value: str, than: str) -> bool:
 def _receivers(domain: str, record: DmarcRecord) -> Asking[list[DmarcFinding]]:
     """Do the other domains want the reports that they are to get? (RFC 9990 §3)"""
     findings: list[DmarcFinding] = []
-    hosts = dict.fromkeys(domain_name(mail_domain(uri) or "") for uri in (*record.rua, *record.ruf))
     try:
-        own = yield from organizational_domain_of(domain)
-        for host in list(filter(None, hosts))[:MOST_RECEIVERS]:
-            if (yield from organizational_domain_of(host)) != own:
-                findings += yield from _consent(domain, host)
+        found = yield from report_receivers(domain, record)
+        found += yield from report_receivers(domain, record, "ruf")
     except NoAnswer as trouble:
-        findings.append(_warning("no-answer", f"{trouble}: who gets the reports cannot be checked."))
+        return [_warning("no-answer", f"{trouble}: who gets the reports cannot be checked.")]
+    for host in dict.fromkeys(receiver.host for receiver in found if not receiver.sends_to):
+        words = f"Reports are to go to {host}, another organization, which has not agreed to that."
+        cure = f'{host} must publish at {consent_name(domain, host)}: "v=DMARC1;"'
+        findings.append(_error("not-authorised", words, host, "RFC 9990 §3", cure))
     return findings
-
-
-def _consent(domain: str, host: str) -> Asking[list[DmarcFinding]]:
-    name = f"{domain}._report._dmarc.{host}"
-    words = f"Reports are to go to {host}, another organization, which has not agreed to that."
-    cure = f'{host} must publish at {name}: "v=DMARC1;"'
-    refused = _error("not-authorised", words, host, "RFC 9990 §3", cure)
-    if len(name) > LONGEST_NAME:
-        return [refused]
-    answer = yield from ask(TextOf(name))
-    if answer.outcome.is_temporary:
-        raise NoAnswer(name)
-    return [] if any(map(is_dmarc_record, answer.records)) else [refused]
 
 
 def _sorted(findings: list[DmarcFinding]) -> tuple[DmarcFinding, ...]:

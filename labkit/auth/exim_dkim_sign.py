@@ -5,7 +5,8 @@ WHAT       `sign_as_exim(message, wanted)` gives the field, to be put on top of 
 DECIDES    the fields: from the bottom of the header to its top, each if the list names it. A name counts once; with +
            in front it counts for all fields of that name, and is signed once more as absent; with = only what is there
            is signed. Names for which there is no field are signed as absent: nobody can add such a field later.
-UNLIKE     a body that is empty, or of empty lines, is CR LF in simple form (RFC 6376 §3.4.3): Exim takes it for
+UNLIKE     Exim's process dies of a list that names no field: here that is a reason not to sign;
+           a body that is empty, or of empty lines, is CR LF in simple form (RFC 6376 §3.4.3): Exim takes it for
            nothing, and other hosts call its signature bad
 STANDARDS  RFC 6376 §3.5, §5.4; RFC 8463 §3; RFC 5322 §2.1.1 (78 columns)
 SAFE       linear in the message
@@ -16,13 +17,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from labkit.auth.canonical import canonical_body, canonical_field, cut
 from labkit.eximconf.expansion.splitting import split_list
 
 CRLF = b"\r\n"
 COLUMNS = 78
+NO_FIELDS = "dkim_sign_headers names no field"
 NO_KEY = "The requested data were not available."
 BAD_KEY = "Base64 decoding error."
 
@@ -51,23 +55,31 @@ class Unsigned:
 
 def sign_as_exim(message: bytes, wanted: Wanted) -> bytes | Unsigned:
     """The field with its line end."""
-    key = _Key.load(wanted.key)
+    key = _loaded(wanted.key)
     if isinstance(key, Unsigned):
         return key
     seen = cut(message)
     body = hashlib.new(wanted.hash, canonical_body(seen.body, wanted.canon)).digest()
     fields, names = _chosen(seen.fields, wanted.names)
+    if not names:
+        return Unsigned(NO_FIELDS)
     written = _Field(wanted, f"{key.type}-{wanted.hash}", names, _base64(body))
     own = canonical_field(written.text("").encode("latin-1"), wanted.canon).removesuffix(CRLF)
     octets = b"".join([*(canonical_field(field, wanted.canon) for field in fields), own])
     return written.text(_base64(key.sign(octets, wanted.hash))).encode("latin-1") + CRLF
 
 
+@lru_cache(maxsize=32)
+def _loaded(pem: str) -> _Key | Unsigned:
+    """To read a key is much dearer than to sign with it: it is looked at whether its numbers fit together."""
+    return _Key.load(pem)
+
+
 def _base64(octets: bytes) -> str:
     return base64.b64encode(octets).decode("ascii")
 
 
-def _chosen(fields: tuple[bytes, ...], listed: str) -> tuple[list[bytes], list[str]]:
+def _chosen(fields: Sequence[bytes], listed: str) -> tuple[list[bytes], list[str]]:
     """The fields that are signed, from the bottom to the top, and the names for h=."""
     items = list(split_list(listed))
     signed: list[bytes] = []

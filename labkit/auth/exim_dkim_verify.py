@@ -39,11 +39,17 @@ BODY, MESSAGE, ALGORITHM = "body", "message", "algorithm"
 UNAVAILABLE, SYNTAX, IMPORT, TOO_SHORT = "unavailable", "syntax", "import", "too short"
 TAG_MISSING, VERSION = "tag", "version"
 BAD_SIGNATURE = "Public key signature verification has failed."
-BAD_KEY = "ASN1 parser: Error in TAG."
-BAD_EDWARDS_KEY = "The request is invalid."
+WRONG_TAG = "ASN1 parser: Error in TAG."
+BAD_KEY = "ASN1 parser: Error in DER parsing."
+INCOMPATIBLE = "The signature is incompatible with the public key."
+NOT_VALID = "The request is invalid."
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
 _IS_SIGNATURE = re.compile(rb"^dkim-signature:", re.IGNORECASE | re.MULTILINE)
-_LONG = re.compile(rb"[^\n]{%d}" % (LONGEST_LINE - 1))
+_SEQUENCE = b"\x30"
+_LENGTH = rb"(?:[\x00-\x7f]|\x81.|\x82..|\x83...)"
+_KEY_INFO = re.compile(rb"\x30" + _LENGTH + rb"\x30", re.DOTALL)  # RFC 5280 §4.1: SubjectPublicKeyInfo
+_BARE_KEY = re.compile(rb"\x30" + _LENGTH + rb"\x02", re.DOTALL)
+_LONG = re.compile(rb"^[^\n]{%d}" % (LONGEST_LINE - 1), re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,7 @@ class _Judging:
         if key.hashes is not None and field.hash not in [each.strip() for each in key.hashes.split(":")]:
             return Judged(field, FAIL, ALGORITHM, key, loaded.bits)
         if not loaded.has_signed(self._signed_octets(field), field.signature, field.hash):
-            self.words = BAD_SIGNATURE
+            self.words = loaded.complaint(field.key_type)
             return Judged(field, FAIL, MESSAGE, key, loaded.bits)
         self.words = ""
         if loaded.bits < dict(self._rules.sizes).get(field.key_type, 0):
@@ -196,6 +202,7 @@ class _Key:
 
     key: object
     bits: int
+    signs_hashes: bool = False  # a=ed25519-…
 
     @classmethod
     def load(cls, octets: bytes, key_type: str) -> _Key | str:
@@ -206,16 +213,28 @@ class _Key:
 
         if key_type == "ed25519":  # with more than 32 octets the last ones are the key
             try:
-                return cls(ed25519.Ed25519PublicKey.from_public_bytes(octets[-32:]), 256)
+                return cls(ed25519.Ed25519PublicKey.from_public_bytes(octets[-32:]), 256, True)
             except ValueError:
-                return BAD_EDWARDS_KEY
+                return NOT_VALID
+        if octets[:1] != _SEQUENCE or not _KEY_INFO.match(
+            octets
+        ):  # RFC 8017 keys without their type are not taken
+            return WRONG_TAG if octets[:1] != _SEQUENCE or _BARE_KEY.match(octets) else BAD_KEY
         try:
             key = load_der_public_key(octets)
         except (ValueError, UnsupportedAlgorithm):
             return BAD_KEY
-        if not isinstance(key, rsa.RSAPublicKey) or key.key_size > LARGEST_RSA:
-            return BAD_KEY
-        return cls(key, key.key_size)
+        if isinstance(key, rsa.RSAPublicKey):
+            return cls(key, key.key_size) if key.key_size <= LARGEST_RSA else BAD_KEY
+        return cls(key, getattr(key, "key_size", 256))  # it is a key, but signs in another way
+
+    def complaint(self, key_type: str) -> str:
+        """What GnuTLS says of a signature that is not of this key."""
+        from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+
+        if key_type == "ed25519" or isinstance(self.key, rsa.RSAPublicKey):
+            return BAD_SIGNATURE
+        return NOT_VALID if isinstance(self.key, ed25519.Ed25519PublicKey) else INCOMPATIBLE
 
     def has_signed(self, octets: bytes, signature: bytes, hash_name: str) -> bool:
         """Whether the signature is that of this key. Ed25519 signs the hash (RFC 8463 §3)."""
@@ -228,9 +247,11 @@ class _Key:
             if isinstance(self.key, rsa.RSAPublicKey):
                 proves = self.key.verify
                 proves(signature, octets, padding.PKCS1v15(), named[hash_name])
-            elif isinstance(self.key, ed25519.Ed25519PublicKey):
+            elif isinstance(self.key, ed25519.Ed25519PublicKey) and self.signs_hashes:
                 shows = self.key.verify
                 shows(signature, hashlib.new(hash_name, octets).digest())
+            else:
+                return False
         except (InvalidSignature, ValueError, UnsupportedAlgorithm, InternalError):
             return False
         return True

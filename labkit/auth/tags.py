@@ -49,7 +49,7 @@ def parse_tags(text: str) -> TagList:
     is_plain = text.isascii() and not text.encode().translate(None, _ORDINARY)
     for part in _parts(text):
         name, equals, value = part.partition("=")
-        name, value = name.strip(WHITE), value.strip(WHITE)
+        name, value = name.strip(), value.strip()
         if not (is_plain and equals and name.isalpha()):  # nearly all are: the same answer, sooner
             name, value = _pair(part)
         if name in found:  # RFC 6376 §3.2: then the entire list is invalid

@@ -17,7 +17,7 @@ from labkit.headers.encoded_words import decoded
 from labkit.headers.scan import Sort, tokens
 
 MOST_KEPT = 200
-LONGEST_READ = 100_000  # characters; beyond that commas are counted
+LONGEST_READ = 30_000  # characters; beyond that commas are counted
 _IN_TEXT = re.compile(r"[^\s<>()@,;:\"']{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,9}")
 
 

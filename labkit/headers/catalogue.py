@@ -216,7 +216,7 @@ FIELDS: dict[str, Entry] = {
     ),
     "return-receipt-to": _E(_REPORT, _W.PROGRAM, "RFC 2076 §3.5", "An old wish to be told of the delivery."),
     # --- filters --------------------------------------------------------------------------------
-    "x-spam": _E(_SPAM, _W.FILTER, "", "A filter's verdict: is this spam?"),
+    "x-spam": _E(_SPAM, _W.FILTER, "", "A filter's verdict on whether this is spam."),
     "x-spam-flag": _E(_SPAM, _W.FILTER, "", "A filter's verdict: YES means spam."),
     "x-spam-status": _E(
         _SPAM, _W.FILTER, "", "A filter's verdict with its points, the limit, and the tests that hit.",

@@ -22,7 +22,7 @@ MONTHS = {
     name: n for n, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)
 }
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_OLD_ZONES = {"ut": 0, "utc": 0, "gmt": 0, "z": 0, "est": -5, "edt": -4, "cst": -6, "cdt": -5} | {
+OLD_ZONES = {"ut": 0, "utc": 0, "gmt": 0, "z": 0, "est": -5, "edt": -4, "cst": -6, "cdt": -5} | {
     "mst": -7, "mdt": -6, "pst": -8, "pdt": -7,
 }  # fmt: skip
 _FOREIGN_ZONES = {"wet": 0, "west": 1, "bst": 1, "cet": 1, "cest": 2, "met": 1, "mest": 2, "eet": 2, "eest": 3} | {
@@ -122,12 +122,12 @@ def _offset(zone: str, odd: list[str]) -> tuple[timedelta | None, bool]:
         if letters:
             odd.append(f"the zone {visible(zone)} is not of RFC 5322")
         return _numbers(numbers, odd)
-    if small in _OLD_ZONES:
+    if small in OLD_ZONES:
         if small not in ("gmt", "ut"):
             odd.append(f"the old zone {zone} (RFC 5322 §4.3)")
         else:
             odd.append(f"the old name {zone} for +0000 (RFC 5322 §4.3)")
-        return timedelta(hours=_OLD_ZONES[small]), True
+        return timedelta(hours=OLD_ZONES[small]), True
     if small in _FOREIGN_ZONES:
         odd.append(f"{zone} is no zone of RFC 5322: taken as {_FOREIGN_ZONES[small]:+03d}00")
         return timedelta(hours=_FOREIGN_ZONES[small]), True

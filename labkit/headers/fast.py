@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+from typing import NamedTuple
 
 from labkit.headers.addresses import addresses_of
-from labkit.headers.dates import MONTHS, read_date
+from labkit.headers.dates import MONTHS, OLD_ZONES, read_date
 from labkit.headers.dissect import name_and_value
 from labkit.headers.hops import IMPLAUSIBLE, measured
 from labkit.headers.received import read_received
@@ -31,16 +31,15 @@ _RECEIVED, _FROM, _DATE, _ID, _DKIM, _LIST, _PATH = (
 )  # fmt: skip
 _WANTED = frozenset((_RECEIVED, _FROM, _DATE, _ID, _DKIM, _LIST, _PATH))
 _QUICK_DATE = re.compile(
-    rb"\s*(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),\s+)?(\d{1,2} [A-Z][a-z]{2} (?:19|20)\d\d) "
-    rb"([01]\d|2[0-3]):([0-5]\d):([0-5]\d) ([+-][01]\d[0-5]\d)\s*(?:\([A-Z]{1,5}\)\s*)?\Z"
+    rb"\s*(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),\s+)?(\d{1,2} [A-Z][a-z]{2} (?:19|20)?\d\d) "
+    rb"([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?: ([+-][01]\d[0-5]\d|GMT|UTC|[ECMP][SD]T))?\s*(?:\([A-Z]{1,5}\)\s*)?\Z"
 )
 _QUICK_ADDRESS = re.compile(rb"[^<>,@\"():;=]*<[^<>@\s\"(),:]+@([A-Za-z0-9.-]+)>\s*\Z")
 _D = re.compile(rb";\s*d\s*=\s*([A-Za-z0-9._-]{1,255})")
 _IN_ANGLES = re.compile(rb"<([^<>\s]{1,255})>")
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(NamedTuple):
     """One header in short. `delays`: seconds to each hop but the first, the oldest first; None: not known.
 
     `total` is their sum; `date` the instant of the Date field, in seconds since 1970; `size` the header's octets.
@@ -78,8 +77,7 @@ def survey(message: bytes) -> Survey:
         elif small in _WANTED and small not in first:
             first[small] = text
     instants.reverse()
-    delays, has_skew = _times(instants)
-    known = [delay for delay in delays if delay is not None]
+    delays, total, has_skew = _times(instants)
     return Survey(
         _domain(first.get(_FROM)),
         _domain(first.get(_PATH)),
@@ -88,16 +86,16 @@ def survey(message: bytes) -> Survey:
         tuple(signers),
         len(instants),
         delays,
-        sum(known) if known else None,
+        total,
         has_skew,
         _instant(first[_DATE]) if _DATE in first else None,
         len(header),
     )
 
 
-def _times(instants: Sequence[float | None]) -> tuple[tuple[float | None, ...], bool]:
-    """Delays, and whether a clock is wrong. Nearly always time just goes on; the rest is for hops.py."""
-    delays: list[float | None] = []
+def _times(instants: Sequence[float | None]) -> tuple[tuple[float | None, ...], float | None, bool]:
+    """Delays, their sum, and whether a clock is wrong. Nearly always time just goes on; the rest is for hops.py."""
+    delays: list[float] = []
     before: float | None = None
     for instant in instants:
         if instant is None or (before is not None and not 0 <= instant - before <= IMPLAUSIBLE):
@@ -106,9 +104,11 @@ def _times(instants: Sequence[float | None]) -> tuple[tuple[float | None, ...], 
             delays.append(instant - before)
         before = instant
     else:
-        return tuple(delays), False
+        return tuple(delays), sum(delays) if delays else None, False
     times = measured(instants)
-    return tuple(delay for delay, _, _ in times[1:]), any(skew is not None for _, _, skew in times)
+    known = [delay for delay, _, _ in times if delay is not None]
+    has_skew = any(skew is not None for _, _, skew in times)
+    return tuple(delay for delay, _, _ in times[1:]), sum(known) if known else None, has_skew
 
 
 def _hop_instant(text: bytes) -> float | None:
@@ -132,15 +132,25 @@ def _instant(text: bytes) -> float | None:
 
 
 @lru_cache(maxsize=8192)
-def _midnight(day: bytes, zone: bytes) -> float | None:
-    """The beginning of `12 Mar 2024` in a zone. None: no such day, for the reader that says why."""
+def _midnight(day: bytes, zone: bytes | None) -> float | None:
+    """The beginning of `12 Mar 2024` (or 24) in a zone. None: no such day, for the reader that says why."""
     number, month, year = day.decode("ascii").split()
+    full_year = int(year) if len(year) == 4 else int(year) + (2000 if year < "50" else 1900)
     try:
-        days = date(int(year), MONTHS[month.lower()], int(number)).toordinal() - 719_163
+        days = date(full_year, MONTHS[month.lower()], int(number)).toordinal() - 719_163
     except (KeyError, ValueError):
         return None
+    return days * 86_400.0 - _offset(zone)
+
+
+def _offset(zone: bytes | None) -> int:
+    """Seconds ahead of UTC."""
+    if zone is None:
+        return 0
+    if zone.isalpha():
+        return 3600 * OLD_ZONES[zone.decode("ascii").lower()]
     seconds = 3600 * int(zone[1:3]) + 60 * int(zone[3:])
-    return days * 86_400.0 - (-seconds if zone[:1] == b"-" else seconds)
+    return -seconds if zone[:1] == b"-" else seconds
 
 
 def _domain(text: bytes | None) -> str:

@@ -9,6 +9,7 @@ READ NEXT  findings_octets.py, findings_fields.py, findings_way.py
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -41,20 +42,22 @@ class Finding:
     remedy: str
 
 
-@dataclass(frozen=True, slots=True)
 class Evidence:
     """What the checks look at. `stray` is the beginning of a line that ended the header without being empty."""
 
-    fields: Sequence[Field]
-    hops: Sequence[Hop]
-    trust: Trust
-    stray: bytes = b""
+    def __init__(
+        self, fields: Sequence[Field], hops: Sequence[Hop], trust: Trust, stray: bytes = b""
+    ) -> None:
+        self.fields, self.hops, self.trust, self.stray = fields, hops, trust, stray
+        self.by_name: dict[str, list[Field]] = defaultdict(list)  # names in small letters
+        for field in fields:
+            self.by_name[field.name.lower()].append(field)
 
-    def all(self, name: str) -> list[Field]:
-        return [field for field in self.fields if field.name.lower() == name]
+    def all(self, name: str) -> Sequence[Field]:
+        return self.by_name.get(name, ())
 
     def first(self, name: str) -> Field | None:
-        return next((field for field in self.fields if field.name.lower() == name), None)
+        return next(iter(self.all(name)), None)
 
 
 Check = Callable[[Evidence], Iterable[Finding]]
@@ -72,7 +75,7 @@ def finding(code: str, weight: Weight, words: str, fields: Iterable[int], rfc: s
 
 def quoted(text: str) -> str:
     """What a stranger wrote, as a piece of a sentence: short, and hiding nothing."""
-    shown = visible(text).replace("\n", " ")
+    shown = visible(text).replace("\n", " ").replace("\t", " ")
     return shown if len(shown) <= LONGEST_QUOTE else f"{shown[: LONGEST_QUOTE - 1]}…"
 
 

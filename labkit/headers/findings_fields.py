@@ -8,7 +8,6 @@ READ NEXT  findings_way.py
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 
 from labkit.headers.addresses import Addresses, addresses_of, in_text
@@ -23,10 +22,7 @@ _NO = re.compile(r"\s*(?:no|false|ham)\b", re.IGNORECASE)
 
 
 def doubled(seen: Evidence) -> Iterator[Finding]:
-    by_name: dict[str, list[Field]] = defaultdict(list)
-    for field in seen.fields:
-        by_name[field.name.lower()].append(field)
-    for name, fields in by_name.items():
+    for name, fields in seen.by_name.items():
         if len(fields) > 1 and entry_of(name).most == 1:
             yield finding(
                 "doubled", Weight.ALARM if name in _DANGEROUS else Weight.WARNING,
@@ -144,11 +140,7 @@ def domains(seen: Evidence) -> Iterator[Finding]:
 def recipient(seen: Evidence) -> Iterator[Finding]:
     """Trap: an envelope recipient that stands nowhere in the header, and nobody noticed."""
     where, address = _envelope_recipient(seen)
-    named = [
-        f
-        for f in seen.fields
-        if f.name.lower() in ("to", "cc") or f.name.lower() in ("resent-to", "resent-cc")
-    ]
+    named = [f for name in ("to", "cc", "resent-to", "resent-cc") for f in seen.all(name)]
     if not address or not named:
         return
     for field in named:
@@ -164,11 +156,10 @@ def recipient(seen: Evidence) -> Iterator[Finding]:
 
 
 def _envelope_recipient(seen: Evidence) -> tuple[list[int], str]:
-    for field in seen.fields:
-        if field.name.lower() in _ENVELOPE_TO:
-            first = addresses_of(field.value).first
-            if first is not None and first.domain:
-                return [field.index], first.address
+    for field in (f for name in _ENVELOPE_TO for f in seen.all(name)[:1]):
+        first = addresses_of(field.value).first
+        if first is not None and first.domain:
+            return [field.index], first.address
     for hop in reversed(seen.hops[-1:]):
         if "@" in hop.received.recipient:
             return [hop.field], hop.received.recipient
@@ -194,7 +185,7 @@ def null_sender(seen: Evidence) -> Iterator[Finding]:
 
 
 def filters(seen: Evidence) -> Iterator[Finding]:
-    marks = [f for f in seen.fields if f.name.lower() in ("x-spam-flag", "x-spam-status", "x-spam")]
+    marks = [f for name in ("x-spam-flag", "x-spam-status", "x-spam") for f in seen.all(name)]
     spam = [f for f in marks if _YES.match(f.value) and not seen.trust.could_be_forged(f.index)]
     if spam:
         yield finding(
@@ -215,13 +206,24 @@ def results(seen: Evidence) -> Iterator[Finding]:
     """Authentication-Results that carry our own name where we cannot have put them (RFC 8601 §5)."""
     fields = seen.all("authentication-results")
     below = [f for f in fields if seen.trust.could_be_forged(f.index)]
-    forged = [f for f in below if seen.trust.has(f.by)]
+    ours = [f for f in below if seen.trust.has(f.by)]
+    older = next((hop.field for hop in reversed(seen.hops) if seen.trust.could_be_forged(hop.field)), None)
+    forged = [f for f in ours if older is not None and f.index > older]
     if forged:
         yield finding(
             "results-forged", Weight.ALARM,
             f"Authentication-Results in line {forged[0].first_line} bears the name of your own server "
-            f"{quoted(forged[0].by)}, but stands where that server cannot have put it{and_more(len(forged))}.",
+            f"{quoted(forged[0].by)}, but stands below another host's Received field{and_more(len(forged))}: "
+            "your server cannot have put it there.",
             [f.index for f in forged], "RFC 8601 §5", "Your server should take such fields out of what comes in.",
+        )  # fmt: skip
+    elif ours:
+        yield finding(
+            "results-doubtful", Weight.NOTE,
+            f"Authentication-Results in line {ours[0].first_line} bears the name of your own server "
+            f"{quoted(ours[0].by)}, but stands below its Received field{and_more(len(ours))}: some servers write "
+            "there, and the client could have, too.",
+            [f.index for f in ours], "RFC 8601 §5", "Believe it if your server takes out foreign ones with its name.",
         )  # fmt: skip
     others = [f for f in below if not seen.trust.has(f.by)]
     if others:

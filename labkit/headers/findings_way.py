@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from labkit.headers.dates import read_date
 from labkit.headers.findings import Evidence, Finding, Weight, and_more, finding, quoted, related
@@ -17,6 +17,11 @@ from labkit.headers.values import Hop, Kind, Received
 
 HOUR, DAY = 3600.0, 86_400.0
 MANY_HOPS = 30  # Exim's limit; RFC 5321 §6.3 asks for 100
+INSIDE = tuple(  # RFC 1918, RFC 6598, RFC 4193, RFC 3927, RFC 4291 §2.5.3, §2.5.6
+    ip_network(text)
+    for text in "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 169.254.0.0/16 127.0.0.0/8 "
+    "fc00::/7 fe80::/10 ::1/128".split()
+)
 BEFORE, AFTER = DAY, 300.0  # Date may be so much older and younger than the first hop
 
 
@@ -109,6 +114,12 @@ def encryption(seen: Evidence) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def _is_inside(text: str) -> bool:
+    """An address that no other network sees. (The addresses of examples, RFC 5737, are the lab's internet.)"""
+    address = ip_address(text)
+    return any(address in network for network in INSIDE)
+
+
 def _is_network(received: Received) -> bool:
     if received.is_local or not received.client:
         return False
@@ -139,7 +150,7 @@ def helo(seen: Evidence) -> Iterator[Finding]:
         if hop.received.address
         and not hop.received.reverse_name
         and not hop.received.is_authenticated
-        and ip_address(hop.received.address).is_global
+        and not _is_inside(hop.received.address)
     ]  # fmt: skip
     if nameless:
         yield finding(
@@ -216,7 +227,7 @@ def _fits(lower: Received, upper: Received) -> bool:
         return True
     if lower.by in ("localhost", upper.address) or lower.by_address == upper.address != "":
         return True
-    if upper.address and ip_address(upper.address).is_private:
+    if upper.address and _is_inside(upper.address):
         return True  # behind an address translation names say little
     return any(related(lower.by, name) for name in (upper.helo, upper.reverse_name) if name)
 

@@ -2,10 +2,11 @@
 
 WHAT       `hops_of(received)`: the Received fields top to bottom -> Hops, the oldest first.
 DECIDES    time does not run backwards: where the dates do, some clock is wrong. As few clocks as possible are called
-           wrong (a longest sequence that never falls is right), and of two that contradict each other the lower one:
-           the reader's own server stands on top. Such a hop has a `skew` and no `delay`; the next delay counts from
-           the last hop whose clock fits. A gap of more than two weeks is a wrong clock, too: no queue waits so long.
-           A date without a zone that fits nowhere is called so, not a wrong clock.
+           wrong: a longest sequence that never falls is right, if there are several one that ends near the
+           top (there stands the reader's own server), and of those one that makes the journey short. All other hops
+           have a `skew` and no `delay`; the next delay counts from the last hop whose clock fits. A gap of
+           more than two weeks is a wrong clock, too: no queue waits so long. A date without a zone that fits nowhere
+           is called so, not a wrong clock.
 SAFE       n hops cost n log n; a Received that cannot be read is a hop all the same
 STANDARDS  RFC 5321 §4.4 (each server puts its own on top), §4.5.4.1 (how long mail may wait)
 READ NEXT  trust.py
@@ -13,7 +14,7 @@ READ NEXT  trust.py
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from labkit.headers.values import Hop, Received
@@ -78,26 +79,31 @@ def _off(instants: Instants, instant: float, below: int | None, above: int | Non
 
 
 def _fitting(instants: Instants) -> list[bool]:
-    """Which belong to a longest sequence that never falls; of several such, the one with the smaller ends."""
+    """Which belong to a longest sequence that never falls: of several such, one that ends as high on the message as
+    any, and goes back from there in the smallest steps of time.
+
+    In the order of `places[k]`, the hops that end a sequence of k + 1 at most, the instants always fall.
+    """
     ends: list[float] = []  # the smallest end of a sequence of each length
-    places: list[int] = []  # where that stands
-    before: dict[int, int | None] = {}
+    places: list[list[int]] = []
+    falling: list[list[float]] = []  # the same hops' instants, negative, so that they rise
     for place, instant in enumerate(instants):
         if instant is None:
             continue
         length = bisect_right(ends, instant)
-        before[place] = places[length - 1] if length else None
         if length == len(ends):
             ends.append(instant)
-            places.append(place)
-        else:
-            ends[length] = instant
-            places[length] = place
+            places.append([])
+            falling.append([])
+        ends[length] = instant
+        places[length].append(place)
+        falling[length].append(-instant)
     fits = [False] * len(instants)
-    place_or_none = places[-1] if places else None
-    while place_or_none is not None:
-        fits[place_or_none] = True
-        place_or_none = before[place_or_none]
+    latest = -falling[-1][-1] if places else 0.0
+    for length in range(len(places) - 1, -1, -1):
+        at = bisect_left(falling[length], -latest)
+        fits[places[length][at]] = True
+        latest = -falling[length][at]
     return fits
 
 

@@ -35,10 +35,13 @@ PROTOCOLS: dict[str, tuple[bool, bool]] = {
 _LOCAL = frozenset("LOCAL LOCAL-ESMTP LOCAL-SMTP LOCAL-BSMTP UUCP SPAM-SCANNED MAPI".split())
 _V4 = r"\d{1,3}(?:\.\d{1,3}){3}"
 _V6 = r"[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{1,40}(?:\.\d{1,3}){0,3}"
-_LITERAL = re.compile(rf"\[\s*(?:IPv6:)?\s*({_V4}|{_V6})(?:%[\w.-]{{1,20}})?\s*\](?::(\d+))?", re.IGNORECASE)
-_BARE = re.compile(rf"(?<![\w.:])(?:IPv6:)?({_V4}|{_V6})(?![\w.:])", re.IGNORECASE)
+_LITERAL = re.compile(
+    rf"\[\s*(?:IPv6:)?\s*({_V4}|{_V6})(?:%[\w.-]{{1,20}}|[.:]\d{{1,5}})?\s*\]", re.IGNORECASE
+)
+_BARE = re.compile(rf"(?<![\w.:])(?:IPv6:)?({_V4}(?=:\d{{1,5}}\b)|(?:{_V4}|{_V6})(?![\w.:]))", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?", re.ASCII)
-_HELO = re.compile(r"\b(?:helo|ehlo)[= ]\s*([^\s()]+)", re.IGNORECASE)
+_HELO = re.compile(r"\b(?:helo|[el]hlo)(?:[= ]\s*([^\s()]+)|$)", re.IGNORECASE)
+_QMAIL_CLIENT = re.compile(rf"(?:[^\s@()]{{1,64}}@)?{_V4}")
 _SENDER = re.compile(r"envelope-(?:from|sender)[ =]+(?:<([^>]*)>|(\S+))", re.IGNORECASE)
 _LOGIN = re.compile(
     r"(?:authenticated sender:|authenticated as|auth(?:enticated)?_?user=|AUTH: (?:[A-Z0-9-]+ )?|account )"
@@ -89,7 +92,7 @@ def read_received(value: str) -> Received:
         via=" ".join(clauses.words.get("via", ()))[:100],
         id=_unbracketed(clauses.first("id")),
         recipient=_unbracketed(clauses.first("for")),
-        envelope_from=_unbracketed(clauses.first("envelope-from")) or _sender(comments),
+        envelope_from=_envelope_from(clauses, comments),
         date=date,
         comments=comments,
     )
@@ -149,26 +152,35 @@ def _with_client(received: Received, clauses: _Clauses) -> Received:
     if not words and not comments:
         return _invoked(received, stray)
     first = words[0] if words else ""
-    inside = " ".join(comments)
-    address = _address(_HELO.sub("", inside)) or _address(" ".join(words))
-    helo = found[1] if (found := _HELO.search(inside)) else ""
+    inside = ")(".join(comments)
+    from_comments = _address(_HELO.sub("", inside))
+    address = from_comments or _address(" ".join(words))
     login = found[1] if (found := _LOGIN.search(inside)) else ""
-    name = "" if _address(first) and not _is_name(first) else _host(first)
-    reverse = _reverse_name(comments)
-    if helo:  # Exim, qmail, CommuniGate: what stands first was looked up
-        reverse = "" if name.lower() == "unknown" else name
-    elif reverse == "" and name and _is_exim(clauses) and address:
-        reverse = helo = name  # Exim says helo= only where it differs
-    else:
-        helo = name or (first if first.startswith("[") else "")
-    is_local = not address and not comments and "@" not in first and "." not in first and _is_local(clauses)
-    if is_local:
+    if not address and not comments and not ("@" in first or "." in first) and _is_local(clauses):
         return replace(received, login=login or first, is_local=True)
-    return replace(received, helo=_host(helo), reverse_name=reverse, address=address, login=login)
+    helo, reverse = _names(first, comments, clauses, from_comments)
+    return replace(received, helo=helo, reverse_name=reverse, address=address, login=login)
 
 
-def _is_name(word: str) -> bool:
-    return not word.startswith("[") and ip_or_none(word) is None
+def _names(first: str, comments: list[str], clauses: _Clauses, address: str) -> tuple[str, str]:
+    """The HELO name and the reverse name. `address` is what a comment says of it, or ""."""
+    is_literal = first.startswith("[") or ip_or_none(first) is not None
+    name = "" if is_literal or first.lower() == "unknown" else _host(first)
+    said = next((found for comment in comments if (found := _HELO.search(comment))), None)
+    if said is not None:  # Exim, qmail, CommuniGate: what stands first was looked up
+        return _host(said[1]), name
+    if address and name and _was_looked_up(comments, clauses):
+        return name, name  # such a server names HELO only where it differs
+    helo = first if is_literal and address else name
+    return _host(helo), _reverse_name(comments)
+
+
+def _was_looked_up(comments: list[str], clauses: _Clauses) -> bool:
+    """The name before the address is a reverse name: Exim's, CommuniGate's (verified), qmail's (user@192.0.2.1)."""
+    if _is_exim(clauses) or any(comment.endswith("] verified") for comment in comments):
+        return not _reverse_name(comments)
+    is_qmail = clauses.first("with").upper() in PROTOCOLS and not clauses.comments.get("by")
+    return is_qmail and len(comments) == 1 and _QMAIL_CLIENT.fullmatch(comments[0]) is not None
 
 
 def _invoked(received: Received, stray: list[str]) -> Received:
@@ -180,6 +192,8 @@ def _invoked(received: Received, stray: list[str]) -> Received:
                 return replace(received, software="qmail")
             return replace(received, software="qmail", login=user[:60], is_local=True)
         if found := re.match(r"from (\S{1,200})", comment):
+            if address := _address(comment):
+                return replace(received, helo=_host(found[1]), address=address)
             return replace(received, login=found[1], is_local=True)
     for comment in received.comments:
         if found := _USERID.search(comment):
@@ -208,9 +222,8 @@ def _reverse_name(comments: list[str]) -> str:
             continue
         before = comment[: where.start()].split()
         name = before[-1].rpartition("@")[2] if before else ""
-        if name and name.lower() != "unknown" and _NAME.fullmatch(name) and "=" not in name:
-            return name.rstrip(".").lower()
-        return ""
+        is_host = "." in name or name.lower() == "localhost"
+        return name.rstrip(".").lower() if is_host and _NAME.fullmatch(name) else ""
     return ""
 
 
@@ -288,6 +301,13 @@ def _tls(comments: tuple[str, ...], clauses: _Clauses) -> str:
     return "STARTTLS" if "STARTTLS" in (word.upper() for word in clauses.words.get("with", ())) else ""
 
 
+def _envelope_from(clauses: _Clauses, comments: tuple[str, ...]) -> str:
+    """A clause of Haraka's or XMail's, or a comment of Exim's or Dovecot's."""
+    second = clauses.first("from again")
+    named = clauses.first("envelope-from") or (second if "@" in second else "")
+    return _unbracketed(named) or _sender(comments)
+
+
 def _sender(comments: tuple[str, ...]) -> str:
     for comment in comments:
         if found := _SENDER.search(comment):
@@ -295,7 +315,9 @@ def _sender(comments: tuple[str, ...]) -> str:
     return ""
 
 
-def _host(text: str) -> str:
+def _host(text: str | None) -> str:
+    if not text:
+        return ""
     return text.strip("<>,").rstrip(".").lower() if not text.startswith("[") else text.strip(",")
 
 

@@ -54,10 +54,12 @@ _DEFERRAL = re.compile(
     rf"{_WAY}(?: [a-z_]+)*? defer \((?P<number>-?[0-9]{{1,9}})\)"
     rf"(?P<where>(?:{_NEXT_HOP}|{_FIELD})*)(?:: (?P<reason>.*))?"
 )
+# with a number of the system its words come first, then the host, then what happened
+_BY_SYSTEM = re.compile(rf"(?P<words>[A-Z][a-z]+(?: [a-z]+)*)(?P<where>{_NEXT_HOP}): (?P<rest>.*)")
 _FAILURE = re.compile(rf"{_WAY}: (?P<reason>.*)")
 _REJECTION = re.compile(
     rf"(?:{_HOST})?{_FIELDS} (?P<verb>temporarily rejected|rejected) "
-    r"(?P<what>RCPT|MAIL|VRFY|ETRN|EHLO|HELO|AUTH|STARTTLS|connection|after DATA|DATA)\b(?P<more>.*)"
+    r"(?P<what>RCPT|MAIL|VRFY|ETRN|EHLO|HELO|AUTH|STARTTLS|connection|after DATA|DATA|DKIM)\b(?P<more>.*)"
 )
 _REMOTE_REPLY = re.compile(rf"SMTP error from remote mail server after (?:{_WORD}| )*?: ([45][0-9][0-9])\b")
 _NO_GREETING = re.compile(
@@ -180,9 +182,11 @@ def _deferred(rest: str) -> Fact | None:
     found = _DEFERRAL.fullmatch(more)
     if found is None:
         return None
-    way = _way(recipient, shown, found["fields"] + found["where"])
-    number = {"errno": int(found["number"])}
-    return Fact(EventKind.DEFERRED, way | number | _reason(found["reason"] or ""))
+    where, reason, number = found["where"], found["reason"] or "", int(found["number"])
+    if number > 0 and not where and (told := _BY_SYSTEM.fullmatch(reason)):
+        where, reason = told["where"], f"{told['words']}: {told['rest']}"
+    way = _way(recipient, shown, found["fields"] + where)
+    return Fact(EventKind.DEFERRED, way | {"errno": number} | _reason(reason))
 
 
 def _failed(rest: str) -> Fact | None:

@@ -20,6 +20,7 @@ from labkit.eximconf.log_selector import DEFAULT
 from labkit.mail.encryption import in_log
 from labkit.mail.event import EventKind, MailEvent
 from labkit.mta.queue_id import received_at
+from labkit.queue.errors import in_words
 
 MAIN, REJECT, PANIC = "main", "reject", "panic"
 # Exim's error numbers by words, for an event that has none
@@ -246,7 +247,10 @@ def _deferred(event: MailEvent, style: Style) -> str:
     if number is None:
         number = next((n for start, n in _ERRORS if text.startswith(start)), 0)
     way = _way(event) or (" routing" if number else "")
-    line = f"== {_named(event, style)}{way} defer ({number}){_host(event, style)}"
+    host, system = _host(event, style), in_words(number)
+    if host and system and text.startswith(f"{system}: "):  # its words come first, then the host
+        host, text = f": {system}{host}", text[len(system) + 2 :]
+    line = f"== {_named(event, style)}{way} defer ({number}){host}"
     line += _time_of_delivery(event, style)
     return f"{line}: {text}" if text else line
 

@@ -1,8 +1,9 @@
 """What a mailing list makes of a message before it sends it to its members.
 
 WHAT       `as_posted(message, list, domain)`: subject prefix, footer, From: of the list (`munge`), List-* fields.
-DOES       what lists do: a footer breaks the body hash of a DKIM signature, a prefix that of the header; a list that
-           changes nothing keeps both.
+DOES       what lists do: a footer breaks the body hash of a DKIM signature, a prefix that of the header; and so do the
+           fields of a list, where a signer has signed that there are none (Exim does). A list that changes nothing
+           keeps all.
 SIMPLER    a footer stands below plain text only; other kinds of content stay as they are
 STANDARDS  RFC 2369 (List-Post and others), RFC 2919 (List-Id), RFC 5322 §3.6; RFC 6377 (DKIM and mailing lists)
 READ NEXT  list_engine.py
@@ -25,9 +26,9 @@ _PLAIN = re.compile(r"(?i)text/plain\b")
 
 def as_posted(message: Message, posted: MailingList, domain: str) -> Message:
     """The message as the list sends it."""
-    message = with_list_fields(message, posted, domain)
     if posted.mode == "untouched":
         return message
+    message = with_list_fields(message, posted, domain)
     message = with_prefix(message, f"[{posted.name}]")
     if posted.mode == "munge":
         message = from_the_list(message, posted, domain)

@@ -19,6 +19,7 @@ import re
 import stat
 import warnings
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,6 +58,16 @@ def read_messages(
         yield from _file(file, file.relative_to(place).as_posix(), tell)
     if is_empty:
         tell(f"{place}: no message in this folder; {kinds} are looked at")
+
+
+def messages_in(
+    content: bytes, name: str, on_problem: OnProblem | None = None
+) -> Iterator[tuple[str, bytes]]:
+    """The same for octets that are at hand, of a file that was uploaded, say."""
+    if content.startswith(b"From "):
+        yield from _mbox(BytesIO(content), name, on_problem or _warn)
+    else:
+        yield name, content
 
 
 def is_maildir(folder: Path) -> bool:

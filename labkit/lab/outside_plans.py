@@ -23,7 +23,7 @@ LIST_MODES = {
     "plain": "footer and subject prefix are added, From: stays: a DKIM signature breaks",
     "munge": "and From: is the list's own address, with `via` behind the name",
     "arc": "and the list seals what it has seen with ARC",
-    "untouched": "nothing is added but the list's own fields: a DKIM signature survives",
+    "untouched": "nothing is added, only the envelope is the list's: a DKIM signature survives",
 }
 
 

@@ -39,15 +39,17 @@ def _message(chance: Random, number: int) -> bytes:
     author, reader = f"{chance.choice(_NAMES)}@{_from(chance)}", f"{chance.choice(_NAMES)}@{_from(chance)}"
     at = BEGIN + timedelta(seconds=chance.randrange(30 * 86_400))
     origin, target = author.partition("@")[2], reader.partition("@")[2]
+    if origin == target:
+        target = f"{target[:-5]}x.test"
+        reader = f"{reader.partition('@')[0]}@{target}"
     is_list = chance.random() < 0.2
     way = [f"mx.{origin}", *(f"relay{n}.{_from(chance)}" for n in range(chance.randrange(4))), f"mx.{target}"]
     trace = _trace(chance, way, reader, at)
     fields = [
         f"Return-Path: <{'list-bounces@lists.test' if is_list else author}>",
         f"Delivered-To: {reader}",
-        *trace,
     ]
-    fields += _vouching(chance, origin, way[-1], author)
+    fields += [*_results(chance, origin, way[-1], author), *trace, *_signature(chance, origin)]
     fields += [
         f"Date: {header_date(at.astimezone(chance.choice(_ZONES)))}",
         f"From: {author.partition('@')[0].title()} <{author}>",
@@ -118,21 +120,26 @@ def _received(chance: Random, client: str, by: str, reader: str, date: str) -> s
     )
 
 
-def _vouching(chance: Random, origin: str, last: str, author: str) -> list[str]:
+def _results(chance: Random, origin: str, last: str, author: str) -> list[str]:
+    """What the last host's filters write on top."""
     fields = []
     if chance.random() < 0.9:
         fields.append(
             f"Authentication-Results: {last};\r\n\tdkim=pass header.d={origin} header.s=s1;\r\n"
             f"\tspf=pass smtp.mailfrom={author};\r\n\tdmarc=pass header.from={origin}"
         )
-    if chance.random() < 0.8:
-        signature = base64.b64encode(chance.randbytes(256)).decode("ascii")
-        folded = "\r\n\t ".join(signature[start : start + 64] for start in range(0, len(signature), 64))
-        fields.append(
-            f"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d={origin}; s=s1;\r\n"
-            f"\th=from:to:subject:date:message-id; bh={base64.b64encode(chance.randbytes(32)).decode('ascii')};"
-            f"\r\n\tb={folded}"
-        )
     if chance.random() < 0.4:
         fields.append(f"X-Spam-Status: No, score=-{chance.randint(0, 40) / 10} required=5.0 tests=SPF_PASS")
     return fields
+
+
+def _signature(chance: Random, origin: str) -> list[str]:
+    if chance.random() < 0.2:
+        return []
+    signature = base64.b64encode(chance.randbytes(256)).decode("ascii")
+    folded = "\r\n\t ".join(signature[start : start + 64] for start in range(0, len(signature), 64))
+    body_hash = base64.b64encode(chance.randbytes(32)).decode("ascii")
+    return [
+        f"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d={origin}; s=s1;\r\n"
+        f"\th=from:to:subject:date:message-id; bh={body_hash};\r\n\tb={folded}"
+    ]

@@ -17,9 +17,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from labkit.lab.agenda import Agenda, Entry
+from labkit.lab.asking import ask
 from labkit.lab.authority import Authority
 from labkit.lab.capture import Capture, captured
 from labkit.lab.clock import FIRST_MORNING, Clock
@@ -37,6 +38,7 @@ from labkit.lab.private_folder import FolderLock, PrivateFolder
 from labkit.lab.programs import UID, Programs
 from labkit.lab.scenario_file import read_scenario
 from labkit.lab.scenarios import Scenario, neighbours_scenario, partners_scenario
+from labkit.mail.asking import Question
 from labkit.mail.dates import in_words
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from labkit.lab.impostor_engine import ImpostorEngine
     from labkit.lab.provider_engine import ProviderEngine
     from labkit.lab.relay_engine import RelayEngine
+
+A = TypeVar("A")
 
 HEARTBEAT = 0.1  # seconds: how soon the stop button of a notebook takes effect while a cell waits
 _PROCESSES = 62 * 62  # queue ids of different students begin in different places
@@ -463,6 +467,14 @@ class World:
         Raises ZoneError, which names the line; the old zone stays then.
         """
         self.zones.put(read_zone(text, origin, f"{origin}.zone"))
+
+    async def ask(self, question: Question[A], *, at: Host | None = None) -> A:
+        """Answer a decision's question: by the nameserver, afresh; or as the host `at` would find it, cache and all.
+
+        Raises TypeError for a question that nobody there can answer.
+        """
+        self._expect_running()
+        return await ask(self, question, at)
 
     # --- who is who ---------------------------------------------------------------------------
 

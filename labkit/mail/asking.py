@@ -40,6 +40,19 @@ class Asked:
     answer: Any
 
 
+def remembering(asking: Asking[T], answers: dict[Question[Any], Any]) -> Asking[T]:
+    """The same decision, which asks nothing that `answers` has; what it learns is added there."""
+    try:
+        question = next(asking)
+        while True:
+            if question not in answers:
+                answers[question] = yield question
+            question = asking.send(answers[question])
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
 def answer_from(answers: Mapping[Question[Any], Any], asking: Asking[T]) -> T:
     """Run a decision with the answers of a mapping. Raises KeyError for a question that is not in it."""
     return answer_by(answers.__getitem__, asking)

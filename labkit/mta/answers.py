@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from labkit.eximconf.expansion.files import find_line
-from labkit.mail.asking import Question
+from labkit.mail.asking import Asked, Question, answer_later
 from labkit.mail.lookups import (
     DnsRecords,
     Exists,
@@ -45,6 +45,8 @@ from labkit.mail.questions import (
     Pause,
     RateOf,
     SeenBefore,
+    SpfFound,
+    SpfOf,
     TextOf,
     V6AddressesOf,
 )
@@ -102,7 +104,7 @@ class Answers:
         self.rates = Rates(now, rates)
         beside_rates = None if rates is None else rates.with_name("labkit-callouts")
         self.callouts = Callouts(Caller(network, addresses[0], now, sleep), callout_expiry, beside_rates)
-        self._sleep = sleep
+        self._sleep, self._now = sleep, now
         self._answers: dict[type, Callable[[Any], Any]] = {
             MxOf: self._dns,
             AddressesOf: self._addresses,
@@ -123,6 +125,7 @@ class Answers:
             CallOut: self.callouts.answer,
             RateOf: self.rates.rate,
             SeenBefore: self.rates.seen,
+            SpfOf: self.spf,
             Pause: lambda question: self._sleep(timedelta(seconds=question.seconds)),
         }
 
@@ -133,6 +136,13 @@ class Answers:
             raise CannotAnswer(f"nobody here can answer {question!r}")
         found = answer(question)
         return await found if isinstance(found, Awaitable) else found
+
+    async def spf(self, question: SpfOf, heard: Callable[[Asked], None] | None = None) -> SpfFound | None:
+        """What SPF says; `heard` is told the questions that the room auth asks for it."""
+        from labkit.auth import exim_spf  # most hosts never ask
+
+        asking = exim_spf.found(question, self._now().timestamp())
+        return await answer_later(self.answer, asking, heard)
 
     def store(self) -> None:
         """Bring what is remembered to disk, if anything has changed. Raises OSError."""

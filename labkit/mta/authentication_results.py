@@ -16,6 +16,7 @@ from labkit.eximconf.expansion.env import AuthHook
 from labkit.eximconf.expansion.outcomes import Tainted
 from labkit.mail.asking import Asking
 from labkit.mta.dkim_receiving import Signature
+from labkit.smtp.auth.server import ServerAuthenticator
 
 if TYPE_CHECKING:
     from labkit.mta.session import Session
@@ -41,7 +42,7 @@ def hook(session: Session) -> AuthHook:
         by = session.securing.auth.by
         results = [
             *_client(values),
-            *_password(values, by.mechanism if by is not None else ""),
+            *_password(values, by),
             *_spf(values),
             *(_dkim(each, values) for each in session.dkim.signatures),
         ]
@@ -63,13 +64,16 @@ def _client(values: Mapping[str, str]) -> Iterator[str]:
         yield f"iprev=fail{where}"
 
 
-def _password(values: Mapping[str, str], mechanism: str) -> Iterator[str]:
-    if not values.get("sender_host_authenticated"):
+def _password(values: Mapping[str, str], by: ServerAuthenticator | None) -> Iterator[str]:
+    """By which mechanism, and as whom, if server_set_id says it."""
+    if by is None:
         return
-    login, sender = values.get("authenticated_id"), values.get("authenticated_sender")
-    proof = f" smtp.auth={login}" if login else ""
-    no_login = "" if login else ", no id saved"
-    yield f"auth=pass ({mechanism}{no_login}){proof}{f' smtp.mailfrom={sender}' if sender else ''}"
+    sender = values.get("authenticated_sender")
+    whose = f" smtp.mailfrom={sender}" if sender else ""
+    if by.driver.options.has("server_set_id"):
+        yield f"auth=pass ({by.mechanism}) smtp.auth={values.get('authenticated_id', '')}{whose}"
+    else:
+        yield f"auth=pass ({by.mechanism}, no id saved){whose}"
 
 
 def _spf(values: Mapping[str, str]) -> Iterator[str]:

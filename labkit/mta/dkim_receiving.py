@@ -107,7 +107,8 @@ class DkimReceiving:
             return None
         found = yield from verify_as_exim(content, rules_of(session.main))
         for line in found.log:
-            session.log.tell(line)
+            is_early = found.error == exim.EXCESS_SIGNATURES and line is found.log[0]
+            session.log.tell(line, has_id=not is_early)
         self.signatures = [Signature(each) for each in found.signatures]
         values = session.env.variables
         named = [

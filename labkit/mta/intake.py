@@ -149,7 +149,7 @@ class Intake:
             remote_port=origin.client_port or None,
             protocol=origin.protocol,
             is_chunked=in_pieces or None,
-            size=item.size,
+            size=log_details.size_of(item, message),
             about=about,
             message_id=message_id(message),
             cipher=origin.encryption.shown if origin.encryption is not None else None,

@@ -79,7 +79,7 @@ class Keep:
     """The message is to be kept: `says` when it is on disk.
 
     `waits`: nothing is tried before the next queue run. `in_secret`: the client hears that it is refused.
-    `in_pieces`: it came by BDAT.
+    `in_pieces`: it came by BDAT. `discarded`: which ACL threw away its recipients, and why.
     """
 
     item: QueueItem
@@ -87,6 +87,7 @@ class Keep:
     waits: bool = False
     in_secret: bool = False
     in_pieces: bool = False
+    discarded: str = ""
 
 
 class Session:
@@ -359,24 +360,20 @@ class Session:
         message = yield from traced(message, usual, self.main, env, envelope.forward_paths, now)
         message = as_acls_want(message, self.scene)
         env.headers = variables.header_of(message)
-        if envelope.forward_paths:
-            verdict = yield from self.dkim.judge(received.content)
+        verdict, discarded = None, ""
+        if not envelope.forward_paths:  # nobody gets it, and no other ACL is asked
+            discarded = "MAIL ACL" if self.discards else "RCPT ACL"
+        for phase, judging in _AFTER_DATA if not discarded else ():
+            verdict = yield from judging(self, received)
             if verdict is not None and not verdict.is_accepted:
                 return self.answer_of(verdict)
             message = as_acls_want(message, self.scene)
             env.headers = variables.header_of(message)
-            self.told = {**self.told, "dkim": self.dkim.passed_for or None}
-            if verdict is not None:  # discarded
-                envelope = replace(envelope, forward_paths=())
-        verdict = yield from self.judge(Phase.DATA)
-        if verdict is None and received.longest_line > LONGEST_LINE:
-            refusal = reply.line_too_long(LONGEST_LINE)
-            verdict = AclVerdict(Result.DENY, refusal, refusal.text)
-        if verdict is not None and not verdict.is_accepted:
-            return self.answer_of(verdict)
-        if verdict is not None and verdict.result is Result.DISCARD:
-            envelope = replace(envelope, forward_paths=())
-        message = as_acls_want(message, self.scene)
+            if verdict is not None and verdict.result is Result.DISCARD:
+                why = f": {verdict.log_text}" if verdict.log_text else ""
+                discarded, envelope = f"{phase.called} ACL{why}", replace(envelope, forward_paths=())
+                break
+        self.told = {**self.told, "dkim": self.dkim.passed_for or None}
         item = QueueItem(
             queue_id,
             envelope,
@@ -389,10 +386,21 @@ class Session:
         )
         if effects.fake is not None:
             says = effects.fake.reply
-            return Keep(item, says, self._waits(), in_secret=says.is_permanent)
+            return Keep(item, says, self._waits(), in_secret=says.is_permanent, discarded=discarded)
         accepted = verdict.reply if verdict is not None else None
         in_pieces = received.last_chunk is not None
-        return Keep(item, accepted or _taken(received, item), self._waits(), in_pieces=in_pieces)
+        says = accepted or _taken(received, item)
+        return Keep(item, says, self._waits(), in_pieces=in_pieces, discarded=discarded)
+
+    def _judge_signatures(self, received: MessageReceived) -> Asking[AclVerdict | None]:
+        return (yield from self.dkim.judge(received.content))
+
+    def _judge_content(self, received: MessageReceived) -> Asking[AclVerdict | None]:
+        verdict = yield from self.judge(Phase.DATA)
+        if verdict is None and received.longest_line > LONGEST_LINE:
+            refusal = reply.line_too_long(LONGEST_LINE)
+            verdict = AclVerdict(Result.DENY, refusal, refusal.text)
+        return verdict
 
     def _waits(self) -> bool:
         """Whether nothing is tried before the next queue run: an ACL says so, or the client sends very many."""
@@ -472,6 +480,9 @@ class Session:
                 in_pieces=keep.in_pieces,
                 told=self.told,
             )
+            if keep.discarded:
+                acl, _, why = keep.discarded.partition(": ")
+                self.log.tell(f"=> blackhole ({acl} discarded recipients){f': {why}' if why else ''}")
             for line in lines_about(self):
                 self.log.tell(line, selector="delay_delivery")
             decide(keep.says)
@@ -496,6 +507,7 @@ class Session:
 
 
 _DENIES = (Phase.RCPT, Phase.VRFY, Phase.EXPN, Phase.ETRN)  # without an ACL
+_AFTER_DATA = ((Phase.DKIM, Session._judge_signatures), (Phase.DATA, Session._judge_content))
 _OPTIONS = {phase: f"acl_smtp_{phase.value}" for phase in Phase} | {Phase.NOT_SMTP: "acl_not_smtp"}
 _ANSWERS: dict[type, Callable[[Session, Any], Asking[Answer | Keep]]] = {
     Connected: Session._connected,

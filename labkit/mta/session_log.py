@@ -55,15 +55,20 @@ class SessionLog:
     def named_client(self) -> str:
         return host_and_ident(self._session.env)
 
-    def tell(self, text: str, logs: tuple[str, ...] = ("main",), selector: str = "") -> None:
-        """A line that is no fact about mail. One that log_selector does not want is not even an event."""
+    def tell(
+        self, text: str, logs: tuple[str, ...] = ("main",), selector: str = "", *, has_id: bool = True
+    ) -> None:
+        """A line that is no fact about mail. One that log_selector does not want is not even an event.
+
+        `has_id` False: Exim says it before the message has a name.
+        """
         session = self._session
         if selector and selector not in self._selected:
             return
         session.state.note(
             EventKind.LOGGED,
             session=session.number,
-            queue_id=self._queue_id,
+            queue_id=self._queue_id if has_id else None,
             text=text,
             logs=_shown(logs),
             selector=selector or None,

@@ -1,8 +1,7 @@
 """What the parts of one MTA share: its configuration, its queue, its doors to the outside.
 
 WHAT       `MtaState`, and how it answers the questions that decisions ask.
-DOES       what one room wants to know of another goes there (VerifyRecipient, VerifySender to routing, SpfOf to auth),
-           all else to Answers.
+DOES       what one room wants to know of another (VerifyRecipient, VerifySender) goes to routing, all else to Answers.
 READ NEXT  session.py
 """
 
@@ -119,10 +118,7 @@ class MtaState:
             asking = self.compiled.routers.verify(question, env or self.env(), watched=True)
             return await answer_later(self.answerer(env), asking, self.hear())
         if isinstance(question, SpfOf):
-            from labkit.auth import exim_spf  # most configurations never ask
-
-            now = self.surroundings.now().timestamp()
-            return await answer_later(self.answerer(env), exim_spf.found(question, now), self.hear())
+            return await self.answers.spf(question, self.hear())
         return await self.answers.answer(question)
 
     def answerer(self, env: Env | None) -> Callable[[Question[Any]], Awaitable[Any]]:

@@ -2,8 +2,8 @@
 
 WHAT       `View` has `html()` and `text()` and displays itself in Jupyter with both. `LiveView` also has a widget:
            one ES module of two files from teach/static (page.js, which all share, and its own; no imports, no CDN, no
-           build), the style sheet labkit.css, and one value, `state()`, that the browser draws. Where no kernel runs,
-           the static forms remain.
+           build), the style sheet labkit.css with the view's own behind it, and one value, `state()`, that the browser
+           draws. Where no kernel runs, the static forms remain.
 HOW        subclass LiveView; name the `script`; give in `state()` what the browser needs, as JSON; in `hear` do what
            a message from the browser asks for, then `refresh()`. The module reads model.get("state") and
            model.get("problem"), draws at model.on("change:turn", ...), answers by model.send({...}), and puts text
@@ -122,6 +122,12 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
+def _style(script: str) -> str:
+    """The style sheet of every view, and the view's own behind it where it has one: stepper.css for stepper.js."""
+    sheets = (STATIC / STYLE_SHEET, (STATIC / script).with_suffix(".css"))
+    return "".join(sheet.read_text(encoding="utf-8") for sheet in sheets if sheet.exists())
+
+
 @functools.cache
 def _widget_class(script: str) -> type[Any]:
     """The widget class for an ES module of teach/static. `turn` goes up with each refresh, changed or not."""
@@ -130,7 +136,7 @@ def _widget_class(script: str) -> type[Any]:
 
     class Live(anywidget.AnyWidget):
         _esm = "".join((STATIC / name).read_text(encoding="utf-8") for name in (SHARED, script))
-        _css = STATIC / STYLE_SHEET
+        _css = _style(script)
         state = traitlets.Dict().tag(sync=True)
         problem = traitlets.Unicode().tag(sync=True)
         turn = traitlets.Int().tag(sync=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 
@@ -165,12 +166,20 @@ def test_what_providers_write(value: str, results: list[str], because: str) -> N
     assert parse(write(parse(value))) == parse(value)
 
 
+def test_the_field_of_arc() -> None:
+    found = parse("i=2; mx.test; spf=pass smtp.mailfrom=a.test")
+    assert (found.instance, found.authserv_id, found.results[0].method) == (2, "mx.test", "spf")
+    assert write(found) == "i=2; mx.test; spf=pass smtp.mailfrom=a.test"
+    assert parse("mx.test; spf=pass").instance == 0
+
+
 def test_reason_and_comments() -> None:
     [found] = parse("mx.test; compauth=fail reason=001 (why (not)) (\\(odd)").results
     assert (found.reason, found.comments) == ("001", ("why (not)", "(odd"))
     assert parse("spf=pass smtp.mailfrom=a.test").problems == (
         "no authserv-id: the field begins with a result",
     )
+    assert parse("mx.test").problems == ('there is neither a result nor "none"',)
     assert parse('"a=b.test"; spf=pass').authserv_id == "a=b.test"
 
 
@@ -215,18 +224,13 @@ def test_what_cannot_be_read(value: str, words: str) -> None:
         "; a=b c",
     ],
 )
-def test_a_megabyte_is_linear(piece: str) -> None:
-    """Ten times as much takes at most some thirty times as long, whatever it is."""
-
-    def seconds(size: int) -> float:
-        text = f"mx.test; spf=pass {piece * (size // len(piece))}"
-        begun = time.process_time()
-        with contextlib.suppress(NotAuthenticationResults):
-            parse(text)
-        return time.process_time() - begun
-
-    small = max(seconds(20_000), 0.002)
-    assert seconds(200_000) < 30 * small
+def test_a_long_field_takes_linear_time(piece: str) -> None:
+    """Some tenths of a second; in quadratic time it would be minutes."""
+    text = f"mx.test; spf=pass {piece * (150_000 // len(piece))}"
+    begun = time.process_time()
+    with contextlib.suppress(NotAuthenticationResults):
+        parse(text)
+    assert time.process_time() - begun < 2
 
 
 def test_twenty_thousand_results() -> None:
@@ -271,6 +275,7 @@ def test_nothing_is_smuggled_out(result: MethodResult) -> None:
         write(AuthenticationResults("mx.test", (result,)))
 
 
+THOROUGH = 3000 if os.environ.get("LABKIT_THOROUGH") else 0
 WORD = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
 TEXT = st.text(
     st.characters(blacklist_categories=("Cs", "Cc", "Zs", "Zl", "Zp"), max_codepoint=0x3FF), max_size=12
@@ -289,17 +294,21 @@ RESULT = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=THOROUGH or 100, deadline=None)
 @given(
     st.builds(
-        AuthenticationResults, TEXT.filter(bool), st.lists(RESULT, max_size=4).map(tuple), st.integers(1, 9)
+        AuthenticationResults,
+        TEXT.filter(bool),
+        st.lists(RESULT, max_size=3).map(tuple),
+        st.integers(1, 9),
+        instance=st.integers(0, 50),
     )
 )
 def test_what_is_written_is_read(results: AuthenticationResults) -> None:
     assert parse(write(results)) == results
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=THOROUGH or 300, deadline=None)
 @given(st.text(st.sampled_from(list('ab1 ;=./()"\\@\r\n\t\0-é')), max_size=60))
 def test_anything_is_read_or_refused(text: str) -> None:
     try:

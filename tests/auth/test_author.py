@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -89,14 +90,11 @@ def test_octets_that_are_no_text() -> None:
     "piece", ["(", "a ", "a@b.test,", '"', "<", "g:;", "a@", "\\", ":", "(x)", ".", "@b,", ","]
 )
 def test_hostile_fields_take_linear_time(piece: str) -> None:
-    def seconds(size: int) -> float:
-        content = message(piece * (size // len(piece)) + "@b.test")
-        begun = time.process_time()
-        author_of(content)
-        return time.process_time() - begun
-
-    small = max(seconds(10_000), 0.002)
-    assert seconds(100_000) < 30 * small
+    """A tenth of a second; in quadratic time it would be minutes."""
+    content = message(piece * (150_000 // len(piece)) + "@b.test")
+    begun = time.process_time()
+    author_of(content)
+    assert time.process_time() - begun < 2
 
 
 def test_many_fields_and_addresses() -> None:
@@ -104,7 +102,7 @@ def test_many_fields_and_addresses() -> None:
     assert "5000 From: fields" in author_of(message(*["a@a.test"] * 5000)).problem
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3000 if os.environ.get("LABKIT_THOROUGH") else 300, deadline=None)
 @given(st.text(st.sampled_from(list('ab.@<>(),;:"\\ \t\0é[]')), max_size=40))
 def test_any_text_gives_a_domain_or_a_reason(text: str) -> None:
     found = author_of(message(text))

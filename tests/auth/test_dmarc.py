@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import pytest
@@ -472,7 +473,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3000 if os.environ.get("LABKIT_THOROUGH") else 300, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(

@@ -82,7 +82,9 @@ def debian() -> str:
         return made.read_text()
 
 
-@story(lacks="much of what Debian's configuration says", raises=ConfigurationError, word="real Exim only")
+@story(
+    lacks="syntax_errors_to of Debian's redirect routers", raises=ConfigurationError, word="real Exim only"
+)
 async def debian_configuration(lab: Lab) -> None:
     """Debian's own configuration is read, and takes mail for Ann."""
     async with lab.world(host(MINE, debian(), "ann"), files={f"{MINE}/etc/aliases": ""}) as world:

@@ -60,7 +60,7 @@ async def sender_policies(lab: Lab) -> None:
     """A domain that says which hosts send for it: others are refused, or the message says what was found (RFC 7208)."""
     configuration = exim_conf(MINE, acl=SPF + CHECK_RCPT.removeprefix("check_rcpt:\n"))
     async with lab.world(host(MINE, configuration, "ann"), zone=SENDERS) as world:
-        mail = (f"RCPT TO:<{ANN}>", "DATA", "From: eve@good.test\r\n\r\nhello\r\n.")
+        mail = (f"RCPT TO:<{ANN}>", "DATA", message())
         refused = await lab.call(
             world.mine, "EHLO c.test", "MAIL FROM:<eve@bad.test>", mail[0], source=STRANGER
         )
@@ -69,6 +69,7 @@ async def sender_policies(lab: Lab) -> None:
             await lab.call(
                 world.mine, "EHLO c.test", f"MAIL FROM:<eve@{sender}.test>", *mail, source=STRANGER
             )
+            await world.settle()
             found = world.mine.mailbox("ann")[-1].first("Received-SPF")
             assert found is not None and found.startswith(f"{result} (mx2.st11.sne21.test: ")
         assert [each.first("X-Guessed") for each in world.mine.mailbox("ann")] == [

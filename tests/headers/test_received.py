@@ -129,7 +129,8 @@ SHAPES = [
     ),
     shape(
         "from mail.a.test (192.0.2.1) by mx.b.test with SMTP; 12 Mar 2024 10:00:00 -0000",
-        "qmail: an address without square brackets", helo="mail.a.test", address="192.0.2.1",
+        "qmail: an address without square brackets", helo="mail.a.test", reverse_name="mail.a.test",
+        address="192.0.2.1",
     ),
     shape(
         "(qmail 12345 invoked by uid 89); 12 Mar 2024 10:00:00 -0000",
@@ -211,7 +212,7 @@ SHAPES = [
     ),
     shape(
         f"from by (by [192.0.2.1]) by mx.b.test (Postfix) with ESMTP id with; {WHEN}",
-        "a host that is called by", helo="by", reverse_name="by", by="mx.b.test", id="with",
+        "a host that is called by", helo="by", reverse_name="", by="mx.b.test", id="with",
     ),
     shape(f"by mx.b.test id 7; {WHEN}", "no from", by="mx.b.test", helo="", address=""),
     shape("", "an empty field", is_understood=N, date=None),

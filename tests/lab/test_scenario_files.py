@@ -73,7 +73,12 @@ MISTAKES = [  # on which line, which field, what is said, what to do
     ("starts: maybe", "starts", "yes or no", "write starts: yes"),
     ("name: mx9.{mein}", "name", "no host name", "do you mean {mine}?"),
     ("address: 203.0.113  #", "address", "no IPv4 address", "203.0.113.11"),
-    ("configuration: nowhere", "configuration", "no template", "backup, loop, partners"),
+    (
+        "configuration: nowhere",
+        "configuration",
+        "no template",
+        "backup, forward, forward_srs, loop, partners",
+    ),
     ("owner: ann  #", "owner", "no domain", "ann@a.test"),
     ("mail_host: mx3", "mail_host", "no host", "do you mean mx2.st11.sne21.test?"),
     ("st11      IN MX mx2.st11", "text (sne21.test)", "integer", "preference"),

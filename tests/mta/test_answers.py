@@ -42,6 +42,7 @@ from labkit.mail.questions import (
     Pause,
     RateOf,
     SeenBefore,
+    SpfOf,
     Standing,
     VerifyRecipient,
     VerifySender,
@@ -183,6 +184,17 @@ def test_files_and_databases(tmp_path: Path) -> None:
         SqliteRows("/db", "select 1 a"),
         ReadSocket("/s", "x"),
     ) == ["bob", "ann: bob\n", True, True, False, ((("a", "1"),),), Unopened("No such file or directory")]
+
+
+def test_spf(tmp_path: Path) -> None:
+    """The room auth asks the same DNS. What is no address gets no verdict."""
+    asked = [
+        SpfOf(client, "h", "ann@a.test", "mx.here.test") for client in ("203.0.113.4", "192.0.2.1", "nobody")
+    ]
+    passed, unclear, nothing = tell(tmp_path, *asked)  # the second mail exchanger is in a zone of others
+    assert (passed.result, unclear.result, nothing) == ("pass", "temperror", None)
+    words = "mx.here.test: domain of a.test designates 203.0.113.4 as permitted sender"
+    assert passed.header_comment == words and f"Received-SPF: pass ({words}) " in passed.received
 
 
 def test_accounts_of_the_lab(tmp_path: Path) -> None:

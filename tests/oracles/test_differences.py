@@ -128,6 +128,18 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         "tests/lab/test_tls_server.py::test_said_when_the_configuration_is_read",
         "tests/oracles/test_differences.py::test_exim_finds_out_when_a_client_comes",
     ),
+    "dkim-empty-body": (
+        "tests/differential/test_dkim_differences.py::test_an_empty_body",
+        "tests/differential/test_dkim_differences.py::test_a_body_of_empty_lines_is_signed",
+    ),
+    "dkim-dies": (
+        "tests/differential/test_dkim_differences.py::test_what_exim_dies_of",
+        "tests/differential/test_dkim_differences.py::test_numbers_of_nineteen_digits",
+    ),
+    "dkim-words": (
+        "tests/differential/test_dkim_differences.py::test_why_a_message_waits_for_its_key",
+        "tests/differential/test_dkim_differences.py::test_a_key_that_is_not_good",
+    ),
     "client-certificates": (
         "tests/lab/test_tls_server.py::test_who_shows_a_bad_certificate",
         "tests/oracles/test_differences_delivered.py::test_exim_takes_a_bad_certificate",

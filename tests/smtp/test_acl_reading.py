@@ -48,12 +48,10 @@ def test_load_errors(text: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    """spf = fail|spam = nobody|malware = *|mime_regex = x|regex = x|decode = x
+    """spam = nobody|malware = *|mime_regex = x|regex = x|decode = x
     queue = q|udpsend = x|verify = csa|verify = arc|verify = recipient/quota|verify = sender/success_on_redirect
     verify = recipient/callout=hold|control = cutthrough_delivery|control = debug/tag=x|control = dscp/ef
-    control = no_mbox_unspool|control = utf8_downconvert""".replace(
-        "\n", "|"
-    ).split("|"),
+    control = no_mbox_unspool|control = utf8_downconvert""".replace("\n", "|").split("|"),
 )
 def test_what_only_a_real_exim_can_do(line: str) -> None:
     text = problem(f"warn {line.strip()}")

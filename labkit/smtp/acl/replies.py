@@ -147,6 +147,8 @@ def rejected(verdict: AclVerdict, scene: Scene, argument: str, encryption: str =
         what = "after DATA"
     elif phase is Phase.CONNECT:
         what = 'connection in "connect" ACL'
+    elif phase is Phase.DKIM:
+        what = f"DKIM {argument[:100]}"
     else:
         what = f"{phase.called} {argument[:100]}".rstrip()
     text = f"{' '.join(filter(None, words))} rejected {what}"

@@ -6,7 +6,9 @@ READ NEXT  picture.py
 """
 
 from labkit.teach.plots.header_growth import header_growth
+from labkit.teach.plots.hop_ladder import hop_ladder
 from labkit.teach.plots.loop_graph import loop_graph
+from labkit.teach.plots.many_headers import many_headers
 from labkit.teach.plots.message_life import message_life
 from labkit.teach.plots.predict import predict_life, predict_schedule
 from labkit.teach.plots.queue_over_time import queue_over_time
@@ -18,7 +20,9 @@ from labkit.teach.plots.why_waiting import why_waiting
 __all__ = [
     "beside_real_mail",
     "header_growth",
+    "hop_ladder",
     "loop_graph",
+    "many_headers",
     "message_life",
     "predict_life",
     "predict_schedule",

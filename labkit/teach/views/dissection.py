@@ -92,7 +92,7 @@ def _lines(field: Field) -> str:
 
 def _said(field: Field) -> str:
     value = clip(field.shown.replace("\t", " "), LONGEST_VALUE)
-    return f"{visible(field.name)}: {value}" if field.name else value
+    return f"{clip(visible(field.name), LONGEST_VALUE)}: {value}" if field.name else value
 
 
 def _explained(field: Field) -> str:
