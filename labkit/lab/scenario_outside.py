@@ -22,6 +22,7 @@ from labkit.lab.outside_plans import (
     RelayPlan,
 )
 from labkit.lab.scenario_fields import names
+from labkit.lab.scenarios import is_domain
 from labkit.lab.yaml_nodes import Reader
 from labkit.mail.address import AddressSyntaxError, Mailbox
 
@@ -48,7 +49,7 @@ def read_outside(section: Reader, engine: str) -> OutsidePlan | None:
         return RelayPlan(tuple(_customers(section)), _certificate(section))
     if engine == "provider":
         demands = _choices(section, "demands", DEMANDS)
-        trusts = tuple(each.text.lower() for each in section.texts("trusts"))
+        trusts = _expect_domains(section, "trusts")
         return ProviderPlan(demands, trusts, _count(section, "rate", 0), _certificate(section))
     if engine == "list":
         return ListPlan(tuple(_lists(section)), _certificate(section))
@@ -67,7 +68,7 @@ def _customers(section: Reader) -> Iterator[Customer]:
         each.done(names("customer"))
         login = each.text("login", needed="write login: and a name, such as st11")
         password = each.text("password", needed="write password: and a word that is used nowhere else")
-        domains = tuple(text.text.lower() for text in each.texts("domains"))
+        domains = _expect_domains(each, "domains")
         if not domains:
             each.missing("domains", "write domains: [a.test], those the customer sends from")
         bounces = each.text("bounces_to", default="sender")
@@ -108,6 +109,14 @@ def _lists(section: Reader) -> Iterator[MailingList]:
             each.wrong("footer", "it is too long", f"no more than {LONGEST_FOOTER} characters")
         if name:
             yield MailingList(name, tuple(member.text for member in members), mode, footer)
+
+
+def _expect_domains(section: Reader, name: str) -> tuple[str, ...]:
+    found = section.texts(name)
+    for each in found:
+        if not is_domain(each.text.lower()):
+            section.wrong(name, f"{each.text[:60]!r} is no domain", "write it like a.test", each.line)
+    return tuple(each.text.lower() for each in found)
 
 
 def _certificate(section: Reader, usual: str = "good") -> str:

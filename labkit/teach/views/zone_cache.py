@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
 from labkit.lab.host import Host
+from labkit.lab.outside_engine import OutsideEngine
 from labkit.mail.questions import DnsOutcome, MxRecord
 from labkit.teach.markup import Markup, clip, tag
 from labkit.teach.tables import table, text_table
@@ -28,7 +29,8 @@ def remembered(host: Host) -> CacheView:
 
     Raises NotThisEngine on a host that runs the real Exim: Exim leaves remembering to the machine's resolver.
     """
-    resolver = host.mta.state.resolver
+    engine = host.engine
+    resolver = engine.resolver if isinstance(engine, OutsideEngine) else host.mta.state.resolver
     if not isinstance(resolver, _Remembers):
         raise TypeError(f"the resolver of {host.name} remembers nothing")
     rows = [
