@@ -54,7 +54,9 @@ def read_outside(section: Reader, engine: str) -> OutsidePlan | None:
     if engine == "list":
         return ListPlan(tuple(_lists(section)), _certificate(section))
     if engine == "impostor":
-        name = section.text("poses_as", needed="write poses_as: and the name of the host that it pretends to be")
+        name = section.text(
+            "poses_as", needed="write poses_as: and the name of the host that it pretends to be"
+        )
         return ImpostorPlan(name.lower(), _certificate(section, "self-signed"))
     return None
 

@@ -63,7 +63,8 @@ def _doubled(looked: LookedAt, check: RecordCheck) -> Verdict | None:
     if found is None:
         return None
     return hint(
-        f"Your record is there, under the name {found[1]}. In a zone a name without a dot at its end gets the zone's "
+        f"Your record is there, under the name {found[1]}. In a zone a name without a dot at its end gets "
+        f"the zone's "
         "own name behind it.",
         Seen(looked.world.now(), "the DNS", f"{found[1]} {check.record.type} is there"),
     )
@@ -73,21 +74,25 @@ def _spf(looked: LookedAt, check: RecordCheck) -> Verdict:
     seen, words = _seen(looked, check), check.words
     records = [text for text in check.found if re.match(r"(?i)v=spf1(?: |$)", text)]
     if not records:
-        quoted = re.search(r'(?im)^[^;\n]*\bTXT\s+v=spf1\b', looked.zone)
+        quoted = re.search(r"(?im)^[^;\n]*\bTXT\s+v=spf1\b", looked.zone)
         if quoted:
             return hint(
-                "An SPF record has blanks in it, and yours has no quotes around it: so it is several strings, which are "
+                "An SPF record has blanks in it, and yours has no quotes around it: so it is several "
+                "strings, which are "
                 "joined without blanks between them. What does dig print?",
                 seen,
             )
         return hint(
-            f"There is no SPF record at {check.record.name}. The relay's mail says MAIL FROM:<…@{looked.report.domain}>, "
-            "and whoever gets it asks for the record of exactly that name: not of the host's, not of the zone's.",
+            f"There is no SPF record at {check.record.name}. The relay's mail says MAIL "
+            f"FROM:<…@{looked.report.domain}>, "
+            "and whoever gets it asks for the record of exactly that name: not of the host's, not of the "
+            "zone's.",
             seen,
         )
     if len(records) > 1:
         return hint(
-            f"{len(records)} records begin with v=spf1. Then no receiver takes any of them: permerror (RFC 7208 §4.5). "
+            f"{len(records)} records begin with v=spf1. Then no receiver takes any of them: permerror (RFC "
+            f"7208 §4.5). "
             "One record names all who may send for you.",
             seen,
         )
@@ -95,14 +100,16 @@ def _spf(looked: LookedAt, check: RecordCheck) -> Verdict:
         return hint("The record ends in +all: everybody in the world may send as you.", seen)
     if "behind" in words:
         return hint(
-            "The include stands behind all. Terms are asked from left to right, and all always matches: what follows "
+            "The include stands behind all. Terms are asked from left to right, and all always matches: "
+            "what follows "
             "is never asked.",
             seen,
         )
     if "without a sign" in words:
         return hint("The include has a sign before it, so a match is no pass. Which sign means pass?", seen)
     return hint(
-        "There is one SPF record, and the relay is not in it. You do not know from which addresses it sends; it "
+        "There is one SPF record, and the relay is not in it. You do not know from which addresses it "
+        "sends; it "
         "publishes them itself, under a name that you can include.",
         seen,
     )
@@ -112,35 +119,40 @@ def _key(looked: LookedAt, check: RecordCheck) -> Verdict:
     seen, words, domain = _seen(looked, check), check.words, looked.report.domain
     if "cut off" in words:
         return hint(
-            "A key is there, and its end is missing. A string in a zone has at most 255 octets: a long key is several "
+            "A key is there, and its end is missing. A string in a zone has at most 255 octets: a long key "
+            "is several "
             "strings in quotes, one after the other, all on one logical line.",
             seen,
         )
     if "another one" in words or "revokes" in words or "no p=" in words:
         return hint(
-            "What stands there is not the key that the relay signs with, so each signature would fail. Take it from "
+            "What stands there is not the key that the relay signs with, so each signature would fail. Take "
+            "it from "
             "the relay's page as it is.",
             seen,
         )
     if "leads to" in words:
         return hint(
-            "The alias is there and leads to a name at which there is nothing. Read the name to the end, as dig prints "
+            "The alias is there and leads to a name at which there is nothing. Read the name to the end, as "
+            "dig prints "
             "it: has something been added to it?",
             Seen(looked.world.now(), "the DNS", words[:200]),
         )
     if "TXT records" in words:
         return hint("Several records are at the key's name. A verifier takes any of them: leave one.", seen)
-    at_domain = re.search(rf"(?im)^\s*_domainkey\S*\s", looked.zone)
+    at_domain = re.search(r"(?im)^\s*_domainkey\S*\s", looked.zone)
     other = re.search(rf"(?im)^\s*(?!{SELECTOR}\.)(\S+)\._domainkey\S*\s", looked.zone)
     if other or at_domain:
         name = other[1] if other else "(none)"
         return hint(
-            f"There is a record below _domainkey, with the selector {name}. The relay signs with s={SELECTOR}, and a "
+            f"There is a record below _domainkey, with the selector {name}. The relay signs with "
+            f"s={SELECTOR}, and a "
             "verifier asks for the name SELECTOR._domainkey.DOMAIN with the selector of the signature.",
             seen,
         )
     return hint(
-        f"Nothing is at {check.record.name}. That is where a verifier asks for the key of a signature with d={domain} "
+        f"Nothing is at {check.record.name}. That is where a verifier asks for the key of a signature with "
+        f"d={domain} "
         f"and s={SELECTOR}.",
         seen,
     )
@@ -149,11 +161,13 @@ def _key(looked: LookedAt, check: RecordCheck) -> Verdict:
 def _owner(looked: LookedAt, check: RecordCheck) -> Verdict:
     if check.found:
         return hint(
-            "The token that shows whose domain it is stands there with another text. Is it the one of the relay's page?",
+            "The token that shows whose domain it is stands there with another text. Is it the one of the "
+            "relay's page?",
             _seen(looked, check),
         )
     return hint(
-        "The relay cannot see yet that the domain is yours: the token is missing. Who can write into the zone has "
+        "The relay cannot see yet that the domain is yours: the token is missing. Who can write into the "
+        "zone has "
         "shown it.",
         _seen(looked, check),
     )
@@ -175,16 +189,21 @@ def _arrived(looked: LookedAt) -> Verdict:
     ]
     if passed:
         last = passed[-1]
-        arrived = world.journal.where(EventKind.RECEIVED, host=world.provider.host.name, queue_id=last.queue_id)
+        arrived = world.journal.where(
+            EventKind.RECEIVED, host=world.provider.host.name, queue_id=last.queue_id
+        )
         return done(
             f"The relay sends for {domain}, signs as {domain}, and Carol's provider found both in order.",
             [verified, *arrived[-1:]],
         )
     refused = world.journal.where(EventKind.REJECTED, host=world.relay.host.name)
     if refused and refused[-1].code == 454:
-        return hint("Everything is published, and the relay says 454: the quota of the day is used up.", refused[-1])
+        return hint(
+            "Everything is published, and the relay says 454: the quota of the day is used up.", refused[-1]
+        )
     return hint(
-        "Everything that the relay wants is published. Now let Ann write to Carol: world.laptop.send(CAROL, …), and "
+        "Everything that the relay wants is published. Now let Ann write to Carol: world.laptop.send(CAROL, "
+        "…), and "
         "run this cell again.",
         verified,
     )

@@ -1,7 +1,7 @@
 """An exercise of notebook 02a: Completed in my log, and nothing at my partner's.
 
-WHAT       `await some_weeks(world)` lets some weeks pass, in which people write to each other by the relay; it gives the
-           Message-ID of the letter that never arrived. `three logs` judges where it stopped, why, and whether a letter
+WHAT       `await some_weeks(world)` lets some weeks pass, in which people write to each other by the relay; it gives
+           the Message-ID of the letter that never arrived. `three logs` judges where it stopped, why, and whether a letter
            arrives now.
 DECIDES    by the relay's list, the journal, and Dora's mailbox.
 STANDARDS  RFC 5321 §6.1 (250 takes responsibility: who has said it last has the message)
@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from labkit.lab.world import World
 from labkit.mail.event import EventKind, MailEvent
 from labkit.teach.checks import Seen, Verdict, done, exercise, hint, todo
-from labkit.teach.tasks.relay_ready import domain_of
 
 DORA = "dora"
 PLACES = {"mine": "mine", "my host": "mine", "relay": "relay", "the relay": "relay", "partner": "partner"}
@@ -67,13 +66,15 @@ def _wrong_place(world: World, where: str) -> Verdict | None:
     ours = world.journal.where(EventKind.DELIVERED, host=world.mine.name, queue_id=lost.queue_id)
     if found == "mine":
         return hint(
-            "Your host says => and Completed: somebody else has said 250, so it is his now (RFC 5321 §6.1). That reply "
+            "Your host says => and Completed: somebody else has said 250, so it is his now (RFC 5321 §6.1). "
+            "That reply "
             "has an id in it. Whose log knows that id?",
             *ours[-1:],
         )
     if found == "partner":
         return hint(
-            "Look for the Message-ID in the log of your partner's host: it has never come there. Who should have brought "
+            "Look for the Message-ID in the log of your partner's host: it has never come there. Who should "
+            "have brought "
             "it?",
             Seen(world.now(), world.partner.name, f"no line with {lost.message_id}"),
         )
@@ -94,7 +95,8 @@ def _wrong_reason(world: World, why: str) -> Verdict | None:
         return None
     if not why:
         return hint(
-            "Yes, at the relay. Now: why? Its event log says one word about this recipient, and its console has a list "
+            "Yes, at the relay. Now: why? Its event log says one word about this recipient, and its console "
+            "has a list "
             "with that word in its name: world.relay.suppressions."
         )
     lost = _lost(world)
@@ -103,11 +105,13 @@ def _wrong_reason(world: World, why: str) -> Verdict | None:
         for event in world.journal.where(EventKind.RECEIVED, host=relay, message_id=lost.message_id)
     ):
         return hint(
-            "That is the letter that stopped. Something older is the reason: the relay's list says since when Dora is "
+            "That is the letter that stopped. Something older is the reason: the relay's list says since "
+            "when Dora is "
             "on it, and by which message."
         )
     return hint(
-        f"{why[:60]!r} is not the message that brought Dora on the list. Each line there has a queue id of the relay; "
+        f"{why[:60]!r} is not the message that brought Dora on the list. Each line there has a queue id of "
+        f"the relay; "
         "the event log has its Message-ID."
     )
 
@@ -127,25 +131,30 @@ def _not_lifted(world: World) -> Verdict:
         brought = world.journal.where(EventKind.RECEIVED, host=world.partner.name, queue_id=came[-1].queue_id)
         if any(event.remote_address == world.relay.host.address for event in brought):
             return done(
-                "The relay had taken it and sent it nowhere: Dora was on its suppression list, since her address had "
+                "The relay had taken it and sent it nowhere: Dora was on its suppression list, since her "
+                "address had "
                 "refused a letter three weeks ago. Now the next one has arrived.",
                 [lost, *brought[-1:], came[-1]],
             )
-        return hint("Dora has a letter, and it did not come by the relay: this shows nothing about it.", *brought[-1:])
+        return hint(
+            "Dora has a letter, and it did not come by the relay: this shows nothing about it.", *brought[-1:]
+        )
     if listed and len(since) > 1:
         return hint(
-            "You sent again, and it met the same end: Dora is still on the list. world.relay.unsuppress(ADDRESS) takes "
+            "You sent again, and it met the same end: Dora is still on the list. "
+            "world.relay.unsuppress(ADDRESS) takes "
             "an address off.",
             since[-1],
         )
     if listed:
         return hint(
-            f"Right, both. Dora is still on the list: take her off, with the address as it stands there. "
-            f"(world.relay.unsuppress says False for an address that is not on it.)",
+            "Right, both. Dora is still on the list: take her off, with the address as it stands there. "
+            "(world.relay.unsuppress says False for an address that is not on it.)",
             Seen(world.now(), relay, f"suppressed: {dora}, since {listed[0].since:%d %b %H:%M}"),
         )
     return hint(
-        "She is off the list, and has no letter: what the relay threw away does not come back. Send it again, and look "
+        "She is off the list, and has no letter: what the relay threw away does not come back. Send it "
+        "again, and look "
         f"into the mailbox of {DORA}.",
     )
 

@@ -57,16 +57,26 @@ async def port_cases(world: World) -> PortCases:
         from_here, from_home = lab.mine, lab.laptop
         lab.faults.clear(lab.mine.name, "blocked")
         await other.stop()
-        first = (await knock(from_here, other), await knock(from_home, other), await knock(from_here, bigmail))
+        first = (
+            await knock(from_here, other),
+            await knock(from_home, other),
+            await knock(from_here, bigmail),
+        )
         await other.start()
         lab.faults.add(lab.mine.name, "blocked", port=25)
-        second = (await knock(from_here, other), await knock(from_home, other), await knock(from_here, bigmail))
+        second = (
+            await knock(from_here, other),
+            await knock(from_home, other),
+            await knock(from_here, bigmail),
+        )
         lab.faults.clear(lab.mine.name, "blocked")
         lab.faults.add(other.name, "silent")
-        third = (await knock(from_here, other), await knock(from_home, other), await knock(from_here, bigmail))
-    return PortCases(
-        (Case("A", first, NOBODY), Case("B", second, BLOCKED), Case("C", third, SILENT_THERE))
-    )
+        third = (
+            await knock(from_here, other),
+            await knock(from_home, other),
+            await knock(from_here, bigmail),
+        )
+    return PortCases((Case("A", first, NOBODY), Case("B", second, BLOCKED), Case("C", third, SILENT_THERE)))
 
 
 @exercise("port 25", "Three hosts that cannot be reached, and who is in the way")
@@ -83,7 +93,8 @@ def port_25(answers: Mapping[str, object]) -> Verdict:
         if wrong is not None:
             return wrong
     return done(
-        "A refusal is an answer: somebody is there and says no. Silence is none, and only a second place to call from "
+        "A refusal is an answer: somebody is there and says no. Silence is none, and only a second place to "
+        "call from "
         "tells whose silence it is.",
         [Seen(None, f"case {case.name}", f"{case.truth}: {case.found[0].words}") for case in cases.cases],
     )
@@ -101,33 +112,40 @@ def _wrong(case: Case, given: str) -> Verdict | None:
     if not given:
         return hint(f"There is no answer yet for case {case.name}.")
     if given not in WORDS:
-        return hint(f"Case {case.name}: {given[:40]!r} is none of the three. Write one of: {', '.join(WORDS)}.")
+        return hint(
+            f"Case {case.name}: {given[:40]!r} is none of the three. Write one of: {', '.join(WORDS)}."
+        )
     if first.outcome == REFUSED and given == BLOCKED:
         return hint(
-            f"Case {case.name}: the answer was there in the same second. A cloud that swallows port 25 answers "
+            f"Case {case.name}: the answer was there in the same second. A cloud that swallows port 25 "
+            f"answers "
             "nothing: you would have waited. Who can say no at once?",
             seen,
         )
     if first.outcome == REFUSED:
         return hint(
-            f"Case {case.name}: 'Connection refused' is an answer, and somebody has given it. A silent host gives "
+            f"Case {case.name}: 'Connection refused' is an answer, and somebody has given it. A silent host "
+            f"gives "
             "none.",
             seen,
         )
     if given == NOBODY:
         return hint(
-            f"Case {case.name}: where nobody listens at a port, the machine says so at once: Connection refused. "
+            f"Case {case.name}: where nobody listens at a port, the machine says so at once: Connection "
+            f"refused. "
             "Here nothing came back at all.",
             seen,
         )
     if case.truth == BLOCKED:
         return hint(
-            f"Case {case.name}: the laptop, which is somewhere else, gets an answer from the very same port. So that "
+            f"Case {case.name}: the laptop, which is somewhere else, gets an answer from the very same "
+            f"port. So that "
             "host is not silent. What do the lines that failed have in common?",
             seen,
         )
     return hint(
-        f"Case {case.name}: your host reaches port 25 of another machine in the third line, so it is let out. Who is "
+        f"Case {case.name}: your host reaches port 25 of another machine in the third line, so it is let "
+        f"out. Who is "
         "silent for everybody?",
         seen,
     )

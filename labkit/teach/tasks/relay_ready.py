@@ -1,7 +1,7 @@
 """What the exercises of notebook 02a begin with and end in: configurations and records for mail by the relay.
 
-WHAT       `CARELESS` are changes of exim.conf as many a page tells them: mail leaves by the relay, and the password goes
-           to whoever says he is it. `carry_on(world, verdict)` lets the notebook go on: with what the student has made
+WHAT       `careless(world)` are changes of exim.conf as many a page tells them: mail leaves by the relay, and the
+           password goes to whoever says he is it. `carry_on(world, verdict)` lets the notebook go on: with what the student has made
            if it is done, else with ours. `ready(world)` does everything, for a world that is used later.
 READ NEXT  relay_smarthost.py
 """
@@ -52,7 +52,11 @@ def _edits(transport: str, login: str) -> list[Edit]:
     return [
         ("begin routers", _ROUTER, "all mail for others goes to one host: the smarthost"),
         ("begin transports", transport, "how it goes there"),
-        (_RETRY, _AUTHENTICATOR.format(login=login), "as a client, say who we are; the password is in a file"),
+        (
+            _RETRY,
+            _AUTHENTICATOR.format(login=login),
+            "as a client, say who we are; the password is in a file",
+        ),
     ]
 
 
@@ -98,7 +102,8 @@ def _plain(text: str) -> list[str]:
 
 
 async def carry_on(world: World, verdict: CheckView) -> str:
-    """After the exercise `smarthost` or `relay domain`: go on with the student's work if it is done, else with ours."""
+    """After the exercise `smarthost` or `relay domain`: go on with the student's work if it is done, else "
+    "with ours."""
     if verdict.progress is Progress.DONE:
         return "The notebook goes on with yours."
     if verdict.exercise.name == "smarthost":

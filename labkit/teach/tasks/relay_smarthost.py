@@ -31,7 +31,8 @@ _ABOUT = (EventKind.REJECTED, EventKind.DEFERRED, EventKind.FAILED, EventKind.DE
 
 @dataclass(frozen=True, slots=True)
 class ProbedRelay:
-    """What the first letter met, where mail for the own domain goes, and in which of WAYS Mallory heard a password."""
+    """What the first letter met, where mail for the own domain goes, and in which of WAYS Mallory heard a "
+    "password."""
 
     world: World
     touched: bool
@@ -95,15 +96,21 @@ def smarthost(probed: ProbedRelay) -> Verdict:
         return todo('Let it be tried: check("smarthost", await probe_relay(world)).')
     if not probed.touched:
         return todo(
-            "exim.conf is still the careless one. Write yours, put it in place, reload, and run this cell again."
+            "exim.conf is still the careless one. Write yours, put it in place, reload, and run this cell "
+            "again."
         )
     if not probed.world.mine.is_running:
         return hint("Your host is down: await world.mine.start().")
     if probed.own_mail:
         return hint(
-            f"Mail for {probed.world.laptop.owner} is your own, and your host would give it away: {probed.own_mail}. "
+            f"Mail for {probed.world.laptop.owner} is your own, and your host would give it away: "
+            f"{probed.own_mail}. "
             "A smarthost is for other people's domains. Which line of the router says for whom it is?",
-            Seen(probed.world.now(), probed.world.mine.name, f"exim -bt {probed.world.laptop.owner}: {probed.own_mail}"),
+            Seen(
+                probed.world.now(),
+                probed.world.mine.name,
+                f"exim -bt {probed.world.laptop.owner}: {probed.own_mail}",
+            ),
         )
     return _told_mallory(probed) or _not_at_the_relay(probed) or _good(probed)
 
@@ -116,23 +123,33 @@ def _told_mallory(probed: ProbedRelay) -> Verdict | None:
     now, who = probed.world.now(), probed.world.impostor.host.name
     if STRIPPED in told:
         return hint(
-            "Mallory left STARTTLS out of his offer, and your host told him the password in the clear: everybody on "
-            "the way could read it. What must be there before a password may be said, and who has to insist on it?",
+            "Mallory left STARTTLS out of his offer, and your host told him the password in the clear: "
+            "everybody on "
+            "the way could read it. What must be there before a password may be said, and who has to insist "
+            "on it?",
             Seen(now, who, f"heard a password of {told[STRIPPED]} characters, without TLS"),
         )
     if UNSIGNED in told:
         return hint(
-            "Mallory showed a certificate that he had made himself, and your host told him the password: encrypted, "
-            "so that only Mallory could read it. By default a certificate is only *tried*; the log says CV=no and goes "
+            "Mallory showed a certificate that he had made himself, and your host told him the password: "
+            "encrypted, "
+            "so that only Mallory could read it. By default a certificate is only *tried*; the log says "
+            "CV=no and goes "
             "on. Which option makes it a condition?",
-            Seen(now, who, f"heard a password of {told[UNSIGNED]} characters, after a self-signed certificate"),
+            Seen(
+                now, who, f"heard a password of {told[UNSIGNED]} characters, after a self-signed certificate"
+            ),
         )
     if OTHER_NAME in told:
         return hint(
-            "Mallory showed a certificate of the authority that you believe, for his own name, and your host told him "
-            "the password. A good certificate of somebody else is worth nothing: the name must be compared, too. "
+            "Mallory showed a certificate of the authority that you believe, for his own name, and your "
+            "host told him "
+            "the password. A good certificate of somebody else is worth nothing: the name must be compared, "
+            "too. "
             "(Which option turns that off, and is it in your transport?)",
-            Seen(now, who, f"heard a password of {told[OTHER_NAME]} characters, with a certificate for {who}"),
+            Seen(
+                now, who, f"heard a password of {told[OTHER_NAME]} characters, with a certificate for {who}"
+            ),
         )
     return None
 
@@ -151,13 +168,15 @@ def _not_at_the_relay(probed: ProbedRelay) -> Verdict | None:
     text = " ".join(event.text or "" for event in words)
     if any(event.code == 535 for event in refused):
         return hint(
-            "The relay says 535: the name or the password is wrong. Who puts a password into a file puts a line end "
+            "The relay says 535: the name or the password is wrong. Who puts a password into a file puts a "
+            "line end "
             "behind it; and in client_send a ^ stands for the octet 0: ^name^password.",
             *refused[-1:],
         )
     if any("STARTTLS" in (event.text or "") for event in refused):
         return hint(
-            "The relay says 530: STARTTLS first. Your host went on in the clear. Which option of the transport keeps "
+            "The relay says 530: STARTTLS first. Your host went on in the clear. Which option of the "
+            "transport keeps "
             "it from encrypting?",
             *refused[-1:],
         )
@@ -172,24 +191,28 @@ def _no_password(probed: ProbedRelay, seen: list[MailEvent]) -> Verdict:
     named = [name.upper() for name in re.findall(r"(?m)^\s*public_name\s*=\s*(\S+)", authenticators)]
     if named and not set(named) & set(OFFERED):
         return hint(
-            f"The relay offers AUTH {' '.join(OFFERED)}; your authenticator is for {', '.join(named)}, so it was never "
+            f"The relay offers AUTH {' '.join(OFFERED)}; your authenticator is for {', '.join(named)}, so "
+            f"it was never "
             "used. public_name is the word that the server's offer is searched for.",
             *seen[-1:],
         )
     if named and not re.search(r"(?m)^\s*(?:hide\s+)?client_send\s*=", authenticators):
         return hint(
-            "There is an authenticator, and it has nothing to say as a client: server_… is for those who call you, "
+            "There is an authenticator, and it has nothing to say as a client: server_… is for those who "
+            "call you, "
             "client_… for those whom you call.",
             *seen[-1:],
         )
     if named:
         return hint(
-            "The relay wants to know who you are, and your host did not say it. The authenticator is there; does the "
+            "The relay wants to know who you are, and your host did not say it. The authenticator is there; "
+            "does the "
             "transport to the relay ask for authentication (hosts_require_auth)?",
             *seen[-1:],
         )
     return hint(
-        "The relay says 530: Authentication required. Your host has no authenticator as a client: that is a section of "
+        "The relay says 530: Authentication required. Your host has no authenticator as a client: that is a "
+        "section of "
         "its own, at the end of exim.conf.",
         *seen[-1:],
     )
@@ -201,7 +224,8 @@ def _not_even_tls(probed: ProbedRelay, words: list[MailEvent], text: str) -> Ver
     last = words[-1:]
     if any(event.router == "others" for event in words):
         return hint(
-            "The letter went another way: the router `others` took it, asked for the MX of bigmail.test, and called "
+            "The letter went another way: the router `others` took it, asked for the MX of bigmail.test, "
+            "and called "
             "port 25. Routers are asked in the order of the file.",
             *last,
         )
@@ -209,13 +233,15 @@ def _not_even_tls(probed: ProbedRelay, words: list[MailEvent], text: str) -> Ver
         return hint(f"Your host could not even make the line for AUTH: {text}", *last)
     if "certificate verification failed" in text and "invalid" not in text:
         return hint(
-            "This is the true relay, its certificate is good, and your host asked for another name than the one in it. "
+            "This is the true relay, its certificate is good, and your host asked for another name than the "
+            "one in it. "
             f"The relay's certificate is for {relay}: what does route_list call it?",
             *last,
         )
     if "TLS session" in text:
         return hint(
-            "This is the true relay, and your host does not believe its certificate. Whom does it believe? The lab's "
+            "This is the true relay, and your host does not believe its certificate. Whom does it believe? "
+            "The lab's "
             "authority is a file on your host's disk; tls_verify_certificates names it, letter by letter.",
             *last,
         )
@@ -223,7 +249,8 @@ def _not_even_tls(probed: ProbedRelay, words: list[MailEvent], text: str) -> Ver
         return hint(f"The name of the smarthost has no address: {text}. Ask the DNS: dig NAME A.", *last)
     if "initial connection" in text:
         return hint(
-            "Somebody listens there and says nothing: on that port TLS comes first, before the banner. Either another "
+            "Somebody listens there and says nothing: on that port TLS comes first, before the banner. "
+            "Either another "
             "port, or another protocol in the transport.",
             *last,
         )
@@ -231,11 +258,14 @@ def _not_even_tls(probed: ProbedRelay, words: list[MailEvent], text: str) -> Ver
         return hint("Nobody listens at that port of the relay. Its ports are 587, 465 and 2525.", *last)
     if "timed out" in text:
         return hint(
-            "The call timed out. Look at the port: what your cloud does to 25 you have seen in part 1, and 25 is where "
+            "The call timed out. Look at the port: what your cloud does to 25 you have seen in part 1, and "
+            "25 is where "
             "the smtp transport goes if nobody says another one.",
             *last,
         )
-    return hint(f"The letter has not got as far as a login at the relay. Your host says: {text or 'nothing'}", *last)
+    return hint(
+        f"The letter has not got as far as a login at the relay. Your host says: {text or 'nothing'}", *last
+    )
 
 
 def _good(probed: ProbedRelay) -> Verdict:
@@ -244,15 +274,19 @@ def _good(probed: ProbedRelay) -> Verdict:
     ours = [event for event in probed.met if event.host == world.mine.name and event.cipher]
     if not any(event.is_verified for event in ours):
         return hint(
-            "The relay has let you in, and your log says CV=no for that session: nobody looked at its certificate. This "
+            "The relay has let you in, and your log says CV=no for that session: nobody looked at its "
+            "certificate. This "
             "time it was the right one.",
             *ours[-1:],
         )
     more = ""
     if any(event.code == 550 for event in at_relay):
         more = f" It does not send for {domain_of(world)} yet (550): that is the next part."
-    silent = Seen(world.now(), world.impostor.host.name, "has heard no password in three disguises; the letters waited")
+    silent = Seen(
+        world.now(), world.impostor.host.name, "has heard no password in three disguises; the letters waited"
+    )
     return done(
-        f"Your host has logged in at the relay, over TLS, and with a certificate that it had checked first.{more}",
+        f"Your host has logged in at the relay, over TLS, and with a certificate that it had checked "
+        f"first.{more}",
         [at_relay[-1], ours[-1], silent],
     )

@@ -55,7 +55,9 @@ def whose_name(answers: Mapping[str, object]) -> Verdict:
         return todo('Put the letter itself under "letter": answers = {"letter": letter, ...}.')
     given = {name: _domain(answers.get(name)) for name in ASKED}
     if not any(given.values()):
-        return todo(f"Read the letter and fill in: {', '.join(ASKED)}. Domains will do, without what is before the @.")
+        return todo(
+            f"Read the letter and fill in: {', '.join(ASKED)}. Domains will do, without what is before the @."
+        )
     if empty := [name for name in ASKED if not given[name]]:
         return hint(f"There is no answer yet for: {', '.join(empty)}.")
     truth = _truth(letter)
@@ -63,7 +65,8 @@ def whose_name(answers: Mapping[str, object]) -> Verdict:
         if given[name] != truth[name]:
             return _wrong(name, given[name], truth)
     return done(
-        "SPF spoke of the relay's domain, which Carol never sees; DKIM of yours, which she does. DMARC asks whether one "
+        "SPF spoke of the relay's domain, which Carol never sees; DKIM of yours, which she does. DMARC asks "
+        "whether one "
         "that passes is also the one that she sees.",
         [Seen(None, name, truth[name]) for name in ASKED],
     )
@@ -96,13 +99,17 @@ def _wrong(name: str, given: str, truth: Mapping[str, str]) -> Verdict:
     helo, spf, dkim, author, _ = (truth[each] for each in ASKED)
     if name == "EHLO" and given.endswith(author):
         return hint(
-            f"{given} said EHLO to the relay. bigmail was called by somebody else: read the uppermost Received."
+            f"{given} said EHLO to the relay. bigmail was called by somebody else: read the uppermost "
+            f"Received."
         )
     if name == "EHLO":
-        return hint(f"{given} is not what the client said of itself. The uppermost Received has it, behind helo=.")
+        return hint(
+            f"{given} is not what the client said of itself. The uppermost Received has it, behind helo=."
+        )
     if name == "SPF" and given == author:
         return hint(
-            f"{given} stands in From:, which SPF never looks at. It asks for the domain of MAIL FROM; the last MTA wrote "
+            f"{given} stands in From:, which SPF never looks at. It asks for the domain of MAIL FROM; the "
+            f"last MTA wrote "
             "that one into the very first fields."
         )
     if name == "SPF" and given == helo:
@@ -111,12 +118,14 @@ def _wrong(name: str, given: str, truth: Mapping[str, str]) -> Verdict:
         return hint(f"{given}: read smtp.mailfrom in Authentication-Results, and Return-path.")
     if name == "DKIM" and given != dkim:
         return hint(
-            f"{given} has not signed. Who signs says so himself: d= in DKIM-Signature, header.i in the results. That the "
+            f"{given} has not signed. Who signs says so himself: d= in DKIM-Signature, header.i in the "
+            f"results. That the "
             "relay made the signature does not make it the relay's."
         )
     if name == "Carol sees":
         return hint(f"{given} is not what a mail program shows. It shows one field, which the author wrote.")
     return hint(
-        f"DMARC does not pass by {given.upper() if given in ('spf', 'dkim') else given}. A result counts when it is pass "
+        f"DMARC does not pass by {given.upper() if given in ('spf', 'dkim') else given}. A result counts "
+        f"when it is pass "
         f"AND its domain is the one in From:, {author}. Write {', '.join(BY)}."
     )

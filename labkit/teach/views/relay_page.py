@@ -36,7 +36,8 @@ _TOLD = {
 
 
 def relay_page(report: DomainReport, *, explained: bool = False) -> TableView:
-    """A report of `await world.relay.verify_domain(domain)`. `explained`: with what is wrong, in the relay's words."""
+    """A report of `await world.relay.verify_domain(domain)`. `explained`: with what is wrong, in the "
+    "relay's words."""
     expect(report, DomainReport, "relay_page(await world.relay.verify_domain(domain))")
     state = "verified" if report.is_verified else "not verified yet"
     title, rows = f"The relay's page for {report.domain}: {state}", []
