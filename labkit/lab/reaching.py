@@ -5,7 +5,7 @@ WHAT       `await knock(world.mine, world.host("mx.bigmail"), 25)`: answered, re
            his certificate is worth.
 DECIDES    who hears nothing waits for WAITS, in lab time: a refusal is known at once, and that tells them apart.
 STANDARDS  RFC 9293 §3.5.2 (a refusal is an answer: RST), RFC 3207 (STARTTLS), RFC 9525 (names)
-READ NEXT  labkit/teach/views/reach.py
+READ NEXT  world.py
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """An exercise of notebook 02a: Completed in my log, and nothing at my partner's.
 
 WHAT       `await some_weeks(world)` lets some weeks pass, in which people write to each other by the relay; it gives
-           the Message-ID of the letter that never arrived. `three logs` judges where it stopped, why, and whether a letter
-           arrives now.
+           the Message-ID of the letter that never arrived. `three logs` judges where it stopped, why,
+           and whether a letter arrives now.
 DECIDES    by the relay's list, the journal, and Dora's mailbox.
 STANDARDS  RFC 5321 §6.1 (250 takes responsibility: who has said it last has the message)
 READ NEXT  relay_ready.py
@@ -126,7 +126,11 @@ def _not_lifted(world: World) -> Verdict:
         for event in world.journal.where(EventKind.FAILED, host=relay, after=lost.number)
         if (event.recipient or "").lower() == dora
     ]
-    came = world.journal.where(EventKind.DELIVERED, host=world.partner.name, after=lost.number, became=DORA)
+    came = [
+        event
+        for event in world.journal.where(EventKind.DELIVERED, host=world.partner.name, after=lost.number)
+        if (event.recipient or "").lower() == dora and event.remote_host is None
+    ]
     if came:
         brought = world.journal.where(EventKind.RECEIVED, host=world.partner.name, queue_id=came[-1].queue_id)
         if any(event.remote_address == world.relay.host.address for event in brought):

@@ -1,8 +1,9 @@
 """What the exercises of notebook 02a begin with and end in: configurations and records for mail by the relay.
 
 WHAT       `careless(world)` are changes of exim.conf as many a page tells them: mail leaves by the relay, and the
-           password goes to whoever says he is it. `carry_on(world, verdict)` lets the notebook go on: with what the student has made
-           if it is done, else with ours. `ready(world)` does everything, for a world that is used later.
+           password goes to whoever says he is it. `carry_on(world, verdict)` lets the notebook go on: with
+           what the student has made if it is done, else with ours. `ready(world)` does
+           everything, for a world that is used later.
 READ NEXT  relay_smarthost.py
 """
 

@@ -11,10 +11,11 @@ READ NEXT  relay_domain.py
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from labkit.lab.impostor_engine import OWN
+from labkit.lab.lives import is_only_a_look
 from labkit.lab.world import World
 from labkit.mail.event import EventKind, MailEvent
 from labkit.routing import RouteOutcome
@@ -53,6 +54,8 @@ async def probe_relay(world: World) -> ProbedRelay:
     is_home = routed.outcome is RouteOutcome.ROUTED and not hops
     own_mail = "" if is_home else (", ".join(hops) or routed.first.words or "nowhere")
     told = {}
+    if own_mail or not _logged_in(world, met):  # Mallory can wait
+        return ProbedRelay(world, True, met, own_mail, told)
     try:
         for name, offers_tls, certificate in WAYS:
             before = len(world.impostor.heard)
@@ -73,8 +76,10 @@ async def _letter(world: World, subject: str) -> tuple[MailEvent, ...]:
     before = len(world.journal)
     sent = await world.laptop.send(CAROL, subject, "Is it you?\n")
     await world.advance(minutes=6)  # who connects to nobody waits for five
+    tried = world.journal.where(after=before, host=world.mine.name, queue_id=sent.queue_id)
+    was_tried = any(event.kind is EventKind.DEFERRED and not is_only_a_look(event) for event in tried)
     waiting = [item.queue_id for item in world.mine.queue if item.queue_id == sent.queue_id]
-    for queue_id in waiting:  # exim -M: what an earlier failure left behind does not count now
+    for queue_id in [] if was_tried else waiting:  # exim -M: what an earlier failure left does not count now
         await world.mine.force(queue_id)
         await world.advance(minutes=6)
     mine, relay = world.mine.name, world.relay.host.name
@@ -87,6 +92,10 @@ async def _letter(world: World, subject: str) -> tuple[MailEvent, ...]:
             or (event.host == relay and event.remote_address == world.mine.address)
         )
     )
+
+
+def _logged_in(world: World, met: Iterable[MailEvent]) -> bool:
+    return any(event.host == world.relay.host.name and event.authenticator for event in met)
 
 
 @exercise("smarthost", "Mail for others goes by the relay, and the password to nobody but the relay")
@@ -112,7 +121,7 @@ def smarthost(probed: ProbedRelay) -> Verdict:
                 f"exim -bt {probed.world.laptop.owner}: {probed.own_mail}",
             ),
         )
-    return _told_mallory(probed) or _not_at_the_relay(probed) or _good(probed)
+    return _not_at_the_relay(probed) or _told_mallory(probed) or _good(probed)
 
 
 # -- Mallory ---------------------------------------------------------------------------------------------------
@@ -161,7 +170,7 @@ def _not_at_the_relay(probed: ProbedRelay) -> Verdict | None:
     """Why the first letter has not got as far as a logged-in session; None: it has."""
     world = probed.world
     relay, mine = world.relay.host.name, world.mine.name
-    if any(event.host == relay and event.authenticator for event in probed.met):
+    if _logged_in(world, probed.met):
         return None
     refused = [event for event in probed.met if event.host == relay and event.kind is EventKind.REJECTED]
     words = [event for event in probed.met if event.host == mine and event.kind is not EventKind.RECEIVED]

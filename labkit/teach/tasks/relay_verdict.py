@@ -96,7 +96,7 @@ def _domain(answer: object) -> str:
 
 
 def _wrong(name: str, given: str, truth: Mapping[str, str]) -> Verdict:
-    helo, spf, dkim, author, _ = (truth[each] for each in ASKED)
+    helo, dkim, author = truth["EHLO"], truth["DKIM"], truth["Carol sees"]
     if name == "EHLO" and given.endswith(author):
         return hint(
             f"{given} said EHLO to the relay. bigmail was called by somebody else: read the uppermost "
