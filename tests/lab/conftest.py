@@ -10,16 +10,35 @@ import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from labkit.lab import signing_keys
 from labkit.lab.world import World
 
 PATIENCE = 60  # seconds for one story, on a machine that does other things too
 LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 CALLERS: list[Caller] = []  # of the test that runs
+
+_make_key = signing_keys._made
+_keys: list[bytes] = []
+
+
+@pytest.fixture(autouse=True)
+def few_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers outside make keys; all worlds of these tests share six of them, because each takes its time."""
+    taken = count()
+
+    def next_key() -> bytes:
+        number = next(taken) % 6
+        if number == len(_keys):
+            _keys.append(_make_key())
+        return _keys[number]
+
+    monkeypatch.setattr(signing_keys, "_made", next_key)
 
 
 class Caller:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +38,12 @@ from .outside_world import (
 )
 
 HOST = f"mx2.{MINE}"
+
+
+@pytest.fixture(autouse=True)
+def own_doorplates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`labkit run` finds the world of this test, and none that runs beside it."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
 
 
 def deferrals(world: World) -> list[str]:

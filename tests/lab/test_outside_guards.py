@@ -122,6 +122,9 @@ def test_limits(run: Run, network: str) -> None:
             hops = b"".join(b"Received: from a by b; Mon, 7 Sep 2026 09:00:00 +0000\r\n" for _ in range(101))
             assert await client.codes("DATA", hops + b"\r\n.") == [354, 554]
             assert await client.codes(f"MAIL FROM:<{ANN}>", f"RCPT TO:<{CAROL}>", "DATA") == [250, 250, 354]
+            folded = b"Subject: x" + b"\r\n " * 100_000 + b"x\r\n\r\n."
+            assert await client.codes(folded) == [552], "a header has its limit"
+            assert await client.codes(f"MAIL FROM:<{ANN}>", f"RCPT TO:<{CAROL}>", "DATA") == [250, 250, 354]
             assert await client.codes(b"x" * 5000 + b"\r\n.") == [500], "a line has 998 characters"
             idle = await call(world, BIGMAIL)
             await idle.ask(GREETING)

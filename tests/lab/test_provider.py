@@ -164,7 +164,7 @@ def test_refusals_by_switch(run: Run, network: str) -> None:
                 if wrong == "plain":
                     conf = world.mine.configuration
                     world.mine.write_configuration(
-                        conf.replace("driver = smtp", "driver = smtp\n  hosts_avoid_tls = *")
+                        re.sub(r"driver += smtp", "driver = smtp\n  hosts_avoid_tls = *", conf)
                     )
                     await world.mine.reload()
                 author = "eve@elsewhere.test" if wrong == "partner" else ANN
