@@ -53,7 +53,7 @@ async def probe_relay(world: World) -> ProbedRelay:
     hops = [hop.host for route in routed.routes for hop in route.next_hops]
     is_home = routed.outcome is RouteOutcome.ROUTED and not hops
     own_mail = "" if is_home else (", ".join(hops) or routed.first.words or "nowhere")
-    told = {}
+    told: dict[str, int] = {}
     if own_mail or not _logged_in(world, met):  # Mallory can wait
         return ProbedRelay(world, True, met, own_mail, told)
     try:
