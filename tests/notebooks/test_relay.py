@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import pytest
 
+from labkit.lab import signing_keys
 from labkit.lab.impostor_engine import OWN
 from labkit.lab.reaching import ANSWERED, REFUSED, SILENT, knock, who_is_there
 from labkit.lab.world import World
@@ -45,6 +47,15 @@ WAYS = pytest.mark.parametrize(
     ],
 )
 Steps = Callable[[World], Awaitable[Any]]
+
+
+KEY_OF_ALL = lru_cache(signing_keys._made)
+
+
+@pytest.fixture(autouse=True)
+def one_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To make a key takes longer than the rest of a story."""
+    monkeypatch.setattr(signing_keys, "_made", KEY_OF_ALL)
 
 
 def run(steps: Steps, network: str = "memory", engine: str = "labkit", **more: Any) -> Any:
