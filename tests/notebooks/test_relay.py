@@ -539,7 +539,7 @@ def test_completed_and_nothing_there(network: str, engine: str) -> None:
             "smtp.relay.test",
             world.partner.name,
         ]
-        calls = [found[1] for row in rows if (found := re.search(r"which calls it (\S+)", row[4]))]
+        calls = [found[1] for row in rows if (found := re.search(r"there it is (\S+)", row[4]))]
         assert set(calls) <= {row[2] for row in rows}
         assert len(calls) == 2
 

@@ -55,9 +55,7 @@ def whose_name(answers: Mapping[str, object]) -> Verdict:
         return todo('Put the letter itself under "letter": answers = {"letter": letter, ...}.')
     given = {name: _domain(answers.get(name)) for name in ASKED}
     if not any(given.values()):
-        return todo(
-            f"Read the letter and fill in: {', '.join(ASKED)}. Domains will do, without what is before the @."
-        )
+        return todo(f"Read the letter and fill in: {', '.join(ASKED)}. Domains will do.")
     if empty := [name for name in ASKED if not given[name]]:
         return hint(f"There is no answer yet for: {', '.join(empty)}.")
     truth = _truth(letter)

@@ -53,6 +53,8 @@ def certificates(found: Sequence[Shown]) -> TableView:
 def _worth(shown: Shown) -> str:
     if not shown.version:
         return "nothing to verify"
+    if "name mismatch" in shown.objection:
+        return "no: it is for another name"
     return f"no: {shown.objection}" if shown.objection else "yes"
 
 

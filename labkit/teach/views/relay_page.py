@@ -77,7 +77,7 @@ def _words(event: MailEvent) -> str:
         return f"from {event.remote_host or event.login or 'here'}"
     if event.kind is EventKind.DELIVERED and event.remote_host:
         found = _ID.search(event.text or "")
-        return f"to {event.remote_host}, which calls it {found[1]}" if found else f"to {event.remote_host}"
+        return f"there it is {found[1]}" if found else f"to {event.remote_host}"
     if event.kind is EventKind.DELIVERED:
         return f"into the mailbox of {event.became or event.recipient}"
     return event.text or ""
