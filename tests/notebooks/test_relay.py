@@ -358,6 +358,8 @@ def test_smarthost_is_not_attempted() -> None:
         assert view.progress is Progress.NOT_ATTEMPTED
         assert world.now() == before, "nothing was tried"
         assert "solution of its own" in await carry_on(world, view)
+        assert check("smarthost", await probe_relay(world)).progress is Progress.NOT_ATTEMPTED, "not theirs"
+        await use(world, world.mine.configuration.partition("\n")[2])
         found = check("smarthost", await probe_relay(world))
         assert found.progress is Progress.DONE, "ours holds"
         assert "yours" in await carry_on(world, found)
@@ -457,7 +459,10 @@ def test_relay_domain_before_and_between() -> None:
     async def untouched(world: World) -> CheckView:
         return check("relay domain", await look_at_domain(world))
 
-    assert run(untouched).progress is Progress.NOT_ATTEMPTED
+    async def ours(world: World) -> CheckView:
+        return await untouched(await ready(world))
+
+    assert run(untouched).progress is run(ours).progress is Progress.NOT_ATTEMPTED
     assert check("relay domain", None).progress is Progress.NOT_ATTEMPTED
     view = run(lambda world: judge_domain(world, OWNER, KEY, SPF, send=False))
     assert view.progress is Progress.NOT_YET

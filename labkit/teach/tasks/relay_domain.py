@@ -16,7 +16,7 @@ from labkit.lab.relay_domains import FOUND, SELECTOR, UNKNOWN, DomainReport, Rec
 from labkit.lab.world import World
 from labkit.mail.event import EventKind
 from labkit.teach.checks import Seen, Verdict, done, exercise, hint, todo
-from labkit.teach.tasks.relay_ready import domain_of, first_zone
+from labkit.teach.tasks.relay_ready import OURS, domain_of, first_zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ def relay_domain(looked: LookedAt) -> Verdict:
     if not isinstance(looked, LookedAt):
         return todo('Let the relay look: check("relay domain", await look_at_domain(world)).')
     world, report = looked.world, looked.report
+    if OURS in looked.zone:
+        return todo("What is published now is the notebook's own. Put your lines below the zone as it was.")
     needed = [check for check in report.checks if check.record.is_needed]
     if looked.zone == first_zone(world)[1] and not any(check.state == FOUND for check in needed):
         return todo("Nothing is published yet. The relay's page says what it wants: put it into your zone.")

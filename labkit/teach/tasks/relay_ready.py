@@ -15,7 +15,7 @@ from labkit.lab.world import World
 from labkit.teach.checks import CheckView, Progress
 from labkit.teach.views.explained_diff import Edit, edited
 
-LOGIN_IN_FILE = "/etc/relay.password"
+OURS = "a solution of the notebook's own"  # stands in what was not written by the student
 
 _ROUTER = """\
 begin routers
@@ -83,7 +83,9 @@ def first_configuration(world: World) -> str:
 
 
 def untouched(world: World) -> bool:
-    """Whether exim.conf is still the scenario's, or the careless one of the notebook."""
+    """Whether exim.conf is still the scenario's, the careless one of the notebook, or its own solution."""
+    if OURS in world.mine.configuration:
+        return True
     first = first_configuration(world)
     return _plain(world.mine.configuration) in (_plain(first), _plain(edited(first, careless(world))))
 
@@ -123,14 +125,14 @@ async def ready(world: World) -> World:
 
 async def _configure(world: World) -> None:
     edits = _edits(_CAREFUL, login_of(world))
-    world.mine.write_configuration(edited(first_configuration(world), edits))
+    world.mine.write_configuration(f"# {OURS}\n{edited(first_configuration(world), edits)}")
     await world.mine.reload()
 
 
 async def _publish(world: World) -> None:
     origin, text = first_zone(world)
     wanted = [record.line for record in world.relay.records(domain_of(world)) if record.is_needed]
-    world.write_zone(origin, "\n".join([serial_up(text).rstrip("\n"), *wanted, ""]))
+    world.write_zone(origin, "\n".join([serial_up(text).rstrip("\n"), f"; {OURS}", *wanted, ""]))
     await world.relay.verify_domain(domain_of(world))
 
 
