@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from labkit.lab.outside_engine import OutsideEngine
-from labkit.lab.outside_plans import ListPlan, ProviderPlan, RelayPlan
+from labkit.lab.outside_plans import ImpostorPlan, ListPlan, ProviderPlan, RelayPlan
 from labkit.lab.scenarios import HostPlan
 
 if TYPE_CHECKING:
@@ -32,4 +32,8 @@ def outside_engine(host: Host, plan: HostPlan, name: str) -> OutsideEngine:
         from labkit.lab.list_engine import ListEngine
 
         return ListEngine(host, plan.domains, plan.outside)
+    if isinstance(plan.outside, ImpostorPlan):
+        from labkit.lab.impostor_engine import ImpostorEngine
+
+        return ImpostorEngine(host, plan.domains, plan.outside)
     raise ValueError(f"engine {name!r}: the plan of {plan.name} does not say what it needs")

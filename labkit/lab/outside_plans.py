@@ -73,4 +73,12 @@ class ListPlan:
     certificate: str = "good"
 
 
-OutsidePlan = RelayPlan | ProviderPlan | ListPlan
+@dataclass(frozen=True, slots=True)
+class ImpostorPlan:
+    """Who says to be `poses_as`, and shows what `certificate` says: by default one that nobody vouches for."""
+
+    poses_as: str
+    certificate: str = "self-signed"
+
+
+OutsidePlan = RelayPlan | ProviderPlan | ListPlan | ImpostorPlan

@@ -33,7 +33,7 @@ FIELDS: tuple[Row, ...] = (
     Row("host", "role", "text", "`student` is `world.mine`, `partner` `world.partner`: the first two hosts"),
     Row("host", "accounts", "list of logins", "who has an account; at a host outside, who has a mailbox"),
     Row("host", "engine", "labkit, exim, or a kind", "what it runs, if whoever opens the world says nothing: labkit. "
-        "Nobody's Exim are `outside`, `relay`, `provider` and `list`"),
+        "Nobody's Exim are `outside`, `relay`, `provider`, `list` and `impostor`"),
     Row("host", "configuration", "lines, or a name", "its exim.conf after `|`, or the name of a template"),
     Row("host", "values", "mapping", "for the template, beside `host` and `domain` (its name without the first label)"),
     Row("host", "aliases", "lines", "its /etc/aliases"),
@@ -47,7 +47,8 @@ FIELDS: tuple[Row, ...] = (
     Row("host", "trusts", "list of domains", "of a provider: whose ARC seals it believes"),
     Row("host", "rate", "number", "of a provider: how many messages an hour it takes from one address; 0 is any"),
     Row("host", "lists", "list", "of a mailing list host: its lists"),
-    Row("host", "certificate", "good, or what is bad", "of the last three: `self-signed`, `expired`, `wrong name`"),
+    Row("host", "poses_as", "a host", "of an impostor: whose name it greets with"),
+    Row("host", "certificate", "good, or what is bad", "of the last four: `self-signed`, `expired`, `wrong name`"),
     Row("customer", "login", "text", "the name for AUTH", True),
     Row("customer", "password", "text", "the password: a dummy, as everybody can read this file", True),
     Row("customer", "domains", "list of domains", "from which the customer sends, as soon as each is verified", True),

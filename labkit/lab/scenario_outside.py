@@ -1,4 +1,4 @@
-"""What a scenario file says of the servers outside: the fields of `engine: relay`, `provider` and `list`.
+"""What a scenario file says of the servers outside: the fields of `engine: relay`, `provider`, `list` and `impostor`.
 
 WHAT       `read_outside` makes the plan of such a host of its section; every mistake is noted with its line.
 READ NEXT  outside_plans.py, scenario_file.py
@@ -14,6 +14,7 @@ from labkit.lab.outside_plans import (
     DEMANDS,
     LIST_MODES,
     Customer,
+    ImpostorPlan,
     ListPlan,
     MailingList,
     OutsidePlan,
@@ -29,6 +30,7 @@ OWN_FIELDS: Mapping[str, tuple[str, ...]] = {
     "relay": ("customers", "certificate"),
     "provider": ("demands", "trusts", "rate", "certificate"),
     "list": ("lists", "certificate"),
+    "impostor": ("poses_as", "certificate"),
 }
 MOST_MESSAGES = 1_000_000
 LONGEST_FOOTER = 2000
@@ -51,6 +53,11 @@ def read_outside(section: Reader, engine: str) -> OutsidePlan | None:
         return ProviderPlan(demands, trusts, _count(section, "rate", 0), _certificate(section))
     if engine == "list":
         return ListPlan(tuple(_lists(section)), _certificate(section))
+    if engine == "impostor":
+        name = section.text(
+            "poses_as", needed="write poses_as: and the name of the host that it pretends to be"
+        )
+        return ImpostorPlan(name.lower(), _certificate(section, "self-signed"))
     return None
 
 
@@ -114,8 +121,8 @@ def _expect_domains(section: Reader, name: str) -> tuple[str, ...]:
     return tuple(each.text.lower() for each in found)
 
 
-def _certificate(section: Reader) -> str:
-    kind = section.text("certificate", default="good")
+def _certificate(section: Reader, usual: str = "good") -> str:
+    kind = section.text("certificate", default=usual)
     if kind not in KINDS:
         section.wrong("certificate", f"{kind[:40]!r} cannot be", f"it is one of: {', '.join(KINDS)}")
     return kind

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from labkit.lab.data import data_path, fill_in
@@ -54,7 +54,7 @@ class HostPlan:
     accounts: tuple[str, ...]
     configuration: str
     runs_programs: bool = False
-    files: tuple[tuple[str, str], ...] = ()
+    files: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # a password may be in one
     engine: str = ""
     domains: tuple[str, ...] = ()
     queue_interval: timedelta | None = None

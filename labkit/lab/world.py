@@ -52,6 +52,7 @@ from labkit.net.network import LoopbackUnavailable, Network, PortTaken
 from labkit.net.wire import Wire
 
 if TYPE_CHECKING:
+    from labkit.lab.impostor_engine import ImpostorEngine
     from labkit.lab.provider_engine import ProviderEngine
     from labkit.lab.relay_engine import RelayEngine
 
@@ -514,6 +515,11 @@ class World:
     def provider(self) -> ProviderEngine:
         """The big mailbox provider: its verdicts and its mailboxes. Raises LookupError in a world without one."""
         return cast("ProviderEngine", self._outside("provider"))
+
+    @property
+    def impostor(self) -> ImpostorEngine:
+        """Who poses as another host. Raises LookupError in a world without one."""
+        return cast("ImpostorEngine", self._outside("impostor"))
 
     def _outside(self, kind: str) -> Engine:
         self._expect_running()

@@ -56,11 +56,15 @@ _COMMAND_LINE = 2048  # octets; RFC 5321 §4.5.3.1.4 asks for 512
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a port offers. `context` None: no TLS; `at_once`: TLS from the start; `authenticates`: AUTH, inside TLS."""
+    """What a port offers. `context` None: no TLS; `at_once`: TLS from the start; `authenticates`: AUTH, inside TLS.
+
+    `in_clear`: AUTH also without TLS, as only somebody offers it who wants the password.
+    """
 
     context: ssl.SSLContext | None = None
     at_once: bool = False
     authenticates: bool = False
+    in_clear: bool = False
     message_size: int = 10 * 1024 * 1024
     recipients: int = 100  # RFC 5321 §4.5.3.1.8 asks for at least so many
     timeout: float = 300.0  # seconds of real time, for clients from outside the lab
@@ -262,7 +266,7 @@ class GuardedSmtp(SMTP):
             offered += [f"SIZE {self.offer.message_size}", "8BITMIME"]
             if self.offer.context is not None and self.known.encryption is None:
                 offered.append("STARTTLS")
-            if self.offer.authenticates and self.known.encryption is not None:
+            if self.offer.authenticates and self._may_authenticate:
                 offered.append("AUTH PLAIN LOGIN")
         await self.push(_text(Reply(250, tuple(offered))))
 
@@ -294,6 +298,10 @@ class GuardedSmtp(SMTP):
         self.session.host_name, self.session.extended_smtp = None, False
         self._set_rset_state()
 
+    @property
+    def _may_authenticate(self) -> bool:
+        return self.known.encryption is not None or self.offer.in_clear
+
     # --- AUTH ---------------------------------------------------------------------------------
 
     async def smtp_AUTH(self, arg: str | None) -> None:
@@ -303,7 +311,7 @@ class GuardedSmtp(SMTP):
             await self.push("502 5.5.1 AUTH is not offered on this port")
         elif not self.known.is_extended:
             await self.push("503 5.5.1 send EHLO first")
-        elif self.known.encryption is None:
+        elif not self._may_authenticate:
             await self.push("538 5.7.11 Encryption required for requested authentication mechanism")
         elif self.known.login:
             await self.push("503 5.5.1 Already authenticated")

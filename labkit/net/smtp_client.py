@@ -125,6 +125,11 @@ class SmtpConnection(asyncio.Protocol):
         await self._until_settled(closed=True)
         self._close()
 
+    @property
+    def objection(self) -> str:
+        """What ClientTls(should=True) has found wrong with the certificate; "" before TLS, and if nothing is."""
+        return "" if self._tls is None else self._tls.judgement
+
     def abort(self) -> None:
         """Hang up at once, if the connection is still there."""
         if self._transport is not None:

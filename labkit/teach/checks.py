@@ -114,6 +114,11 @@ _TASKS = (  # modules of labkit.teach.tasks
     "vouching_dkim",
     "vouching_dmarc",
     "vouching_apex",
+    "relay_reach",
+    "relay_smarthost",
+    "relay_domain",
+    "relay_verdict",
+    "relay_puzzle",
 )
 
 

@@ -31,10 +31,16 @@ class TableView(View):
     """A table, or words in its place when there is nothing."""
 
     def __init__(
-        self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]], nothing: str = ""
+        self,
+        title: str,
+        head: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        nothing: str = "",
+        *,
+        longest: int = LONGEST * 2,
     ) -> None:
         self.title, self.head, self.nothing = title, head, nothing
-        self.rows = [tuple(visible(clip(cell, LONGEST * 2)) for cell in row) for row in rows[:MOST_ROWS]]
+        self.rows = [tuple(visible(clip(cell, longest)) for cell in row) for row in rows[:MOST_ROWS]]
         self.more = f"and {len(rows) - MOST_ROWS} more" if len(rows) > MOST_ROWS else ""
 
     def html(self) -> Markup:
