@@ -81,7 +81,12 @@ def _is_counted(verdict: Verdict) -> bool:
     """DMARC had something to say, and the letter was taken or refused for good."""
     dmarc = verdict.dmarc
     has_ended = verdict.disposition != REFUSED or verdict.reply.is_permanent
-    return has_ended and dmarc.result in ("pass", "fail") and dmarc.record is not None and dmarc.policy is not None
+    return (
+        has_ended
+        and dmarc.result in ("pass", "fail")
+        and dmarc.record is not None
+        and dmarc.policy is not None
+    )
 
 
 def row_of(verdict: Verdict) -> Row:
@@ -105,7 +110,9 @@ def _done(verdict: Verdict) -> tuple[str | None, tuple[Reason, ...]]:
     if dmarc.result == "pass":
         return None, ()
     asked = {INBOX: "none", SPAM: "quarantine", REFUSED: "reject"}[verdict.disposition]
-    if asked == dmarc.policy or dmarc.policy == "none":  # spam or refused for other reasons: not DMARC's doing
+    if (
+        asked == dmarc.policy or dmarc.policy == "none"
+    ):  # spam or refused for other reasons: not DMARC's doing
         return None, ()
     sets = verdict.arc.sets if verdict.findings.sealers and verdict.disposition == INBOX else ()
     if sets:

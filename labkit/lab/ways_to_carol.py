@@ -94,7 +94,7 @@ def publish_key(world: World, domain: str) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(pair.private_pem)
-    return f'{SELECTOR}._domainkey.{domain}. IN TXT {_strings(pair.record)}'
+    return f"{SELECTOR}._domainkey.{domain}. IN TXT {_strings(pair.record)}"
 
 
 def _strings(record: str) -> str:
@@ -147,7 +147,9 @@ def verdict_on(world: World, message_id: str) -> Verdict:
         if verdict.message_id == message_id:
             return verdict
     events = world.journey(message_id).events
-    ends = [each for each in events if each.kind in (EventKind.FAILED, EventKind.DEFERRED, EventKind.DELIVERED)]
+    ends = [
+        each for each in events if each.kind in (EventKind.FAILED, EventKind.DEFERRED, EventKind.DELIVERED)
+    ]
     raise NotArrived(f"the provider never saw {message_id}{_last_words(ends)}")
 
 
@@ -155,7 +157,9 @@ def _last_words(ends: list[MailEvent]) -> str:
     if not ends:
         return ": no host has tried to deliver it"
     last = ends[-1]
-    return f": the last that is known of it: {last.host}, {last.recipient}, {last.kind.value}: {last.text or ''}"
+    return (
+        f": the last that is known of it: {last.host}, {last.recipient}, {last.kind.value}: {last.text or ''}"
+    )
 
 
 # --- the matrix -------------------------------------------------------------------------------
