@@ -109,7 +109,7 @@ def test_other_students_have_the_same_ways(run: Run) -> None:
 def test_ways_that_there_are_not(run: Run) -> None:
     async def story() -> None:
         async with opened("what_survives") as world:
-            with pytest.raises(NoSuchWay, match="'by pigeon'.*direct, relay"):
+            with pytest.raises(NoSuchWay, match=r"'by pigeon'.*direct, relay"):
                 await send_along(world, "by pigeon")
             world.faults.add("mx.lists.test", "refuses")
             with pytest.raises(NotArrived, match=r"mx2\.st11\.sne21\.test"):

@@ -118,8 +118,8 @@ def _why(posted: Posted, found: Found) -> Verdict:
         )
     broken = own[0].reason if own else "Ann's signature is gone"
     return hint(
-        f"DMARC still fails: SPF passes for {found.spf.domain}, which is not the domain in From:, and Ann's signature is "
-        f"broken ({broken}). Either what passes gets the name in From:, or From: gets the name that passes.",
+        f"DMARC still fails: SPF passes for {found.spf.domain}, which is not the domain in From:, and Ann's signature "
+        f"is broken ({broken}). Either what passes gets the name in From:, or From: gets the name that passes.",
         _seen(found),
     )
 

@@ -136,8 +136,8 @@ def _way_back(tried: Forwarded) -> Verdict | None:
     last = [each for each in tried.report if each.kind in (EventKind.REJECTED, EventKind.FAILED)]
     return hint(
         "SPF passes. A day later Carol's mailbox is full, and the provider reports that to the envelope sender it saw. "
-        f"Ann never hears of it: {_words(last[-1]) if last else 'the report got stuck'}. Which router takes an SRS "
-        "address apart again, with the same secret, and does it stand where it is asked (before a router with no_more)?",
+        f"Ann never hears of it: {_words(last[-1]) if last else 'the report got stuck'}. Which router takes an "
+        "SRS address apart again, with the same secret, and does it stand where it is asked (above any no_more)?",
         *last[-1:],
     )
 
@@ -162,8 +162,8 @@ def _done(tried: Forwarded) -> Verdict:
     home = _reached(tried.report, tried.world.mine.name)
     refused = [each for each in tried.forged if each.kind in (EventKind.REJECTED, EventKind.FAILED)]
     return done(
-        "SPF passes for the forwarder's domain, Ann's signature holds, a report finds its way back to her, and a forged "
-        "one goes nowhere.",
+        "SPF passes for the forwarder's domain, Ann's signature holds, a report finds its way back to her, and a "
+        "forged one goes nowhere.",
         [_seen(tried.found), *home[-1:], *refused[:1]],
     )
 
