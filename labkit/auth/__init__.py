@@ -2,6 +2,7 @@
 
 Each evaluator asks its DNS questions by yielding, and returns a result with `.result` in the RFC's words and `.steps`.
 The functions here are the plain door for other programs: they take a `lookup(name, rdtype)`, which door.py describes.
+An argument of a wrong type raises TypeError with words for what to give, and so does what a lookup should not return.
 Each imports its evaluator when it is called: who asks for SPF alone loads no cryptography.
 
 READ NEXT  steps.py, door.py
@@ -11,7 +12,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from labkit.auth.door import Instant, Lookup, LookupTimedOut, NoSuchName, answer_with, as_sent, seconds
+from labkit.auth.door import (
+    Instant,
+    Lookup,
+    LookupTimedOut,
+    NoSuchName,
+    answer_with,
+    as_sent,
+    seconds,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from labkit.auth.arc import ArcResult
@@ -37,7 +47,8 @@ def check_spf(client_ip: str, helo: str, reverse_path: str, lookup: Lookup) -> S
     """
     from labkit.auth.spf import check_host
 
-    return answer_with(lookup, check_host(client_ip, helo, reverse_path))
+    given = text_of(client_ip, "client_ip"), text_of(helo, "helo"), text_of(reverse_path, "reverse_path")
+    return answer_with(lookup, check_host(*given))
 
 
 def verify_dkim(message: bytes, lookup: Lookup, now: Instant) -> tuple[DkimResult, ...]:
@@ -64,7 +75,7 @@ def evaluate_dmarc(author_domain: str, spf: Any, dkim: Any, lookup: Lookup) -> D
     """
     from labkit.auth.dmarc import evaluate
 
-    return answer_with(lookup, evaluate(author_domain, spf, dkim))
+    return answer_with(lookup, evaluate(text_of(author_domain, "author_domain"), spf, dkim))
 
 
 def validate_arc(message: bytes, lookup: Lookup, now: Instant) -> ArcResult:
@@ -86,4 +97,6 @@ def parse_authentication_results(value: str | bytes) -> AuthenticationResults:
     """
     from labkit.auth.authentication_results import parse
 
-    return parse(value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
+    if isinstance(value, bytes | bytearray):
+        value = value.decode("utf-8", "replace")
+    return parse(text_of(value, "value"))

@@ -109,7 +109,7 @@ def _results_field(instance: int, authserv_id: str, results: tuple[MethodResult,
         text = "\r\n\t".join(lines(AuthenticationResults(authserv_id, results, instance=instance)))
     except NotAuthenticationResults as wrong:
         raise SigningError(f"the results cannot be written: {wrong}") from None
-    return f"ARC-Authentication-Results: {text}\r\n".encode()
+    return f"ARC-Authentication-Results: {text}\r\n".encode("utf-8", "replace")
 
 
 def _names(parts: Cut, fields: Sequence[str]) -> list[str]:

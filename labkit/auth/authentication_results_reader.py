@@ -24,10 +24,15 @@ from labkit.auth.authentication_results import (
 )
 
 MOST_PROBLEMS = 20
+MOST_PIECES = 50_000  # between semicolons
 LONGEST = 4_000_000  # characters: more than any server lets pass as a header
 _BLANKS = re.compile(r"[\x00-\x20\x7f]*")
 _KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*|_[A-Za-z0-9_-]+")
 _DIGITS = re.compile(r"[0-9]{1,9}")
+_FOLDED = re.compile(r"\r?\n(?=[ \t])")
+_NOT_SEMICOLON = re.compile(
+    r'(?:[\x00-\x20\x7f]+|"(?:[^"\\]|\\.)*"|[^\x00-\x20\x7f;("][^\x00-\x20\x7f;(]*)+', re.DOTALL
+)
 _RUN = re.compile(r"[^\x00-\x20\x7f;(]*")
 _COMMENT_PART = re.compile(r"[^()\\]*")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -70,7 +75,12 @@ class _Reader:
         comments = self._taken()
         results: list[MethodResult] = []
         says_none = False
+        pieces = 0
         while self.next == ";":
+            if (pieces := pieces + 1) > MOST_PIECES:
+                del self.problems[MOST_PROBLEMS - 1 :]
+                self._note(f"what follows the first {MOST_PIECES} semicolons is not read")
+                break
             self.at += 1
             self._skip()
             if self.next in ("", ";"):
@@ -208,7 +218,7 @@ class _Reader:
         self.at = found.end()
         if self.next == "@":  # the local part is quoted: its quotes belong to the address
             return CONTROLS.sub(" ", found[0]) + self._run()
-        return CONTROLS.sub(" ", _ESCAPE.sub(r"\1", found[1].replace("\r\n", "")))
+        return CONTROLS.sub(" ", _ESCAPE.sub(r"\1", _FOLDED.sub("", found[1])))
 
     def _run(self) -> str:
         found = _RUN.match(self.text, self.at)
@@ -253,7 +263,7 @@ class _Reader:
                 at += 1
                 if depth == 0:
                     self.at = at
-                    return CONTROLS.sub(" ", "".join(parts).replace("\r\n", "")).strip()
+                    return CONTROLS.sub(" ", _FOLDED.sub("", "".join(parts))).strip()
                 parts.append(char)
             else:
                 found = _COMMENT_PART.match(text, at)
@@ -264,11 +274,13 @@ class _Reader:
 
     def _to_semicolon(self) -> None:
         """On to the next `;` that is in no comment and in no quoted string."""
-        self._skip()
-        while self.next not in ("", ";"):
-            at = self.at
-            self._value()
-            self.at = max(self.at, at + 1)
+        while True:
+            if found := _NOT_SEMICOLON.match(self.text, self.at):
+                self.at = found.end()
+            if self.next in ("", ";"):
+                return
+            if self.next == '"':
+                self._value()  # it does not end, and this says so
             self._skip()
 
     def _taken(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ READ NEXT  dmarc.py
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import islice
 
@@ -26,6 +27,7 @@ MOST_ADDRESSES = 200
 LONGEST_FIELD = 200_000  # octets of one From: field that are read
 _RFC_5322 = Grammar(domain_literals=True, utf8_domains=True, strips_dot=True, atom_domains=True)
 _SHOWN = 60
+_MARKS = re.compile(r'\\.|["()]', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,12 @@ def _addresses_in(one: HeaderField) -> tuple[list[str], str]:
         return [], f"the From: field is longer than {LONGEST_FIELD} octets"
     if b"\0" in body:
         return [], "the From: field cannot be read: there is a NUL in it"
-    text = body.replace(b"\r\n", b"").replace(b"\n", b"").strip().decode("latin-1")
+    body = body.replace(b"\r\n", b"").replace(b"\n", b"")
+    if b"\r" in body:  # where a line ends, two programs would not agree
+        return [], "the From: field cannot be read: there is a bare CR in it"
+    text = body.strip().decode("latin-1")
+    if _ends_in_comment(text):
+        return [], "the From: field cannot be read: a comment does not end"
     found: list[str] = []
     for piece in islice(addresses_of(text, grammar=_RFC_5322), MOST_ADDRESSES + 1):
         if len(found) >= MOST_ADDRESSES:
@@ -79,6 +86,16 @@ def _addresses_in(one: HeaderField) -> tuple[list[str], str]:
         elif not _is_gap(piece):
             return found, f"the From: field cannot be read: {_as_text(piece.problem)[: 2 * _SHOWN]}"
     return found, ""
+
+
+def _ends_in_comment(text: str) -> bool:
+    depth, is_quoted = 0, False
+    for mark in _MARKS.findall(text):
+        if mark == '"' and depth == 0:
+            is_quoted = not is_quoted
+        elif mark in "()" and not is_quoted:
+            depth = max(depth + (1 if mark == "(" else -1), 0)
+    return depth > 0
 
 
 def _is_gap(piece: Unreadable) -> bool:

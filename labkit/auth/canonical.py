@@ -20,6 +20,7 @@ from functools import lru_cache
 CRLF = b"\r\n"
 SIMPLE, RELAXED = "simple", "relaxed"
 _NAME = bytes(octet for octet in range(33, 127) if octet != 0x3A)  # what names are made of
+_FOLDED_NAME = re.compile(rb"(?:\A|\r\n)([!-9;-~]+[ \t]*\r\n[ \t][^\r\n]*)")
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
 SMALL = 8192  # octets of a header
 LONG = b" " * 8
@@ -39,6 +40,7 @@ class Cut:
     names: tuple[str, ...]
     body: bytes
     _starts: tuple[tuple[int, bytes], ...] = ()
+    _is_spaced: bool = False  # a blank stands before a colon
     _fields: list[bytes] = field(default_factory=list, compare=False, repr=False)
 
     @property
@@ -50,8 +52,14 @@ class Cut:
 
     @property
     def malformed(self) -> bytes | None:
-        """The first line of the header that is no field, if there is one."""
-        return self.fields[self.names.index("")] if "" in self.names else None
+        """The first line of the header that is no field, if there is one.
+
+        The colon stands in a field's first line: for other programs the header ends where it does not.
+        """
+        if "" in self.names:
+            return self.fields[self.names.index("")]
+        folded = _FOLDED_NAME.search(self.head) if self._is_spaced else None
+        return folded[1] if folded else None
 
     def numbers(self, name: str) -> list[int]:
         """Where fields of that name (lower case) stand, top to bottom."""
@@ -75,14 +83,16 @@ def cut(message: bytes) -> Cut:
         return Cut(b"", [], (), body)
     unfolded = _unfolded(head).split(CRLF)  # the header as a whole: far sooner than each field by itself
     starts = tuple([each[: each.find(b":") + 1] for each in unfolded])
-    names, canonical = (_read_before if len(head) <= SMALL else _read)(starts)
-    return Cut(head, unfolded, names, body, canonical)
+    names, canonical, is_spaced = (_read_before if len(head) <= SMALL else _read)(starts)
+    return Cut(head, unfolded, names, body, canonical, is_spaced)
 
 
-def _read(starts: tuple[bytes, ...]) -> tuple[tuple[str, ...], tuple[tuple[int, bytes], ...]]:
-    """What fields start with, up to the colon: their names, and for each how long that is and its canonical form."""
+def _read(starts: tuple[bytes, ...]) -> tuple[tuple[str, ...], tuple[tuple[int, bytes], ...], bool]:
+    """What fields start with, up to the colon: their names; for each how long that is and its canonical form; and
+    whether a blank stands before one of the colons."""
     canonical = [start[:-1].rstrip(b" ").lower() + start[-1:] for start in starts]
-    return tuple(map(_name, starts)), tuple(zip(map(len, starts), canonical))
+    is_spaced = any(start.endswith(b" :") for start in starts)
+    return tuple(map(_name, starts)), tuple(zip(map(len, starts), canonical)), is_spaced
 
 
 _read_before = lru_cache(maxsize=64)(_read)  # most messages have the fields of one of the last few

@@ -5,7 +5,7 @@ WHAT       DkimResult keeps what was looked at; `.steps` tells it in order. They
 RESULTS    pass; fail (a hash or the signature is wrong); neutral (the field cannot be understood, or was not
            evaluated); permerror (no usable key, From: not signed, i= outside d=, rsa-sha1, RSA under 1024 bits:
            what RFC 6376 and 8301 call PERMFAIL before any hash is compared); temperror (the DNS did not answer);
-           policy (expired, or signed in the future: a verifier may accept it, this one does not).
+           policy (expired). That t= lies in the future (`is_early`) is told, and changes nothing.
 BROKEN     "" (nothing); "body", "header", "key", "header or key" (an Ed25519 signature does not tell them apart), or
            "body and" one of these; "signature" (the field itself), "time", "message" (no proper header), "limit",
            "dns".
@@ -25,6 +25,9 @@ from labkit.auth.dkim_signature import Signature
 from labkit.auth.steps import Step
 from labkit.auth.tags import TagList
 
+_EARLY = (
+    "t= lies in the future: a verifier may ignore such a signature; clocks are often wrong, and it counts"
+)
 ONCE = ("from", "subject", "to", "date", "sender", "reply-to", "cc", "message-id", "content-type")
 
 
@@ -46,6 +49,7 @@ class DkimResult:
     whole_body: bytes = b""
     canonical_header: bytes = b""
     signed_hash: bytes = b""
+    is_early: bool = False
 
     @property
     def field(self) -> bytes:
@@ -155,6 +159,7 @@ def _field_steps(result: DkimResult) -> list[Step]:
             f"the header is taken in {signature.header_form} form, the body in {signature.body_form} form (c=)",
             "RFC 6376 §3.4",
         ),
+        *([Step(_EARLY, "RFC 6376 §3.5", 1)] if result.is_early else []),
     ]
 
 

@@ -13,7 +13,7 @@ READ NEXT  what_changed.py
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from labkit.auth.canonical import Cut, canonical_body, cut
@@ -92,8 +92,8 @@ def verify_signature(
         return DkimResult(
             "permerror", f"a line of the header is no field: {shown!r}", "message", message, number, signature
         )
-    if late := _time_is_wrong(signature, now, clock_skew):
-        return DkimResult("policy", late, "time", message, number, signature)
+    if signature.expires is not None and signature.expires < now:  # RFC 6376 §3.5, x=
+        return DkimResult("policy", "the signature has expired (x=)", "time", message, number, signature)
     try:
         found = yield from find_keys(signature.domain, signature.selector)
     except KeyRecordError as wrong:
@@ -104,16 +104,10 @@ def verify_signature(
     if not found.texts:  # RFC 6376 §6.1.2
         words = f"there is no key at {found.question.name} ({found.outcome.value})"
         return DkimResult("permerror", words, "key", message, number, signature, found=found)
-    return _with_any_key(subject, signature, found)
-
-
-def _time_is_wrong(signature: Signature, now: float, clock_skew: float) -> str:
-    """RFC 6376 §3.5: an expired signature, and one from the future, may be taken as invalid."""
-    if signature.expires is not None and signature.expires < now:
-        return "the signature has expired (x=)"
+    result = _with_any_key(subject, signature, found)
     if signature.signed_at is not None and signature.signed_at > now + clock_skew:
-        return "the signature was made in the future (t=)"
-    return ""
+        return replace(result, is_early=True)  # RFC 6376 §3.5, t=: told, and left to the reader
+    return result
 
 
 def _with_any_key(subject: Subject, signature: Signature, found: FoundKeys) -> DkimResult:

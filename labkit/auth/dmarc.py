@@ -71,13 +71,18 @@ def evaluate(author_domain: str, spf: Any = None, dkim: Any = ()) -> Asking[Dmar
     `spf` and `dkim`: what they found, as (result, domain): one pair, several, or None; the results of check_host and
     verify are taken too. For SPF the domain is that of MAIL FROM (of HELO if MAIL FROM is empty).
     """
-    return _Evaluation(author_domain, passed_domains(spf), passed_domains(dkim)).run()
+    return _Evaluation(author_domain, pairs_of(spf), pairs_of(dkim)).run()
+
+
+def domains_with(wanted: str, pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """The domains that have this result, each once, in order."""
+    names = (domain_name(domain.rpartition("@")[2]) for result, domain in pairs if result == wanted)
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def passed_domains(found: Any) -> tuple[str, ...]:
     """The domains that passed, each once, in order. `found`: a pair, pairs, results, or None."""
-    names = (domain_name(domain.rpartition("@")[2]) for result, domain in pairs_of(found) if result == "pass")
-    return tuple(dict.fromkeys(name for name in names if name))
+    return domains_with("pass", pairs_of(found))
 
 
 def pairs_of(found: Any) -> list[Pair]:
@@ -97,7 +102,7 @@ def pairs_of(found: Any) -> list[Pair]:
 class _Evaluation:
     """One evaluation under way: the steps so far, and what is known of the tree."""
 
-    def __init__(self, author_domain: str, spf: Sequence[str], dkim: Sequence[str]) -> None:
+    def __init__(self, author_domain: str, spf: Sequence[Pair], dkim: Sequence[Pair]) -> None:
         self.given = author_domain
         self.spf = spf
         self.dkim = dkim
@@ -148,13 +153,13 @@ class _Evaluation:
             exists = yield from self._exists(author)
         published, tag = record.policy(is_subdomain=is_subdomain, exists=exists is not False)
         policy = self._after_test_mode(published, tag, record)
-        spf, spf_problem = yield from self._aligned("SPF", self.spf, author, record.aspf)
-        dkim, dkim_problem = yield from self._aligned("DKIM", self.dkim, author, record.adkim)
-        problem = (
-            spf_problem
-            or dkim_problem
-            or ("" if exists is not None else f"whether {author} exists is not known")
-        )
+        spf, spf_problem = yield from self._passed("SPF", self.spf, author, record.aspf)
+        dkim, dkim_problem = yield from self._passed("DKIM", self.dkim, author, record.adkim)
+        problem = spf_problem or dkim_problem
+        if not (spf or dkim or problem):
+            problem = yield from self._undecided(author, record)
+        if exists is None:
+            problem = problem or f"whether {author} exists is not known"
         known: dict[str, Any] = {
             "policy_domain": owner,
             "organizational_domain": self._known_organization(author, spf, dkim),
@@ -196,45 +201,57 @@ class _Evaluation:
         )
         return LOWER[published]
 
-    def _aligned(self, how: str, passed: Sequence[str], author: str, mode: str) -> Asking[tuple[str, str]]:
-        """The first domain that is aligned, or empty; and what kept us from knowing, or empty."""
-        if not passed:
+    def _passed(self, how: str, pairs: Sequence[Pair], author: str, mode: str) -> Asking[tuple[str, str]]:
+        """The first domain that passed and is aligned, or empty; and what kept us from knowing, or empty."""
+        names = domains_with("pass", pairs)
+        if not names:
             self._say(f"{how} has proved no domain", "RFC 9989 §4.4")
             return "", ""
-        if author in passed:
-            self._say(f"{how} passed for {author}, the author's domain itself: aligned", "RFC 9989 §4.4")
+        return (yield from self._aligned(f"{how} passed", names, author, mode))
+
+    def _undecided(self, author: str, record: DmarcRecord) -> Asking[str]:
+        """What might yet pass and be aligned, had the DNS answered SPF or DKIM; or empty."""
+        for how, pairs, mode in (("SPF", self.spf, record.aspf), ("DKIM", self.dkim, record.adkim)):
+            names = domains_with("temperror", pairs)
+            name, problem = (
+                (yield from self._aligned(f"{how} is undecided", names, author, mode)) if names else ("", "")
+            )
+            if name or problem:
+                return problem or f"{how} is undecided (temperror) for {name}, which is aligned with {author}"
+        return ""
+
+    def _aligned(self, claim: str, names: Sequence[str], author: str, mode: str) -> Asking[tuple[str, str]]:
+        """The first of the names that is aligned, or empty; and what kept us from knowing, or empty."""
+        if author in names:
+            self._say(f"{claim} for {author}, the author's domain itself: aligned", "RFC 9989 §4.4")
             return author, ""
         if mode == "s":
-            self._say(
-                f"{how} passed for {passed[0]}, not for {author}; strict mode: not aligned", "RFC 9989 §4.4"
-            )
+            self._say(f"{claim} for {names[0]}, not for {author}; strict mode: not aligned", "RFC 9989 §4.4")
             return "", ""
         problem = ""
-        for name in passed[:MOST_IDENTIFIERS]:
+        for name in names[:MOST_IDENTIFIERS]:
             try:
-                if (yield from self._shares_organization(how, name, author)):
+                if (yield from self._shares_organization(claim, name, author)):
                     return name, ""
             except NoAnswer as trouble:
                 problem = f"{trouble}: whether {name} is aligned is not known"
-        if len(passed) > MOST_IDENTIFIERS:
-            self._say(
-                f"more than {MOST_IDENTIFIERS} domains passed {how}: the others are not looked at", "limit"
-            )
+        if len(names) > MOST_IDENTIFIERS:
+            self._say(f"more than {MOST_IDENTIFIERS} domains, {claim}: the others are not looked at", "limit")
         return "", problem
 
-    def _shares_organization(self, how: str, name: str, author: str) -> Asking[bool]:
+    def _shares_organization(self, claim: str, name: str, author: str) -> Asking[bool]:
         """Relaxed mode: have both the same Organizational Domain? Raises NoAnswer."""
         organization = yield from self.tree.organization(author)
         if not is_at_or_below(
             name, organization
         ):  # its Organizational Domain is itself or above it: no walk can help
             self._say(
-                f"{how} passed for {name}, which is not below {organization}: not aligned", "RFC 9989 §4.10.2"
+                f"{claim} for {name}, which is not below {organization}: not aligned", "RFC 9989 §4.10.2"
             )
             return False
         other = yield from self.tree.organization(name)
         verdict = "aligned" if other == organization else "not aligned"
-        self._say(f"{how} passed for {name}, of the organization {other}: {verdict}", "RFC 9989 §4.10.2")
+        self._say(f"{claim} for {name}, of the organization {other}: {verdict}", "RFC 9989 §4.10.2")
         return other == organization
 
     def _known_organization(self, author: str, *aligned: str) -> str:

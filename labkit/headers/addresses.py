@@ -82,11 +82,13 @@ def _pieces(value: str) -> list[list[tuple[Sort, str]]]:
 def _address(piece: list[tuple[Sort, str]]) -> Address | None:
     """One mailbox. A group's name, in front of a colon, is dropped."""
     words: list[str] = []
+    in_domain = False
     for sort, text in piece:
         if sort is Sort.WORD and text.endswith(":") and "<" not in text and "@" not in text:
-            words = []
+            words, in_domain = [], False
             continue
-        words.append(f'"{text}"' if sort is Sort.QUOTED and "@" not in words else text)
+        words.append(f'"{text}"' if sort is Sort.QUOTED and not in_domain else text)
+        in_domain = in_domain or words[-1] == "@"
     if not words:
         return None
     text = " ".join(words)

@@ -21,6 +21,7 @@ from labkit.headers.hops import hops_of
 from labkit.headers.received import read_received
 from labkit.headers.trust import Trust, trust_at, trust_of
 from labkit.headers.values import Field, Hop, Kind, Received, Writer
+from labkit.mail.message import octets_of
 
 MOST_HOPS = 2000
 Trusted = Collection[str] | int | None
@@ -66,11 +67,12 @@ class Dissection:
 
 
 def dissect(message: bytes, *, trusted: Trusted = None) -> Dissection:
-    """Take apart a whole message, or a header alone. Never raises for its content.
+    """Take apart a whole message, or a header alone. Never raises for its content; TypeError if it is not bytes.
 
     `trusted`: hosts that the reader believes (names, `*.a.test`, addresses, networks); None: who wrote the topmost
     Received field; a number: so many of the topmost Received fields.
     """
+    message = octets_of(message)
     found = cut(message)
     fields: list[Field] = []
     received: list[tuple[int, Received]] = []

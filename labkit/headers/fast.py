@@ -21,6 +21,7 @@ from labkit.headers.dates import MONTHS, OLD_ZONES, read_date
 from labkit.headers.dissect import name_and_value
 from labkit.headers.hops import IMPLAUSIBLE, measured
 from labkit.headers.received import read_received
+from labkit.mail.message import octets_of
 
 MOST_READ = 65_536
 MOST_HOPS = 200
@@ -59,7 +60,8 @@ class Survey(NamedTuple):
 
 
 def survey(message: bytes) -> Survey:
-    """The facts of one message, or of its header alone. Never raises."""
+    """The facts of one message, or of its header alone. Never raises for its content; TypeError if it is not bytes."""
+    message = octets_of(message)
     end = _END.search(message, 0, MOST_READ)
     header = message[: end.start() + 1] if end else message[:MOST_READ]
     instants: list[float | None] = []

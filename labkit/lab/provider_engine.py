@@ -201,9 +201,9 @@ class ProviderEngine(AiosmtpdEngine):
         world.note(own, EventKind.LOGGED, queue_id=queue_id, text=verdict.line)
         if refusal is not None:
             return refusal
-        for field in reversed(authentication_fields(findings, own, self.domains[0], disposition)):
-            message = message.prepend(field)
         message = message.prepend(session.trace(envelope, queue_id))
+        for field in reversed(authentication_fields(findings, own, self.domains[0], disposition)):
+            message = message.prepend(field)  # above our own Received: no client can write there (RFC 8601 §5)
         item = session.item(received, queue_id, bytes(message))
         self.note_received(item)
         for recipient in envelope.forward_paths:

@@ -14,7 +14,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from labkit.auth.arc import ArcResult, validate
-from labkit.auth.authentication_results import AuthenticationResults, MethodResult, lines
+from labkit.auth.authentication_results import (
+    AuthenticationResults,
+    MethodResult,
+    NotAuthenticationResults,
+    lines,
+    parse,
+)
 from labkit.auth.author import Author, author_of
 from labkit.auth.dkim_result import DkimResult
 from labkit.auth.dkim_verify import verify
@@ -136,13 +142,19 @@ def examine(
 
 def without_forged(message: Message, own: str) -> Message:
     """Take out what claims to be our own verdict (RFC 8601 §5). What cannot be read is looked at by its beginning."""
-    begins = re.compile(rf"[\s(]*(?:\([^()]*\)\s*)*\"?{re.escape(own)}\"?(?=[\s;(]|$)", re.IGNORECASE)
     fields = tuple(
         field
         for field in message.header_fields
-        if field.name.lower() != "authentication-results" or not begins.match(field.value)
+        if field.name.lower() != "authentication-results" or not _claims_to_be(field.value, own)
     )
     return replace(message, header_fields=fields)
+
+
+def _claims_to_be(value: str, own: str) -> bool:
+    try:
+        return parse(value).authserv_id.lower().rstrip(".") == own.lower()
+    except NotAuthenticationResults:
+        return own.lower() in value[:1000].lower()
 
 
 def authentication_fields(findings: Findings, host: str, domain: str, disposition: str) -> list[HeaderField]:

@@ -113,6 +113,16 @@ _parsed = lru_cache(maxsize=8)(Message.cut)
 _parsed_last = lru_cache(maxsize=1)(Message.cut)
 
 
+def octets_of(given: bytes | bytearray | memoryview) -> bytes:
+    """A message that somebody gave, as bytes. Raises TypeError for anything else, with what to give."""
+    if isinstance(given, bytes):
+        return given
+    if isinstance(given, bytearray | memoryview):
+        return bytes(given)
+    remedy = ": read the file in mode 'rb', or .encode() the text" if isinstance(given, str) else ""
+    raise TypeError(f"a message is bytes, not {type(given).__name__}{remedy}")
+
+
 def is_canonical(content: bytes) -> bool:
     """True if every CR and LF in `content` belongs to a CR LF (RFC 5321 §2.3.8)."""
     pairs = content.count(CRLF)

@@ -317,3 +317,21 @@ def test_anything_is_read_or_refused(text: str) -> None:
         return
     assert parse(write(found)) == found
     assert not re.search(r"[\r\n\0]", write(found))
+
+
+@pytest.mark.parametrize("fold", ["\r\n ", "\n\t", "\n "])
+def test_a_stored_field_is_folded_by_lf(fold: str) -> None:
+    (found,) = parse(f'mx.test;{fold}dkim=pass (2048-bit{fold}key) reason="all{fold}right"').results
+    assert (found.comments, found.reason) == (("2048-bit key",), "all right") or fold == "\n\t"
+    assert found.comments[0].split() == ["2048-bit", "key"] and "\n" not in found.reason
+
+
+def test_half_a_million_pieces() -> None:
+    begin = time.process_time()
+    found = parse("mx.test; spf=pass;" + " x;" * 500_000)
+    assert [one.method for one in found.results] == ["spf"]
+    assert found.problems[-1] == "what follows the first 50000 semicolons is not read"
+    with pytest.raises(NotAuthenticationResults, match="does not end"):
+        parse("mx.test " + '"' * 1_000_001)
+    assert parse("mx.test " + '"" ' * 300_000).authserv_id == "mx.test"
+    assert time.process_time() - begin < 5

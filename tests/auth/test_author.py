@@ -134,3 +134,26 @@ def test_any_text_gives_a_domain_or_a_reason(text: str) -> None:
 )
 def test_domain_names(text: str, name: str | None) -> None:
     assert domain_name(text) == name
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("ann@a.test (hello", "a comment does not end"),
+        ("ann@a.test (hello\\)", "a comment does not end"),
+        ("ann@a.test ((hello)", "a comment does not end"),
+        ('(a "quote) ann@a.test ("', "a comment does not end"),
+        ("ann@a.test (x\ry)", "a bare CR"),
+        ('"\rann"@a.test', "a bare CR"),
+    ],
+)
+def test_where_programs_would_not_agree_there_is_no_author(text: str, words: str) -> None:
+    found = author_of(message(text))
+    assert not found and words in found.problem
+
+
+@pytest.mark.parametrize(
+    "text", ['"(" <ann@a.test>', "(\\() ann@a.test", 'ann@a.test (")', "ann@a.test (x)\r\n (y)"]
+)
+def test_brackets_that_open_nothing(text: str) -> None:
+    assert author_of(message(text)).domain == "a.test"

@@ -56,7 +56,9 @@ def changed(old: bytes, new: bytes) -> bytes:
         (b"d=a.test", b"d=a.test; l=-1", "neutral", "signature", "no number"),
         (b"d=a.test", b"d=a.test; l=" + b"9" * 76, "fail", "body and header", ""),
         (b"d=a.test", b"d=a.test; l=" + b"9" * 77, "neutral", "signature", "no number"),
-        (b"t=1700000000", b"t=1700000301", "policy", "time", "in the future"),
+        (b"t=1700000000", b"t=1700000301", "fail", "header", ""),  # the future is no reason to fail
+        (b"t=1700000000", b"t=2; x=1", "neutral", "signature", "not later than t="),
+        (b"t=1700000000", b"t=2; x=2", "neutral", "signature", "not later than t="),
         (b"t=1700000000", b"t=1; x=1699999999", "policy", "time", "expired"),
         (b"s=rsa;", b"", "neutral", "signature", "the tag s= is missing"),
         (b"s=rsa;", b"s=" + b"x" * 64 + b";", "permerror", "key", "cannot be a name"),
@@ -250,3 +252,19 @@ def test_nothing_is_raised_for_a_damaged_message(data: st.DataObject) -> None:
         message[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
     for result in verified(bytes(message), RECORD):
         assert result.steps[-1].words.startswith(result.result)
+
+
+@pytest.mark.parametrize(
+    "old, new, result",
+    [
+        (b"\r\nFrom: ", b"\r\nFrom : ", "pass"),  # obsolete, and relaxed form forgives it
+        (b"\r\nFrom: ", b"\r\nFrom\r\n : ", "permerror"),  # for other programs the header ends here
+        (b"\r\nFrom: ", b"\r\nFrom \r\n\t\r\n : ", "permerror"),
+        (b"\r\nFrom: ", b"\r\nX : y\r\nFrom:\r\n ", "pass"),
+    ],
+)
+def test_the_colon_stands_in_the_first_line(old: bytes, new: bytes, result: str) -> None:
+    assert old in b"\r\n" + MESSAGE
+    (found,) = verified(FIELD.removesuffix(b"\r\n") + (b"\r\n" + MESSAGE).replace(old, new), RECORD)
+    assert found.result == result, found.reason
+    assert result == "pass" or (found.broken == "message" and "is no field: 'From" in found.reason)

@@ -489,3 +489,20 @@ def test_whatever_the_dns_says_there_is_a_verdict(zone: Zone, author: str, domai
     assert found.result in ("pass", "fail", "none", "temperror", "permerror")
     assert (found.policy is not None) == (found.result in ("pass", "fail"))
     assert bool(found.aligned_spf or found.aligned_dkim) == (found.result == "pass")
+
+
+@pytest.mark.parametrize(
+    "spf, dkim, result, because",
+    [
+        (("temperror", "a.example"), None, "temperror", "SPF might pass, and be aligned"),
+        (None, [("temperror", "mail.a.example")], "temperror", "so might DKIM, in relaxed mode"),
+        (("temperror", "b.example"), None, "fail", "it would not be aligned"),
+        (("temperror", "a.example"), ("pass", "a.example"), "pass", "one that passes is enough"),
+        (("permerror", "a.example"), None, "fail", "a broken record never passes"),
+    ],
+)
+def test_what_the_dns_left_undecided(spf: object, dkim: object, result: str, because: str) -> None:
+    """RFC 9989 §5.3.6: what DNS errors kept from an end can neither pass nor fail."""
+    found = evaluate_dmarc("a.example", spf, dkim, Dns({"_dmarc.a.example": "v=DMARC1; p=reject"}))
+    assert found.result == result, because
+    assert (found.policy == "reject") == (result in ("pass", "fail"))

@@ -40,6 +40,7 @@ HOSTILE = [
     (b"To: " + b"ann@a.test, " * 50_000, "50,000 addresses"),
     (b"From: " + b"ann@a.test, " * 50_000, "50,000 authors"),
     (b"From: " + b'"\\' * (MEGABYTE // 2), "an author in a quote without end"),
+    (b"From: " + b'"' * MEGABYTE, "an author of empty quotes"),
     (b"From: " + b"<" * MEGABYTE, "open angles"),
     (b"From: " + b"a:" * (MEGABYTE // 2), "groups of groups"),
     (b"Subject: " + b"=?utf-8?q?=E2=80=AE?= " * 40_000, "40,000 encoded words"),
@@ -82,3 +83,11 @@ def test_what_is_kept_is_little() -> None:
     assert len(addresses_of("a@b.test, " * 50_000).kept) == 200
     assert addresses_of("a@b.test, " * 50_000).count >= 50_000
     assert decoded("=?utf-8?q?a?= " * 40_000).strip() == "a" * 40_000
+
+
+@pytest.mark.parametrize("given", [None, "From: a", 5, ["From: a"]])
+def test_what_is_no_message_is_said(given: object) -> None:
+    for reads in (dissect, survey):
+        with pytest.raises(TypeError, match="a message is bytes, not"):
+            reads(given)  # type: ignore[operator]
+    assert dissect(memoryview(b"A: b\r\n\r\n")).header == b"A: b\r\n\r\n"  # type: ignore[arg-type]

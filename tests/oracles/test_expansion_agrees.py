@@ -684,7 +684,7 @@ ${if =>{1}{2}{y}{n}}
 ${if ! !eq{a}{a}{y}{n}}${if !!eq{a}{a}{y}{n}}
 """
 WITH_THE_LISTS = {"match_address", "match_domain", "match_ip", "match_local_part"}  # test_lists_agree.py
-ASKED_ELSEWHERE = {"dnsdb", "randint"}
+ASKED_ELSEWHERE = {"dnsdb", "randint", "spf"}  # spf: test_spf_exim_agrees.py
 
 # text -> what Exim says, what we say
 EXPLAINED: dict[str, tuple[str, str]] = {

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from labkit.eximconf import options
 from labkit.eximconf.expansion.syntax import QUERIES, SINGLE_KEY
 
-SUPPORT = ("crypteq", "DNSDB", "SRS")
+SUPPORT = ("crypteq", "DKIM", "DNSDB", "SPF", "SRS")
 LANGUAGE = "4.96"  # the Exim whose language this is
 
 
@@ -27,11 +27,12 @@ def show() -> None:
     transports = [
         "appendfile/maildir" if name == "appendfile" else name for name in options.DRIVERS["transport"]
     ]
+    lookups = sorted({*SINGLE_KEY, *QUERIES} - {"spf"})  # which Exim names by "Support for" alone
     lines = [
         f"labkit-exim version {own_version()} (the language of Exim {LANGUAGE})",
         "labkit reads Exim's configuration and is no Exim; docs/exim-support.md says how far it goes",
         f"Support for: {' '.join(SUPPORT)}",
-        f"Lookups (built-in): {' '.join(sorted((*SINGLE_KEY, *QUERIES)))}",
+        f"Lookups (built-in): {' '.join(lookups)}",
         f"Authenticators: {' '.join(options.DRIVERS['authenticator'])}",
         f"Routers: {' '.join(options.DRIVERS['router'])}",
         f"Transports: {' '.join(transports)}",

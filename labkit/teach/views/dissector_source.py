@@ -23,6 +23,7 @@ from labkit.queue.item import QueueItem
 from labkit.teach.markup import clip, visible
 
 LARGEST = 10_000_000
+LONGEST_PATH = 4096
 MOST_PICKS = 100
 LONGEST_LABEL = 90
 
@@ -50,7 +51,7 @@ def content_of(what: object) -> bytes:
     if isinstance(what, Path):
         return _from_file(what)
     if isinstance(what, str):
-        return pasted(what) if "\n" in what else _from_file(Path(what))
+        return pasted(what) if "\n" in what or len(what) > LONGEST_PATH else _from_file(Path(what))
     raise NoMessage(
         f"a {type(what).__name__} is no message: give a message of a mailbox, bytes, or the path of a file"
     )
@@ -102,6 +103,8 @@ def picks(world: World | None) -> list[Pick]:
 
 
 def _from_file(path: Path) -> bytes:
+    if path.is_dir():
+        raise NoMessage(f"{path} is a directory: give the path of a file that holds one message")
     if path.stat().st_size > LARGEST:
         raise NoMessage(f"{path} is larger than {LARGEST:,} octets")
     return _as_on_the_wire(path.read_bytes())
