@@ -113,7 +113,7 @@ def _why(posted: Posted, found: Found) -> Verdict:
     if own and own[0].broken == "header":
         return hint(
             f"The body is whole again, and still: {own[0].reason}. What has the list written into the header, and does "
-            'the signature cover it? dissector(world.mine.mailbox("ann")[-1], world) shows it.',
+            "the signature cover it? In part 5 changed(...) has named each field.",
             _seen(found),
         )
     broken = own[0].reason if own else "Ann's signature is gone"
