@@ -203,7 +203,7 @@ class ProviderEngine(AiosmtpdEngine):
             return refusal
         message = message.prepend(session.trace(envelope, queue_id))
         for field in reversed(authentication_fields(findings, own, self.domains[0], disposition)):
-            message = message.prepend(field)  # above our own Received: no client can write there (RFC 8601 §5)
+            message = message.prepend(field)  # above our own Received, where no client can write
         item = session.item(received, queue_id, bytes(message))
         self.note_received(item)
         for recipient in envelope.forward_paths:
