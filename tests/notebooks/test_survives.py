@@ -95,6 +95,8 @@ def test_a_strict_policy_costs_the_list_as_well(engine: str) -> None:
             ("inbox", "fail"),
             ("inbox", "pass"),
         ]
+        subjects = [message.first("Subject") or "" for message in world.mine.mailbox("ann")]
+        assert subjects and not any("failed" in subject for subject in subjects), "Ann does not hear of it"
         world.provider.trusts.discard("lists.test")
         verdict = await send_along(world, "list, sealed")
         assert (verdict.arc.result, verdict.disposition) == ("pass", "refused")

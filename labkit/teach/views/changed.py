@@ -29,7 +29,9 @@ class Changed(View):
     """The changes; `lines` are sentences."""
 
     def __init__(self, signed: Message, received: Message) -> None:
-        field = next((each for each in reversed(signed.header_fields) if each.name.lower() == "dkim-signature"), None)
+        field = next(
+            (each for each in reversed(signed.header_fields) if each.name.lower() == "dkim-signature"), None
+        )
         if field is None:
             raise NoSignature("the first copy has no DKIM-Signature: give the one that came as it was signed")
         try:
