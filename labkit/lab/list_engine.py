@@ -11,6 +11,7 @@ READ NEXT  provider_verdict.py
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from labkit.auth.arc_seal import seal
@@ -19,7 +20,7 @@ from labkit.auth.author import author_of
 from labkit.auth.dkim_sign import SigningError
 from labkit.lab.aiosmtpd_engine import AiosmtpdEngine, ServerSession
 from labkit.lab.list_message import as_posted
-from labkit.lab.outside_plans import ListPlan, MailingList
+from labkit.lab.outside_plans import LIST_MODES, ListPlan, MailingList
 from labkit.lab.provider_verdict import INBOX, examine, method_results
 from labkit.lab.signing_keys import SigningKeys
 from labkit.mail import reply
@@ -28,6 +29,7 @@ from labkit.mail.asking import answer_later
 from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
 from labkit.mail.message import HeaderField, Message
+from labkit.mail.plainly import SaidPlainly
 from labkit.mail.reply import Reply
 from labkit.queue.item import QueueItem
 from labkit.smtp.decisions import Decision, MessageReceived, RcptTo
@@ -41,6 +43,10 @@ NO_SUCH_LIST = Reply(550, ("5.1.1 there is no such list here",))
 ONLY_MEMBERS = Reply(550, ("5.7.1 only members may post to this list",))
 NO_REPORTS = Reply(550, ("5.7.1 a list takes no mail from <>",))
 BEEN_HERE = Reply(554, ("5.4.6 this message has come from this list already",))
+
+
+class NoSuchSetting(SaidPlainly, ValueError):
+    """A list or a mode that there is not; the text says which there are."""
 
 
 class ListEngine(AiosmtpdEngine):
@@ -59,6 +65,28 @@ class ListEngine(AiosmtpdEngine):
         await super().start(queue_only=queue_only)
         domain = self.domains[0]
         self.publish(f"_domainkey.{domain}", {SELECTOR: self.keys.record(domain, SELECTOR)})
+
+    def change(
+        self,
+        name: str,
+        *,
+        mode: str | None = None,
+        footer: str | None = None,
+        members: tuple[str, ...] | None = None,
+    ) -> MailingList:
+        """What a list's owner does in its settings; what is not named stays. Raises NoSuchSetting."""
+        if name not in self.lists:
+            raise NoSuchSetting(f"there is no list {name!r}; there are {', '.join(self.lists)}")
+        if mode is not None and mode not in LIST_MODES:
+            raise NoSuchSetting(f"there is no mode {mode!r}; there are {', '.join(LIST_MODES)}")
+        now = self.lists[name]
+        self.lists[name] = replace(
+            now,
+            mode=now.mode if mode is None else mode,
+            footer=now.footer if footer is None else footer,
+            members=now.members if members is None else tuple(members),
+        )
+        return self.lists[name]
 
     def _list_of(self, to: Mailbox) -> tuple[MailingList | None, str]:
         """The list that an address belongs to, and for what: "" is posting."""
