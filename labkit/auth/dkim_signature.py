@@ -15,9 +15,9 @@ READ NEXT  dkim_verify.py
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from typing import NamedTuple
 
 from labkit.auth.canonical import RELAXED, SIMPLE, Cut, canonical_body, canonical_field
 from labkit.auth.dkim_key import ED25519, RSA, decode_base64
@@ -49,8 +49,7 @@ class SignatureError(ValueError):
         self.result, self.tags = result, tags
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """A signature field, read. `number` says where in the header it stands (0: top); `field` is what was read."""
 
     field: bytes

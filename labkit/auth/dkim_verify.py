@@ -13,7 +13,7 @@ READ NEXT  what_changed.py
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from labkit.auth.canonical import Cut, canonical_body, cut
@@ -106,7 +106,7 @@ def verify_signature(
         return DkimResult("permerror", words, "key", message, number, signature, found=found)
     result = _with_any_key(subject, signature, found)
     if signature.signed_at is not None and signature.signed_at > now + clock_skew:
-        return replace(result, is_early=True)  # RFC 6376 §3.5, t=: told, and left to the reader
+        return result._replace(is_early=True)  # RFC 6376 §3.5, t=: told, and left to the reader
     return result
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from binascii import a2b_qp
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 
 from labkit.auth.canonical import CRLF, RELAXED, Cut, canonical_body, cut
@@ -154,7 +154,7 @@ def _found_in(message: Cut, signature: Signature) -> Signature:
     wanted = signature.tags.pairs
     numbers = message.numbers("dkim-signature")
     same = [number for number in numbers if _same_signature(message.unfolded[number], wanted)]
-    return replace(signature, number=same[0] if same else signature.number)
+    return signature._replace(number=same[0] if same else signature.number)
 
 
 def _same_signature(field: bytes, pairs: tuple[tuple[str, str], ...]) -> bool:
