@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from labkit.headers import dissect
 from labkit.headers.totals import Totals, survey_all
 from labkit.lab.synthetic_headers import synthetic_headers
-from labkit.teach.plots import hop_ladder, many_headers
+from labkit.teach.plots import hop_ladder, many_headers, reading
 from labkit.teach.show import show
 from labkit.teach.view import View
 
@@ -96,3 +99,37 @@ def test_the_picture_of_many() -> None:
     assert f"wrong clocks: {totals.skewed:,} messages" in text and f"signed by DKIM: {totals.signed}" in text
     assert "single steps" in picture.svg() and "mathdefault" not in picture.svg()
     assert many_headers(Totals()).text() and many_headers(Totals()).svg()
+
+
+def an_mbox(folder: Path, count: int) -> Path:
+    path = folder / "<b>corpus.mbox"
+    line = b"From ann@a.test Tue Mar 12 10:00:00 2024\n"
+    path.write_bytes(b"".join(line + message + b"\r\n" for message in synthetic_headers(count)))
+    return path
+
+
+def test_a_path_is_read_first(tmp_path: Path) -> None:
+    path = an_mbox(tmp_path, 30)
+    assert many_headers(path).text() == many_headers(survey_all(synthetic_headers(30))).text()
+    assert many_headers(tmp_path).totals.messages == 30
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        many_headers(tmp_path / "none")
+
+
+def test_a_bar_grows_and_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    class Place:
+        def update(self, html: reading._Html) -> None:
+            shown.append(html._repr_mimebundle_()["text/html"])
+
+    def display(bar: reading.Bar) -> Place:
+        shown.append(str(bar.html()))
+        return Place()
+
+    monkeypatch.setattr(reading, "_display", display)
+    monkeypatch.setattr(reading, "EVERY", 10)
+    reading.read_with_a_bar(an_mbox(tmp_path, 35))
+    shares = [int(found[1]) for found in map(re.compile(r"width:(\d+)%").search, shown[:-1]) if found]
+    assert len(shares) == 4 and shares == sorted(shares) and 90 <= shares[-1] <= 100
+    assert "35 messages of &lt;b&gt;corpus.mbox" in shown[-2] and shown[-1] == ""

@@ -1,17 +1,20 @@
 """Many messages at a glance: how many hops they took, and how long that lasted.
 
-WHAT       `many_headers(totals)`: what labkit/headers/totals.py has added up, as two distributions and their table.
+WHAT       `many_headers(totals)`: what labkit/headers/totals.py has added up, as two distributions and their table;
+           `many_headers("mail.mbox")` reads a file or a folder first.
 RULES      the classes of delays grow like powers, so that a second and a day find room on one axis.
 READ NEXT  hop_ladder.py, labkit/headers/totals.py
 """
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import TYPE_CHECKING
 
 from labkit.headers.hops import span
 from labkit.headers.totals import CLASSES, Totals
 from labkit.teach.plots.picture import BLUE, GREEN, ORANGE, Picture, label
+from labkit.teach.plots.reading import read_with_a_bar
 from labkit.teach.tables import text_table
 
 if TYPE_CHECKING:
@@ -87,6 +90,9 @@ class ManyHeaders(Picture):
         axes.legend(frameon=False, fontsize=7)
 
 
-def many_headers(totals: Totals) -> ManyHeaders:
-    """The picture of what `survey_all` has added up."""
-    return ManyHeaders(totals)
+def many_headers(mail: Totals | str | PathLike[str]) -> ManyHeaders:
+    """The picture of what `survey_all` has added up; or of all mail at a path, with a bar while it is read.
+
+    Raises FileNotFoundError.
+    """
+    return ManyHeaders(mail if isinstance(mail, Totals) else read_with_a_bar(mail))
