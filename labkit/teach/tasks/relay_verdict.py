@@ -97,8 +97,8 @@ def _wrong(name: str, given: str, truth: Mapping[str, str]) -> Verdict:
     helo, dkim, author = truth["EHLO"], truth["DKIM"], truth["Carol sees"]
     if name == "EHLO" and given.endswith(author):
         return hint(
-            f"{given} said EHLO to the relay. bigmail was called by somebody else: read the uppermost "
-            f"Received."
+            f"{given} is on your side of the relay. bigmail was called by somebody else: read the uppermost "
+            "Received."
         )
     if name == "EHLO":
         return hint(
