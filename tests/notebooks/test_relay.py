@@ -358,7 +358,9 @@ def test_smarthost_is_not_attempted() -> None:
         assert view.progress is Progress.NOT_ATTEMPTED
         assert world.now() == before, "nothing was tried"
         assert "solution of its own" in await carry_on(world, view)
-        assert check("smarthost", await probe_relay(world)).progress is Progress.NOT_ATTEMPTED, "not theirs"
+        view = check("smarthost", await probe_relay(world))
+        assert view.progress is Progress.NOT_ATTEMPTED, "not theirs"
+        assert "the notebook's own" in view.verdict.words
         await use(world, world.mine.configuration.partition("\n")[2])
         found = check("smarthost", await probe_relay(world))
         assert found.progress is Progress.DONE, "ours holds"
@@ -500,6 +502,8 @@ NAME_MISTAKES = {
 
 def test_whose_name(letter: Message) -> None:
     assert check("whose name", {"letter": letter} | NAMES).progress is Progress.DONE
+    for said in ("helo=smtp.relay.test", "smtp.relay.test [203.0.113.205]"):
+        assert check("whose name", {"letter": letter} | NAMES | {"EHLO": said}).progress is Progress.DONE
     for untouched in ({}, {"letter": letter} | dict.fromkeys(NAMES, "")):
         assert check("whose name", untouched).progress is Progress.NOT_ATTEMPTED
 

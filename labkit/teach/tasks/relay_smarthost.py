@@ -105,8 +105,8 @@ def smarthost(probed: ProbedRelay) -> Verdict:
         return todo('Let it be tried: check("smarthost", await probe_relay(world)).')
     if not probed.touched:
         return todo(
-            "exim.conf is still the careless one. Write yours, put it in place, reload, and run this cell "
-            "again."
+            "exim.conf is still the careless one, or the notebook's own. Write yours, put it in place, reload, "
+            "and run this cell again."
         )
     if not probed.world.mine.is_running:
         return hint("Your host is down: await world.mine.start().")

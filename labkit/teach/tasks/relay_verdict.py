@@ -54,6 +54,9 @@ def whose_name(answers: Mapping[str, object]) -> Verdict:
     if not isinstance(letter, Message) or letter.first("Authentication-Results") is None:
         return todo('Put the letter itself under "letter": answers = {"letter": letter, ...}.')
     given = {name: _domain(answers.get(name)) for name in ASKED}
+    given["EHLO"] = (
+        given["EHLO"].removeprefix("helo=").partition(" ")[0]
+    )  # as Received has it, with the address
     if not any(given.values()):
         return todo(f"Read the letter and fill in: {', '.join(ASKED)}. Domains will do.")
     if empty := [name for name in ASKED if not given[name]]:
@@ -97,8 +100,8 @@ def _wrong(name: str, given: str, truth: Mapping[str, str]) -> Verdict:
     helo, dkim, author = truth["EHLO"], truth["DKIM"], truth["Carol sees"]
     if name == "EHLO" and given.endswith(author):
         return hint(
-            f"{given} said EHLO to the relay. bigmail was called by somebody else: read the uppermost "
-            f"Received."
+            f"{given} is on your side of the relay. bigmail was called by somebody else: read the uppermost "
+            "Received."
         )
     if name == "EHLO":
         return hint(

@@ -44,7 +44,7 @@ def relay_page(report: DomainReport, *, explained: bool = False) -> TableView:
     for check in report.checks:
         record = check.record
         value = f"{record.value}." if record.type == "CNAME" else f'"{record.value}"'
-        need = check.state if record.is_needed else f"{check.state} (only advised)"
+        need = check.state if record.is_needed else f"{check.state} (advised)"
         more = (fill(check.words, WIDTH),) if explained else (f"{record.name}.", record.type, value)
         rows.append((record.purpose, *more, need))
     head = ("for", "in words") if explained else ("for", "name", "type", "data")
@@ -79,7 +79,7 @@ def _words(event: MailEvent) -> str:
         found = _ID.search(event.text or "")
         return f"there it is {found[1]}" if found else f"to {event.remote_host}"
     if event.kind is EventKind.DELIVERED:
-        return f"into the mailbox of {event.became or event.recipient}"
+        return f"into the mailbox of {(event.became or event.recipient or '').partition('@')[0]}"
     return event.text or ""
 
 
@@ -125,6 +125,6 @@ def three_names(letter: Message) -> TableView:
     rows = [
         ("From:", letter.first("From") or "", "the author", "what Carol sees"),
         ("MAIL FROM (Return-path)", letter.first("Return-path") or "", "who sends", "who hears of a failure"),
-        ("EHLO (uppermost Received)", caller, "the host that calls", "nobody but logs"),
+        ("EHLO (uppermost Received)", caller, "the host that calls", "readers of headers"),
     ]
     return TableView("Three names", ("where", "name", "who says it", "who sees it"), rows)
