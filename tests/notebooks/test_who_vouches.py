@@ -309,6 +309,7 @@ SPF_WRONG = {
     "two records": (f"{_spf(OWN, '-all')}\n{_spf(SERVICE, '-all')}", "2 SPF records at one name"),
     "+all": (_spf(OWN, SERVICE, "+all"), "permits every host"),
     "missing include": (_spf(OWN, "-all"), "the term that the service asks"),
+    "address copied": (_spf(OWN, "ip4:203.0.113.150", "-all"), "is copied into your record"),
     "own address missing": (_spf(SERVICE, "-all"), "Your own host is not permitted"),
     "too many look-ups": (
         _spf(OWN, SERVICE, *[f"a:h{n}.test" for n in range(10)], "-all"),
