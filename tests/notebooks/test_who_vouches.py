@@ -303,6 +303,7 @@ SPF_RIGHT = [
     _spf(OWN, SERVICE, "~all"),
     _spf(SERVICE, "a:mx2.st11.sne21.test", "-all"),
     _spf("mx", SERVICE, "-all"),
+    _spf(OWN, "ip4:203.0.113.150", SERVICE, "-all"),
     f'st11 IN TXT "v=spf1 {OWN} " "{SERVICE} -all"',
 ]
 SPF_WRONG = {

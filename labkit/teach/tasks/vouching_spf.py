@@ -140,7 +140,7 @@ def _whom(world: World, found_words: tuple[SpfFinding, ...]) -> Verdict:
             "the others. What stands at its end?",
             *evidence,
         )
-    if service is not None and not _reads_record_of(service.name, result(service.address, service.name)):
+    if service is not None and not _is_named(service.name, result(service.address, service.name)):
         return hint(
             f"Your host and the newsletter pass today. But the address of {service.name} is copied into your "
             "record: when the service moves, its letters fail. Which term reads the service's own record?",
@@ -158,8 +158,9 @@ def _whom(world: World, found_words: tuple[SpfFinding, ...]) -> Verdict:
     )
 
 
-def _reads_record_of(host_name: str, found: SpfResult) -> bool:
-    """Was something asked about the domain of that host on the way to the result?"""
+def _is_named(host_name: str, found: SpfResult) -> bool:
+    """Does a term name the domain of that host, or was something asked about it on the way to the result?"""
     domain = host_name.partition(".")[2]
     asked = (str(getattr(step.question, "name", "")).lower() for step in found.steps)
-    return any(is_at_or_below(name, domain) for name in asked)
+    published = (step.data.lower() for step in found.steps)
+    return any(is_at_or_below(name, domain) for name in asked) or any(domain in data for data in published)
