@@ -303,12 +303,14 @@ SPF_RIGHT = [
     _spf(OWN, SERVICE, "~all"),
     _spf(SERVICE, "a:mx2.st11.sne21.test", "-all"),
     _spf("mx", SERVICE, "-all"),
+    _spf(OWN, "ip4:203.0.113.150", SERVICE, "-all"),
     f'st11 IN TXT "v=spf1 {OWN} " "{SERVICE} -all"',
 ]
 SPF_WRONG = {
     "two records": (f"{_spf(OWN, '-all')}\n{_spf(SERVICE, '-all')}", "2 SPF records at one name"),
     "+all": (_spf(OWN, SERVICE, "+all"), "permits every host"),
     "missing include": (_spf(OWN, "-all"), "the term that the service asks"),
+    "address copied": (_spf(OWN, "ip4:203.0.113.150", "-all"), "is copied into your record"),
     "own address missing": (_spf(SERVICE, "-all"), "Your own host is not permitted"),
     "too many look-ups": (
         _spf(OWN, SERVICE, *[f"a:h{n}.test" for n in range(10)], "-all"),
@@ -389,6 +391,7 @@ def _dkim_wrong() -> dict[str, tuple[Setting, str]]:
         ),
         "1024 bits": ((key_line("k1", pair(bits=1024)), SIGNING, pair(bits=1024)), "1024 bits"),
         "a part lost": ((f'k1._domainkey.st11 IN TXT "{record[:250]}"', SIGNING, None), "cannot be used"),
+        "d= of the apex": ((good, SIGNING.replace("= st11.", "= "), None), "Is that the domain"),
         "another d=": (
             (
                 f"{good}k1._domainkey.mx2.st11 IN TXT ( {_strings(record)} )",
@@ -489,6 +492,8 @@ DMARC_WRONG = {
         "A DMARC record stands at _dmarc.st11.sne21.test.sne",
     ),
     "slip in p": (SPF + _dmarc("p=rejekt"), "p=rejekt means nothing"),
+    "no quotes": (SPF + "_dmarc.st11 IN TXT v=DMARC1; p=reject", "begins a comment"),
+    "at the apex": (SPF + _dmarc("p=reject", "_dmarc"), "You changed the record of sne21.test"),
     "semicolon": (SPF + '_dmarc.st11 IN TXT "v=DMARC1 p=reject"', "semicolon is missing"),
     "p forgotten": (SPF + _dmarc("sp=reject"), "There is no p"),
     "own mail fails": (_dmarc("p=reject"), "First let your own mail pass"),

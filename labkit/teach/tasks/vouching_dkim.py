@@ -165,6 +165,12 @@ def _fits_now(world: World, letter: Judged) -> bool:
 
 def _no_key_there(world: World, letter: Judged, result: DkimResult, name: str) -> Verdict:
     seen = seen_letter(letter, f"dkim={result.result}: {result.reason}")
+    if result.domain != own_domain(world):
+        return hint(
+            f"The signature says d={result.domain}, so receivers look for the key at {name}, and nothing is "
+            f"there. Is that the domain that is to vouch for mail From: {own_domain(world)} (dkim_domain)?",
+            seen,
+        )
     others = [each for each in _key_records(world) if each != name]
     if not others:
         return hint(f"There is no record at {name}: the key is not published.", seen)

@@ -56,6 +56,12 @@ def dmarc_record(world: World) -> Verdict:
         return _none(world, name)
     evidence = seen_texts(world, name)
     errors = [each for each in answer_with(lookup_in(world), lint_dmarc_of(domain)) if each.grade == "error"]
+    if any(text.strip() == "v=DMARC1" for text in texts):
+        return hint(
+            f"The record at {name} ends behind v=DMARC1. Outside quotation marks a semicolon begins a comment "
+            "of the zone file.",
+            *evidence,
+        )
     if errors:
         return hint(f"{errors[0].words} ({errors[0].source or 'RFC 9989 §4.7'})", *evidence)
     return _own(world, evidence) or _others(world, evidence)
@@ -71,7 +77,7 @@ def _none(world: World, name: str) -> Verdict:
                 *seen_texts(world, place),
             )
     own, theirs = texts_at(world, f"_dmarc.{apex_of(world)}"), "p=none"
-    if own and theirs not in own[0].replace(" ", ""):
+    if any(theirs not in each.replace(" ", "") for each in own):
         return hint(
             f"You changed the record of {apex_of(world)}: that decides for your partner as well. Yours "
             f"stands at {name}.",

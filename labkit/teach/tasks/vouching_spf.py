@@ -9,6 +9,7 @@ READ NEXT  vouching_dkim.py, ../../auth/spf_lint.py
 from __future__ import annotations
 
 from labkit.auth import check_spf
+from labkit.auth.domain_names import is_at_or_below
 from labkit.auth.spf import SpfResult
 from labkit.auth.spf_lint import SpfFinding, lint_spf
 from labkit.lab.world import World
@@ -139,6 +140,12 @@ def _whom(world: World, found_words: tuple[SpfFinding, ...]) -> Verdict:
             "the others. What stands at its end?",
             *evidence,
         )
+    if service is not None and not _is_named(service.name, result(service.address, service.name)):
+        return hint(
+            f"Your host and the newsletter pass today. But the address of {service.name} is copied into your "
+            "record: when the service moves, its letters fail. Which term reads the service's own record?",
+            *evidence,
+        )
     if doubts := [each for each in found_words if each.code not in HARMLESS]:
         return hint(_said(doubts[0]), *evidence)
     end = "fail (-all)" if stranger.result == "fail" else "softfail (~all: receivers take it, with suspicion)"
@@ -149,3 +156,11 @@ def _whom(world: World, found_words: tuple[SpfFinding, ...]) -> Verdict:
             Seen(world.now(), "the check", f"{mine.lookups} terms ask the DNS for your host; 10 are allowed"),
         ],
     )
+
+
+def _is_named(host_name: str, found: SpfResult) -> bool:
+    """Does a term name the domain of that host, or was something asked about it on the way to the result?"""
+    domain = host_name.partition(".")[2]
+    asked = (str(getattr(step.question, "name", "")).lower() for step in found.steps)
+    published = (step.data.lower() for step in found.steps)
+    return any(is_at_or_below(name, domain) for name in asked) or any(domain in data for data in published)
