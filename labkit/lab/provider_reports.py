@@ -5,8 +5,7 @@ WHAT       `await send_reports(provider)` makes one report for each domain with 
 WHEN       whoever runs the provider calls it; large ones do it once a day.
 DECIDES    a letter that was put off (4yz) is not in a report: it comes again. Where an ARC seal was believed against
            the policy, the row says so (local_policy).
-STANDARDS  RFC 9990 §2.5 (the mail), §3 (who may get it); RFC 8617 §7.2.2 (the comment about ARC)
-NOT VERIFIED  the section numbers of RFC 9990 are those of draft-ietf-dmarc-aggregate-reporting-32
+STANDARDS  RFC 9990 §3.5 (the mail), §4 (who may get it); RFC 8617 §7.2.2 (the comment about ARC)
 READ NEXT  provider_engine.py, ../auth/aggregate_report.py
 """
 
