@@ -5,7 +5,7 @@ SAFE       at most LARGEST octets unpacked, MOST_ROWS rows, DEEPEST elements in 
            it every entity) is refused. All that is wrong is a ReportError in plain words. What a report says came
            over the network: whoever shows it must escape it.
 TOLERANT   of a namespace that is missing, of elements that are not known, of the order of elements
-STANDARDS  RFC 9990 §2.1, RFC 7489 appendix C, RFC 1952 (gzip)
+STANDARDS  RFC 9990 §3.1, RFC 7489 appendix C, RFC 1952 (gzip)
 READ NEXT  the room lab, whose provider sends such reports
 """
 

@@ -4,8 +4,7 @@ WHAT       `row_for` makes a row of one evaluation, `gathered` adds equal rows u
            `compressed`, `file_name` and `subject` make a mail of it. aggregate_reading.py reads reports.
 RULES      one report is about one policy domain. Who applies another policy than the owner asks for must say why.
            disposition is pass for what passed under an enforcing policy, and none for what passed under p=none.
-STANDARDS  RFC 9990 §2.1 (contents), §2.5 (file name, subject, Report-ID), appendix A (schema); RFC 1952 (gzip)
-NOT VERIFIED  section numbers and schema are those of draft-ietf-dmarc-aggregate-reporting-32, the last before the RFC
+STANDARDS  RFC 9990 §3.1 (contents), §3.5 (file name, subject, Report-ID), appendix A (schema); RFC 1952 (gzip)
 READ NEXT  aggregate_reading.py
 """
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 NAMESPACE = "urn:ietf:params:xml:ns:dmarc-2.0"
 DISPOSITIONS = ("none", "pass", "quarantine", "reject")
 REASONS = ("local_policy", "mailing_list", "other", "policy_test_mode", "trusted_forwarder")
-MOST_SIGNATURES = 100  # for one row, RFC 9990 §2.1.3
+MOST_SIGNATURES = 100  # for one row, RFC 9990 §3.1.3
 _NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _REPORT_ID = re.compile(r"<?[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+(?:@[A-Za-z0-9.-]+)?>?")
 
@@ -172,7 +171,7 @@ def row_for(
 
 
 def _rank(seen: Seen, result: DmarcResult) -> int:
-    """Which signatures are named first (RFC 9990 §2.1.3)."""
+    """Which signatures are named first (RFC 9990 §3.1.3)."""
     if seen.result != "pass":
         return 3
     return {result.author_domain: 0, result.aligned_dkim: 1}.get(domain_name(seen.domain) or "", 2)
@@ -262,7 +261,7 @@ def compressed(xml: bytes) -> bytes:
 def file_name(
     receiver: str, report: AggregateReport, unique_id: str = "", *, is_compressed: bool = True
 ) -> str:
-    """`mx.b.test!a.test!1013662812!1013749130.xml.gz` (RFC 9990 §2.5.2). Raises ReportError."""
+    """`mx.b.test!a.test!1013662812!1013749130.xml.gz` (RFC 9990 §3.5.2). Raises ReportError."""
     if unique_id and not (unique_id.isascii() and unique_id.isalnum()):
         raise ReportError(f"{unique_id!r}: a unique id has letters and digits alone")
     parts = [
@@ -275,7 +274,7 @@ def file_name(
 
 
 def subject(receiver: str, report: AggregateReport) -> str:
-    """`Report Domain: a.test Submitter: mx.b.test Report-ID: <...>` (RFC 9990 §2.5.2). Raises ReportError."""
+    """`Report Domain: a.test Submitter: mx.b.test Report-ID: <...>` (RFC 9990 §3.5.2). Raises ReportError."""
     _check(report)
     submitter, domain = _names(receiver, report)
     return f"Report Domain: {domain} Submitter: {submitter} Report-ID: <{report.report_id.strip('<>')}>"

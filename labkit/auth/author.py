@@ -8,7 +8,6 @@ RULES      the domain counts, not the name in front of it: `"ann@a.test" <eve@b.
 SAFE       one linear pass (eximconf's parser of addresses), at most MOST_ADDRESSES; nothing a message says escapes as
            an exception.
 STANDARDS  RFC 5322 §3.4, §3.6.2, §4.4; RFC 6854 (groups in From:); RFC 9989 §5.3.1 (extract the Author Domain)
-NOT VERIFIED  the numbers of RFC 9989's sections are those of draft-ietf-dmarc-dmarcbis-41, which became the RFC
 READ NEXT  dmarc.py
 """
 

@@ -9,8 +9,8 @@ RULES      nothing is asked that is not needed: equal names are aligned without 
            temperror, unless another identifier is aligned. A domain exists unless the DNS says NXDOMAIN.
 NOT HERE   what a receiver does with the message: that is its own policy (RFC 9989 §5.3.6, §5.4, §7.4)
 STANDARDS  RFC 9989 §4.7, §4.10, §5.3; appendix A.4 (the test of existence) and B.4 (examples)
-NOT VERIFIED  text and section numbers are those of draft-ietf-dmarc-dmarcbis-41, the last draft before the RFC. The
-           RFC leaves open what a time-out of the existence test means: here temperror, where the policy depends on it.
+NOT VERIFIED  the RFC leaves open what a time-out of the existence test means: here temperror, where the policy
+           depends on it.
 READ NEXT  dmarc_7489.py, dmarc_lint.py
 """
 

@@ -4,8 +4,7 @@ WHAT       `lint_dmarc(texts)` takes the TXT records at `_dmarc.domain`; finding
            `lint_dmarc_of(domain)` asks the DNS for them, looks for a record at the wrong name, and whether other
            domains agreed to get the reports (`domain._report._dmarc.other`).
 GRADES     "error": DMARC does not work, or not as the record says; "warning": it works, hardly as meant.
-STANDARDS  RFC 9989 §4.7, §4.8, §4.10, §7.4 (reject and mailing lists); RFC 9990 §3 (reports to other domains)
-NOT VERIFIED  the section numbers of RFC 9990 are those of draft-ietf-dmarc-aggregate-reporting-32
+STANDARDS  RFC 9989 §4.7, §4.8, §4.10, §7.4 (reject and mailing lists); RFC 9990 §4 (reports to other domains)
 READ NEXT  aggregate_report.py
 """
 
@@ -217,7 +216,7 @@ def _is_weaker(value: str, than: str) -> bool:
 
 
 def _receivers(domain: str, record: DmarcRecord) -> Asking[list[DmarcFinding]]:
-    """Do the other domains want the reports that they are to get? (RFC 9990 §3)"""
+    """Do the other domains want the reports that they are to get? (RFC 9990 §4)"""
     findings: list[DmarcFinding] = []
     try:
         found = yield from report_receivers(domain, record)
@@ -227,7 +226,7 @@ def _receivers(domain: str, record: DmarcRecord) -> Asking[list[DmarcFinding]]:
     for host in dict.fromkeys(receiver.host for receiver in found if not receiver.sends_to):
         words = f"Reports are to go to {host}, another organization, which has not agreed to that."
         cure = f'{host} must publish at {consent_name(domain, host)}: "v=DMARC1;"'
-        findings.append(_error("not-authorised", words, host, "RFC 9990 §3", cure))
+        findings.append(_error("not-authorised", words, host, "RFC 9990 §4", cure))
     return findings
 
 

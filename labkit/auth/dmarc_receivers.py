@@ -5,8 +5,7 @@ RULES      an address in the same organization needs no consent. Another organiz
            `domain._report._dmarc.host` that begins with v=DMARC1; a rua= in it puts another address in the place of
            the first, at the same host. A record that names another host is an attack or a mistake: nothing is sent.
 WHY        else anybody could have thousands of reports sent to a victim.
-STANDARDS  RFC 9990 §3
-NOT VERIFIED  text and section number are those of draft-ietf-dmarc-aggregate-reporting-32
+STANDARDS  RFC 9990 §4
 READ NEXT  dmarc_lint.py
 """
 

@@ -8,7 +8,7 @@ RULES      `v=DMARC1` stands first, and its value in these very letters. A tag t
            pct, rf and ri are history: they are kept in `tags` and change nothing here.
 STANDARDS  RFC 9989 §4.7 (tags), §4.8 (grammar), §4.10.1 (records without a valid policy)
 NOT VERIFIED  which of two equal tags counts: RFC 6376 §3.2, whose syntax this is, forbids them, RFC 9989 says nothing;
-           here the first one (tags.py). Text and section numbers are those of draft-ietf-dmarc-dmarcbis-41.
+           here the first one (tags.py).
 READ NEXT  dmarc_tree.py
 """
 

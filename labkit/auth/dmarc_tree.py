@@ -7,7 +7,6 @@ RULES      at most 8 questions, however long the name: of eight labels and more 
 WHY        DMARC asks which names belong to one owner. RFC 7489 took a list of public suffixes for that (see
            dmarc_7489.py); RFC 9989 asks the owners: the topmost record below a public suffix is theirs.
 STANDARDS  RFC 9989 §4.10 (DNS Tree Walk), §4.10.2 (selecting the Organizational Domain)
-NOT VERIFIED  section numbers and text are those of draft-ietf-dmarc-dmarcbis-41, the last draft before the RFC
 READ NEXT  dmarc.py
 """
 

@@ -156,7 +156,8 @@ class ListEngine(AiosmtpdEngine):
         findings = await answer_later(self.resolver.answer, asking)
         results = method_results(findings, self.domains[0], INBOX)
         if findings.arc.result == "none":
-            results.append(MethodResult.of("arc", "none"))
+            came_from = ("smtp.remote-ip", session.peer.address)  # DMARC reports name it (RFC 8617 §7.2.2)
+            results.append(MethodResult.of("arc", "none", came_from))
         return results
 
     def _sealed(self, message: Message, results: list[MethodResult]) -> Message:

@@ -5,8 +5,7 @@ WHAT       `await send_reports(provider)` makes one report for each domain with 
 WHEN       whoever runs the provider calls it; large ones do it once a day.
 DECIDES    a letter that was put off (4yz) is not in a report: it comes again. Where an ARC seal was believed against
            the policy, the row says so (local_policy).
-STANDARDS  RFC 9990 §2.5 (the mail), §3 (who may get it); RFC 8617 §7.2.2 (the comment about ARC)
-NOT VERIFIED  the section numbers of RFC 9990 are those of draft-ietf-dmarc-aggregate-reporting-32
+STANDARDS  RFC 9990 §3.5 (the mail), §4 (who may get it); RFC 8617 §7.2.2 (the comment about ARC)
 READ NEXT  provider_engine.py, ../auth/aggregate_report.py
 """
 
@@ -16,6 +15,7 @@ import base64
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -33,6 +33,7 @@ from labkit.auth.aggregate_report import (
     subject,
     write_xml,
 )
+from labkit.auth.arc import ArcSet
 from labkit.auth.dmarc_receivers import report_receivers
 from labkit.auth.dmarc_tree import NoAnswer
 from labkit.lab.provider_verdict import INBOX, REFUSED, SPAM, Verdict
@@ -120,8 +121,19 @@ def _done(verdict: Verdict) -> tuple[str | None, tuple[Reason, ...]]:
             f"as[{one.instance}].d={one.seal.domain} as[{one.instance}].s={one.seal.selector}"
             for one in reversed(sets)
         )
-        return asked, (Reason("local_policy", f"arc={verdict.arc.result} {chain}"),)
+        comment = f"arc={verdict.arc.result} {chain}{_first_client(sets[0])}"
+        return asked, (Reason("local_policy", comment),)
     return asked, (Reason("local_policy", verdict.why),)
+
+
+def _first_client(first: ArcSet) -> str:
+    """From which address the first host of the chain got the letter; empty where it does not say."""
+    for found in first.results.of("arc") if first.results else ():
+        try:
+            return f" remote-ip[{first.instance}]={ip_address(found.properties.get('smtp.remote-ip') or '')}"
+        except ValueError:
+            continue
+    return ""
 
 
 async def _send(

@@ -162,7 +162,7 @@ def test_a_report_comes_by_mail_and_says_what_was_found(run: Run, network: str, 
             assert listed.spf_seen is not None and listed.spf_seen.domain == "lists.test"
             sealed = rows[world.host("mx.lists.test").address, "none"]
             assert [(each.kind, each.comment) for each in sealed.reasons] == [
-                ("local_policy", "arc=pass as[1].d=lists.test as[1].s=l1")
+                ("local_policy", f"arc=pass as[1].d=lists.test as[1].s=l1 remote-ip[1]={world.mine.address}")
             ]
             assert rows[world.host("mx.spoof.test").address, "reject"].count == 1
             assert mail.first("Subject") == (

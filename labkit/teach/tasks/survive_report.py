@@ -171,7 +171,10 @@ def _lost(reading: Reading, who: Mapping[str, str], rows: Mapping[str, list[Row]
         return hint(
             "All senders are right. Now the second question: lost = {...}, the addresses of honest senders."
         )
-    lost = {str(address).strip() for address in reading.lost}
+    given = [reading.lost] if isinstance(reading.lost, str) else reading.lost
+    lost = {str(address).strip() for address in given}
+    if strange := sorted(lost - {*rows}):
+        return hint(f"lost = {{...}} takes addresses of the report; {strange[0]!r} is none.")
     fails = {
         address for address, seen in rows.items() if any("pass" not in (one.spf, one.dkim) for one in seen)
     }

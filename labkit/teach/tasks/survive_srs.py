@@ -116,7 +116,7 @@ def _rewritten(tried: Forwarded) -> Verdict | None:
     if sender.rpartition("@")[2] != DOMAIN:
         return hint(
             f"The envelope sender is rewritten, but its domain is {found.spf.domain}: not the forwarder's, so the "
-            f"wrong record is asked. Of which domain were people forwarded ($original_domain), and which is next?",
+            f"wrong record is asked. Which domain was the letter sent to first ($original_domain), and which next?",
             _seen(found),
         )
     if domain_of(world) not in sender or not sender.startswith("srs"):
