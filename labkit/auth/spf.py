@@ -197,7 +197,7 @@ def _published(run: Evaluation) -> Asking[str | None]:
     if name is None or "." not in name:
         run.note(f"{shown(run.domain)} is no full domain name: nobody is asked", "RFC 7208 §4.3")
         return None
-    answer = yield from run.answer(TextOf(name), name)
+    answer = yield from run.answer(TextOf(name), name, "RFC 7208 §4.4")
     if answer.outcome.is_temporary:
         words = f"the DNS does not answer for {name}: {answer.outcome.value}"
         raise Stop("dns", words, "RFC 7208 §4.4")
@@ -270,7 +270,7 @@ def _explained(run: Evaluation, exp: Modifier, domain: str) -> Asking[str]:
     target = yield from run.target(exp.domain)
     if target is None:
         return ""
-    answer = yield from run.answer(TextOf(target), target)
+    answer = yield from run.answer(TextOf(target), target, "RFC 7208 §6.2")
     if answer.outcome is not DnsOutcome.FOUND or len(answer.records) != 1:
         run.note("there is no explanation, or more than one: it is left out", "RFC 7208 §6.2")
         return ""

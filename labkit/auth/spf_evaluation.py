@@ -107,14 +107,14 @@ class Evaluation:
             self.count_void()
         return answer.records
 
-    def answer(self, question: Question[DnsAnswer[R]], name: str) -> Asking[DnsAnswer[R]]:
+    def answer(
+        self, question: Question[DnsAnswer[R]], name: str, source: str = "RFC 7208 §4.6.4"
+    ) -> Asking[DnsAnswer[R]]:
         """Ask, and write down what was asked and how it ended."""
         answer = yield from ask(question)
         found = f"{len(answer.records)} found" if answer.records else answer.outcome.value
         what = _RECORD_TYPES.get(type(question).__name__, "")
-        self.note(
-            f"{what} of {name}: {found}", "RFC 7208 §4.6.4", data=_listed(answer.records), question=question
-        )
+        self.note(f"{what} of {name}: {found}", source, data=_listed(answer.records), question=question)
         return answer
 
     def addresses(self, name: str, *, counts: bool = True) -> Asking[tuple[Address, ...]]:
