@@ -89,8 +89,9 @@ def test_the_trust_boundary(signed: Any) -> None:
         slider.press(key)
     signed.locator("[aria-busy]").wait_for(state="detached")
     seen(signed, "1 of 2 Received fields")
-    signed.get_by_text("mx2.st11.sne21.test wrote the Received field in line 4").last.wait_for()
-    assert signed.locator(".lk-said").inner_text().startswith("mx2.st11.sne21.test wrote"), "the kernel knows"
+    told = signed.locator(".lk-said", has_text="mx2.st11.sne21.test wrote the Received field in line 4")
+    told.wait_for()  # the kernel answers each key; the last answer is the one that stays
+    assert told.inner_text().startswith("mx2.st11.sne21.test wrote"), "the kernel knows"
 
 
 def test_a_byte_is_changed_and_what_breaks(signed: Any, desk: Any, shots: Callable[[str], Path]) -> None:
