@@ -7,9 +7,11 @@ READ NEXT  show.py
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import fill
 
 from labkit.teach.markup import Markup, tag, visible
 
+WIDTH = 110  # columns of plain text
 _CELL = "text-align:left; vertical-align:top; padding:2px 12px 2px 0; white-space:pre-wrap"
 _CODE = f"{_CELL}; font-family:var(--jp-code-font-family, monospace)"
 
@@ -52,3 +54,25 @@ def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str 
         if number == 0:
             out.append("  ".join("-" * width for width in widths))
     return "\n".join(out)
+
+
+def fitted(head: Sequence[str], rows: Iterable[Sequence[str]], width: int = WIDTH) -> list[list[str]]:
+    """The rows, folded for a text table of that width: the widest column first, each at most once, words whole."""
+    cells = [[visible(cell) for cell in row] for row in rows]
+    unfolded = set(range(len(head)))
+    while unfolded:
+        widths = [
+            max(len(part) for row in (head, *cells) for part in row[i].split("\n")) for i in range(len(head))
+        ]
+        excess = sum(widths) + 2 * (len(head) - 1) - width
+        if excess <= 0:
+            break
+        at = max(unfolded, key=lambda i: widths[i])
+        unfolded.remove(at)
+        room = max(widths[at] - excess, widths[at] // 2, 1)
+        for row in cells:
+            row[at] = "\n".join(
+                fill(line, room, break_long_words=False, break_on_hyphens=False)
+                for line in row[at].split("\n")
+            )
+    return cells

@@ -1,7 +1,7 @@
 """An exercise of notebook 02b: a DMARC record that stops Mallory, and lets one's own mail through.
 
 WHAT       `dmarc record` evaluates the record that is served for four messages: the student's own, and Mallory's in
-           three ways (the student's envelope; her own envelope; her own envelope and her own signature).
+           three ways (the student's envelope; his own envelope; his own envelope and his own signature).
 DECIDES    the linter's errors first, then whether own mail passes, then whether the policy asks for anything.
 STANDARDS  RFC 9989 §4.5 (where it stands), §4.7 (tags), §4.10 (tree walk)
 READ NEXT  vouching_apex.py, ../../auth/dmarc_lint.py
@@ -34,12 +34,12 @@ def three_ways(world: World) -> dict[str, DmarcResult]:
     """What DMARC says of Mallory's three ways to write as the student, by what is served now."""
     domain, lookup = own_domain(world), lookup_in(world)
     mallory = host_of(world, "spoofer")
-    assert mallory is not None, "the scenario has her"
+    assert mallory is not None, "the scenario has him"
     found = {}
     for words, sender, dkim in (
         ("your name in the envelope", f"ann@{domain}", None),
-        ("her own envelope", LIED, None),
-        ("her own signature", LIED, ("pass", "spoof.test")),
+        ("his own envelope", LIED, None),
+        ("his own signature", LIED, ("pass", "spoof.test")),
     ):
         spf = check_spf(mallory.address, mallory.name, sender, lookup)
         found[words] = evaluate_dmarc(domain, (spf.result, spf.domain), dkim, lookup)

@@ -15,7 +15,7 @@ from difflib import SequenceMatcher, get_close_matches
 from textwrap import fill
 
 from labkit.teach.markup import Markup, join, tag
-from labkit.teach.tables import text_table
+from labkit.teach.tables import WIDTH, text_table
 from labkit.teach.view import View
 
 # lines as they were, as they are now, and why. No old line: the new one comes first
@@ -24,6 +24,7 @@ NO_REASON = "no reason is given yet"
 _LINE = "font-family:var(--jp-code-font-family, monospace); white-space:pre-wrap; padding-left:6px"
 _OLD = f"{_LINE}; border-left:4px solid #d9534f"  # the sign says it, too: a colour alone would not do
 _NEW = f"{_LINE}; border-left:4px solid #3c9a5f"
+_REASON = (30, 60)  # columns of plain text that a reason has, beside long lines and beside short ones
 _CELL = "text-align:left; vertical-align:top; padding:4px 16px 4px 0"
 
 
@@ -130,10 +131,14 @@ class ExplainedDiff(View):
         )
 
     def text(self) -> str:
+        longest = max(
+            (len(line) for change in self.changes for line in (*change.old, *change.new)), default=0
+        )
+        room = min(max(WIDTH - longest - len("+ ") - 2, _REASON[0]), _REASON[1])
         rows = [
             (
                 "\n".join([*(f"- {line}" for line in change.old), *(f"+ {line}" for line in change.new)]),
-                fill(change.because or NO_REASON, 60, break_long_words=False, break_on_hyphens=False),
+                fill(change.because or NO_REASON, room, break_long_words=False, break_on_hyphens=False),
             )
             for change in self.changes
         ]

@@ -18,6 +18,7 @@ from labkit.lab.world import World
 from labkit.mail.event import MailEvent
 from labkit.teach.following import Part, WorldView
 from labkit.teach.markup import clip, visible
+from labkit.teach.tables import fitted, text_table
 from labkit.teach.trail import OUTSIDE, Totals, Trail, Traveller
 from labkit.teach.views.mail_map_places import Drawing, drawing
 
@@ -159,6 +160,10 @@ class MailMap(WorldView):
                 rows = [*rows[:half], ("", "", hidden), *rows[-half:]]
             parts.append((f"The journey of message {each.number}", _STEP_HEAD, rows))
         return parts
+
+    def text(self) -> str:
+        tables = [text_table(head, fitted(head, rows), title) for title, head, rows in self.parts()]
+        return "\n\n".join([*tables, self.ending] if self.ending else tables)
 
     def _state_of(self, name: str, totals: Totals) -> str:
         node = next(plan for plan in self.world.scenario.hosts if plan.name == name)

@@ -65,7 +65,9 @@ def three_logs(world: World, message_id: str) -> TableView:
         if (event.host, event.queue_id) in ids and event.kind in _TOLD
     ]
     head = ("lab time", "log of", "its queue id", "what", "words")
-    return TableView(f"Message {message_id}", head, rows, f"No host has ever had {message_id}.")
+    return TableView(
+        f"Message {message_id}", head, rows, f"No host has ever had {message_id}.", whole=(0, 1, 2)
+    )
 
 
 def _what(event: MailEvent) -> str:

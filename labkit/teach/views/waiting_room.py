@@ -28,7 +28,7 @@ MOST_ROWS = 40
 
 
 class TableView(View):
-    """A table, or words in its place when there is nothing."""
+    """A table, or words in its place when there is nothing. The columns in `whole` are never broken."""
 
     def __init__(
         self,
@@ -38,8 +38,9 @@ class TableView(View):
         nothing: str = "",
         *,
         longest: int = LONGEST * 2,
+        whole: Sequence[int] = (),
     ) -> None:
-        self.title, self.head, self.nothing = title, head, nothing
+        self.title, self.head, self.nothing, self.whole = title, head, nothing, whole
         self.rows = [tuple(visible(clip(cell, longest)) for cell in row) for row in rows[:MOST_ROWS]]
         self.more = f"and {len(rows) - MOST_ROWS} more" if len(rows) > MOST_ROWS else ""
 
@@ -47,7 +48,7 @@ class TableView(View):
         if not self.rows:
             return tag("p", self.nothing)
         caption = f"{self.title} ({self.more})" if self.more else self.title
-        return table(self.head, self.rows, caption, code=range(len(self.head)))
+        return table(self.head, self.rows, caption, code=range(len(self.head)), whole=self.whole)
 
     def text(self) -> str:
         if not self.rows:
