@@ -12,6 +12,7 @@ from textwrap import fill
 from labkit.teach.markup import Markup, tag, visible
 
 WIDTH = 110  # columns of plain text
+NARROWEST = 24  # a column is not folded further
 _CELL = "text-align:left; vertical-align:top; padding:2px 12px 2px 0; white-space:pre-wrap"
 _CODE = f"{_CELL}; font-family:var(--jp-code-font-family, monospace)"
 
@@ -69,7 +70,7 @@ def fitted(head: Sequence[str], rows: Iterable[Sequence[str]], width: int = WIDT
             break
         at = max(unfolded, key=lambda i: widths[i])
         unfolded.remove(at)
-        room = max(widths[at] - excess, widths[at] // 2, 1)
+        room = max(widths[at] - excess, NARROWEST)
         for row in cells:
             row[at] = "\n".join(
                 fill(line, room, break_long_words=False, break_on_hyphens=False)
