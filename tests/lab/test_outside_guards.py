@@ -195,6 +195,21 @@ def test_what_was_said_in_the_clear_is_forgotten(run: Run, network: str) -> None
     run(story())
 
 
+def test_no_auth_within_a_transaction(run: Run) -> None:
+    """RFC 4954 §3. The relay takes no MAIL before AUTH; the impostor does."""
+
+    async def story() -> None:
+        async with opened("relay") as world:
+            world.impostor.forge(offers_tls=False)
+            client = await call(world, world.impostor.host.name, 587)
+            said = await client.codes(GREETING, f"MAIL FROM:<{ANN}>", f"AUTH PLAIN {plain()}", "RSET")
+            assert said == [250, 250, 503, 250]
+            assert world.impostor.heard == ()
+            assert await client.codes(f"AUTH PLAIN {plain()}") == [235]
+
+    run(story())
+
+
 async def _handshake(client: Typing) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
