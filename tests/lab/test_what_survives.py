@@ -115,6 +115,21 @@ def test_policies_decide_what_becomes_of_a_list(run: Run, policy: str, mta: str,
     run(story())
 
 
+def test_a_seal_does_not_make_a_spoofed_letter_good(run: Run, tmp_path: Path) -> None:
+    """A trusted list that saw DMARC fail says so in its seal, and nobody is vouched for."""
+
+    async def story() -> None:
+        async with opened("what_survives", policy="reject") as world:
+            await ready(world, tmp_path)
+            text = LETTER.format(ANN, "sealed@lists.test", "forged")
+            await world.host("mx.spoof.test").send(ANN, "sealed@lists.test", text)
+            (verdict,) = world.provider.verdicts
+            assert verdict.arc.result == "pass" and set(verdict.findings.sealers) <= world.provider.trusts
+            assert verdict.disposition == "refused"
+
+    run(story())
+
+
 @WAYS
 def test_reports_find_their_way_back_through_srs(run: Run, network: str, engine: str, tmp_path: Path) -> None:
     async def story() -> None:
