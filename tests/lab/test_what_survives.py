@@ -139,9 +139,12 @@ def test_reports_find_their_way_back_through_srs(run: Run, network: str, engine:
             assert report.first("Subject") == "Mail delivery failed: returning message to sender"
             assert "nobody@bigmail.test" in str(report)
             forger = world.host("mx.spoof.test")
-            await forger.send(
-                "", "SRS0=AAAA=AA=st11.sne21.test=ann@srs.test", LETTER.format("x@y.test", ANN, "x")
-            )
+            await world.mine.send(ANN, "carol@srs.test", LETTER.format(ANN, "carol@srs.test", "good"))
+            good = world.provider.verdicts[-1].sender
+            _, code, rest = good.split("=", 2)
+            forged = f"SRS0={'1' if code[0] == '0' else '0'}{code[1:]}={rest}"
+            for to in ("SRS0=AAAA=AA=st11.sne21.test=ann@srs.test", forged):
+                await forger.send("", to, LETTER.format("x@y.test", ANN, "x"))
             assert len(world.mine.mailbox("ann")) == 1, "only what it has written itself"
 
     run(story())
