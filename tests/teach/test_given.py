@@ -11,12 +11,20 @@ import pytest
 from labkit.lab.world import World, neighbours
 from labkit.teach.checks import Progress, check, exercises
 from labkit.teach.given import WrongKind, expect
-from labkit.teach.plots import message_life, predict_life, predict_schedule, queue_over_time
+from labkit.teach.plots import (
+    hop_ladder,
+    many_headers,
+    message_life,
+    predict_life,
+    predict_schedule,
+    queue_over_time,
+)
 from labkit.teach.plots.rounds import rounds
 from labkit.teach.views.dissector import dissector
 from labkit.teach.views.loop_limits import loop_limits
 from labkit.teach.views.mailbox_files import mailboxes
 from labkit.teach.views.old_and_new import old_and_new
+from labkit.teach.views.reach import certificates, knocks
 from labkit.teach.views.relay_console import relay_console
 from labkit.teach.views.report_table import report_table
 from labkit.teach.views.signatures import signatures
@@ -103,6 +111,10 @@ def test_a_world_without_a_partner() -> None:
         lambda world: report_table(None),
         lambda world: signatures(world, b"From: a@b.test"),
         lambda world: old_and_new(world, "v=DMARC1", "a.test"),
+        lambda world: hop_ladder(world),
+        lambda world: many_headers(5),
+        lambda world: knocks(5),
+        lambda world: certificates([world]),
     ],
 )
 def test_views_say_what_they_want(act: Callable[[World], Any]) -> None:
