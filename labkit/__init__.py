@@ -14,6 +14,7 @@ The rooms, in reading order (an arrow goes down this list backwards, or not at a
     delivery   what a transport will do
     queue      what waits, and for how long; delivery reports
     auth       who vouches for a message: SPF, DKIM, DMARC, ARC
+    headers    what a message's header tells: fields, hops, what is odd
     net        all input and output: sockets, names, spool, mailboxes
     mta        one mail transfer agent
     lab        worlds: hosts, clock, agenda, journal, scenarios

@@ -98,11 +98,6 @@ def _read(starts: tuple[bytes, ...]) -> tuple[tuple[str, ...], tuple[tuple[int, 
 _read_before = lru_cache(maxsize=64)(_read)  # most messages have the fields of one of the last few
 
 
-def field_name(field: bytes) -> str:
-    """The name of a field in lower case, or "" if this is no field."""
-    return _name(field[: field.find(b":") + 1])
-
-
 def _name(start: bytes) -> str:
     """What stands before the colon, blanks at its end removed, if it is a name (RFC 5322 §3.6.8, §4.5.8)."""
     name = start[:-1].rstrip(b" \t")

@@ -291,6 +291,8 @@ def read_private_key(pem: bytes | str) -> object:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     octets = pem.encode("utf-8", "replace") if isinstance(pem, str) else pem
+    if not isinstance(octets, bytes):
+        raise SigningError(f"a private key is the text of its PEM file, not {type(pem).__name__}")
     try:
         return load_pem_private_key(octets, None)
     except TypeError:

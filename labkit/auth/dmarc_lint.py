@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 
 from labkit.auth.dmarc_receivers import consent_name, report_receivers
@@ -26,11 +25,11 @@ from labkit.auth.dmarc_record import (
 )
 from labkit.auth.dmarc_tree import NoAnswer
 from labkit.auth.domain_names import domain_name
+from labkit.auth.record_findings import RecordFinding, errors_first
 from labkit.auth.tags import parse_tags_leniently
 from labkit.mail.asking import Asking, ask, remembering
 from labkit.mail.questions import TextOf
 
-MOST_FINDINGS = 50
 VALUES = {
     "p": POLICIES,
     "sp": POLICIES,
@@ -43,26 +42,11 @@ VALUES = {
 _MEANS_DMARC = re.compile(r"\bv?[=:]?dmarc", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class DmarcFinding:
-    """Something about a record. `code` names the kind, `term` is the text it is about, `cure` what to write instead."""
-
-    code: str
-    grade: str
-    words: str
-    term: str = ""
-    source: str = ""
-    cure: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.grade}: {self.words}" + (f" {self.cure}" if self.cure else "")
-
-
-def lint_dmarc(texts: str | Sequence[str]) -> tuple[DmarcFinding, ...]:
+def lint_dmarc(texts: str | Sequence[str]) -> tuple[RecordFinding, ...]:
     """What there is to say of the TXT records at one _dmarc name, errors first. An empty tuple: nothing."""
     records = [texts] if isinstance(texts, str) else list(texts)
     meant = [text for text in records if is_dmarc_record(text)]
-    findings: list[DmarcFinding] = []
+    findings: list[RecordFinding] = []
     if len(meant) > 1:
         words = f"There are {len(meant)} DMARC records at one name: receivers drop them all."
         findings.append(_error("two-records", words, "", "RFC 9989 §4.10", "Keep one."))
@@ -71,18 +55,13 @@ def lint_dmarc(texts: str | Sequence[str]) -> tuple[DmarcFinding, ...]:
         assert record is not None, "it is one"
         findings += _of_record(record)
     if not meant:
-        broken = [
-            text
-            for text in records
-            if _MEANS_DMARC.search(text[:200].replace(" ", "")) or "dmarc1" in text.lower()
-        ]
-        findings += (
-            [_no_record(broken[0])] if broken else [_error("no-record", "There is no DMARC record here.")]
-        )
-    return _sorted(findings)
+        broken = next(filter(_means_dmarc, records), None)
+        no_record = _error("no-record", "There is no DMARC record here.")
+        findings.append(no_record if broken is None else _no_record(broken))
+    return errors_first(findings)
 
 
-def lint_dmarc_of(domain: str) -> Asking[tuple[DmarcFinding, ...]]:
+def lint_dmarc_of(domain: str) -> Asking[tuple[RecordFinding, ...]]:
     """The same with the DNS: the records of a domain, and those that other domains must publish for its reports."""
     name = domain_name(domain)
     if name is None:
@@ -99,7 +78,7 @@ def lint_dmarc_of(domain: str) -> Asking[tuple[DmarcFinding, ...]]:
             findings.append(_error("wrong-name", words, name, "RFC 9989 §4.5", f"Move it to _dmarc.{name}."))
     if len(records) == 1 and (record := read_record(records[0])) is not None:
         findings += yield from remembering(_receivers(name, record), {})
-    return _sorted(findings)
+    return errors_first(findings)
 
 
 def _means_dmarc(text: str) -> bool:
@@ -107,7 +86,7 @@ def _means_dmarc(text: str) -> bool:
     return _MEANS_DMARC.search(text[:200].replace(" ", "")) is not None or "dmarc1" in text.lower()
 
 
-def _no_record(text: str) -> DmarcFinding:
+def _no_record(text: str) -> RecordFinding:
     """Somebody meant a DMARC record, and it is none."""
     if text.lstrip().startswith(('"', "'")):
         words = "There are quotes inside the record: the master file's quotes were written twice."
@@ -124,7 +103,7 @@ def _no_record(text: str) -> DmarcFinding:
     return _error("version", "The record does not begin with v=DMARC1.", text[:40], "RFC 9989 §4.7")
 
 
-def _of_record(record: DmarcRecord) -> Iterator[DmarcFinding]:
+def _of_record(record: DmarcRecord) -> Iterator[RecordFinding]:
     yield from _of_text(record)
     yield from _of_tags(record)
     yield from _of_policies(record)
@@ -137,7 +116,7 @@ def _of_record(record: DmarcRecord) -> Iterator[DmarcFinding]:
         yield _warning("testing", "t=y: receivers apply a policy one step lower.", "t=y", "RFC 9989 §4.7")
 
 
-def _of_text(record: DmarcRecord) -> Iterator[DmarcFinding]:
+def _of_text(record: DmarcRecord) -> Iterator[RecordFinding]:
     if '"' in record.text:
         words = "There are quotes inside the record: the master file's quotes were written twice."
         yield _error("quotes", words, '"', "RFC 9989 §4.8", "Leave them out.")
@@ -158,7 +137,7 @@ def _of_text(record: DmarcRecord) -> Iterator[DmarcFinding]:
             yield _error("semicolon", words, value[:40], "RFC 9989 §4.8", "Part the tags by semicolons.")
 
 
-def _of_tags(record: DmarcRecord) -> Iterator[DmarcFinding]:
+def _of_tags(record: DmarcRecord) -> Iterator[RecordFinding]:
     for name, value in record.tags:
         if name in HISTORIC:
             words = f"{name} is history: receivers of RFC 9989 ignore it."
@@ -178,7 +157,7 @@ def _of_tags(record: DmarcRecord) -> Iterator[DmarcFinding]:
             yield from _of_addresses(name, value, record)
 
 
-def _of_addresses(name: str, value: str, record: DmarcRecord) -> Iterator[DmarcFinding]:
+def _of_addresses(name: str, value: str, record: DmarcRecord) -> Iterator[RecordFinding]:
     valid = set(record.rua if name == "rua" else record.ruf)
     for piece in filter(None, (part.strip() for part in value.split(","))):
         bare = re.sub(r"![0-9]+[kmgtKMGT]?\Z", "", piece)
@@ -190,7 +169,7 @@ def _of_addresses(name: str, value: str, record: DmarcRecord) -> Iterator[DmarcF
             yield _warning("size", "A limit of size (!10m) is ignored now.", piece[:60], "RFC 9989 §4.8")
 
 
-def _of_policies(record: DmarcRecord) -> Iterator[DmarcFinding]:
+def _of_policies(record: DmarcRecord) -> Iterator[RecordFinding]:
     if record.tag("p") is None:
         effect = "it counts as p=none" if record.rua else "DMARC does not apply at all"
         yield _error(
@@ -215,9 +194,9 @@ def _is_weaker(value: str, than: str) -> bool:
     return than in POLICIES and POLICIES.index(value) < POLICIES.index(than)
 
 
-def _receivers(domain: str, record: DmarcRecord) -> Asking[list[DmarcFinding]]:
+def _receivers(domain: str, record: DmarcRecord) -> Asking[list[RecordFinding]]:
     """Do the other domains want the reports that they are to get? (RFC 9990 §4)"""
-    findings: list[DmarcFinding] = []
+    findings: list[RecordFinding] = []
     try:
         found = yield from report_receivers(domain, record)
         found += yield from report_receivers(domain, record, "ruf")
@@ -230,13 +209,9 @@ def _receivers(domain: str, record: DmarcRecord) -> Asking[list[DmarcFinding]]:
     return findings
 
 
-def _sorted(findings: list[DmarcFinding]) -> tuple[DmarcFinding, ...]:
-    return tuple(sorted(findings, key=lambda finding: finding.grade != "error")[:MOST_FINDINGS])
+def _error(code: str, words: str, term: str = "", source: str = "", cure: str = "") -> RecordFinding:
+    return RecordFinding(code, "error", words, term, source, cure)
 
 
-def _error(code: str, words: str, term: str = "", source: str = "", cure: str = "") -> DmarcFinding:
-    return DmarcFinding(code, "error", words, term, source, cure)
-
-
-def _warning(code: str, words: str, term: str = "", source: str = "", cure: str = "") -> DmarcFinding:
-    return DmarcFinding(code, "warning", words, term, source, cure)
+def _warning(code: str, words: str, term: str = "", source: str = "", cure: str = "") -> RecordFinding:
+    return RecordFinding(code, "warning", words, term, source, cure)

@@ -3,7 +3,7 @@
 WHAT       `found(question, now)` answers SpfOf: it runs check_host, and makes $spf_smtp_comment,
            $spf_header_comment and $spf_received of what it says.
 LIKE EXIM  the texts are those of libspf2, which Exim asks; what a client may hear is the host's own template, and never
-           the explanation of the domain; a template that cannot be read, or is too long, becomes the library's own
+           the explanation of the domain; a template that cannot be read, or is too long, becomes the library's own;
            a guessed record may ask in vain as often as it likes, for the domain has not written it
 DIFFERS    where libspf2 judges in another way than the RFC: docs/differences.md
 READ NEXT  spf.py

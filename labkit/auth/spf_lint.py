@@ -12,39 +12,23 @@ import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
+from labkit.auth.record_findings import RecordFinding, errors_first
 from labkit.auth.spf_evaluation import MOST_TERMS
 from labkit.auth.spf_macros import BadTerm, shown
 from labkit.auth.spf_record import ASKING, LONGEST_RECORD, Directive, Modifier, is_spf, parse_term
 from labkit.auth.spf_slips import slip_of
 
 LONGEST_FOR_UDP = 450  # with the rest of the answer about 512 octets, RFC 7208 §3.4
-MOST_FINDINGS = 50
 
 _ALMOST = re.compile(r"\A[\s\"']*(?:v\s*[=:.]?\s*)?spf[0-9.]*,?", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class SpfFinding:
-    """Something about a record. `code` names the kind, `term` is the text it is about, `cure` what to write instead."""
-
-    code: str
-    grade: str
-    words: str
-    term: str = ""
-    source: str = ""
-    cure: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.grade}: {self.words}" + (f" {self.cure}" if self.cure else "")
-
-
-def lint_spf(texts: str | Sequence[str]) -> tuple[SpfFinding, ...]:
+def lint_spf(texts: str | Sequence[str]) -> tuple[RecordFinding, ...]:
     """What there is to say of the TXT records of one name, the errors first. An empty tuple: nothing."""
     records = [texts] if isinstance(texts, str) else list(texts)
     meant = [text for text in records if is_spf(text)] or [text for text in records if _means_spf(text)]
-    findings: list[SpfFinding] = []
+    findings: list[RecordFinding] = []
     if not meant:
         findings.append(
             _error("no-record", "There is no SPF record here.", "", "§4.5", 'Publish "v=spf1 ... -all".')
@@ -54,8 +38,7 @@ def lint_spf(texts: str | Sequence[str]) -> tuple[SpfFinding, ...]:
         findings.append(_error("two-records", words, "", "§3.2", "Join their terms into one record."))
     for text in meant:
         findings.extend(_of_record(text))
-    findings.sort(key=lambda finding: finding.grade != "error")
-    return tuple(findings[:MOST_FINDINGS])
+    return errors_first(findings)
 
 
 def _means_spf(text: str) -> bool:
@@ -63,7 +46,7 @@ def _means_spf(text: str) -> bool:
     return _ALMOST.match(text[:40]) is not None and not text.lower().startswith("spf2.0/")  # RFC 4406
 
 
-def _of_record(text: str) -> Iterable[SpfFinding]:
+def _of_record(text: str) -> Iterable[RecordFinding]:
     yield from _of_text(text)
     body = _ALMOST.sub("", text[:LONGEST_RECORD], count=1)
     terms = deque(body.replace('"', " ").split())
@@ -90,7 +73,7 @@ def _of_record(text: str) -> Iterable[SpfFinding]:
     yield from _of_terms(read)
 
 
-def _of_text(text: str) -> Iterable[SpfFinding]:
+def _of_text(text: str) -> Iterable[RecordFinding]:
     """What can be seen before the terms are read."""
     if not is_spf(text):
         words = "The record does not start with 'v=spf1' and a space: receivers do not take it for SPF."
@@ -110,7 +93,7 @@ def _of_text(text: str) -> Iterable[SpfFinding]:
         yield _warning("long", words, "", "§3.4", "Keep it below 450.")
 
 
-def _of_terms(terms: Sequence[Directive | Modifier]) -> Iterable[SpfFinding]:
+def _of_terms(terms: Sequence[Directive | Modifier]) -> Iterable[RecordFinding]:
     """What the terms mean together."""
     directives = [term for term in terms if isinstance(term, Directive)]
     names = [term.name for term in terms if isinstance(term, Modifier)]
@@ -136,7 +119,7 @@ def _of_terms(terms: Sequence[Directive | Modifier]) -> Iterable[SpfFinding]:
 
 def _of_the_end(
     directives: Sequence[Directive], end: int | None, is_redirected: bool
-) -> Iterable[SpfFinding]:
+) -> Iterable[RecordFinding]:
     if end is None:
         if not is_redirected:
             words = "The record does not end in 'all': hosts that no term names get neutral, as if there were no SPF."
@@ -157,7 +140,7 @@ def _of_the_end(
         yield _warning("redirect-and-all", words, last.text, "§6.1", "Keep one of them.")
 
 
-def _of_directive(term: Directive) -> Iterable[SpfFinding]:
+def _of_directive(term: Directive) -> Iterable[RecordFinding]:
     if term.mechanism == "ptr":
         words = "'ptr' is slow and unreliable, and should not be published."
         yield _warning("ptr", words, term.text, "§5.5", "Use a, mx, ip4 or ip6.")
@@ -168,12 +151,12 @@ def _of_directive(term: Directive) -> Iterable[SpfFinding]:
             yield _warning("wide", words, term.text, "§5.6", "Name the hosts that really send.")
 
 
-def _error(code: str, words: str, term: str, source: str, cure: str = "") -> SpfFinding:
-    return SpfFinding(code, "error", words, term, _rfc(source), cure)
+def _error(code: str, words: str, term: str, source: str, cure: str = "") -> RecordFinding:
+    return RecordFinding(code, "error", words, term, _rfc(source), cure)
 
 
-def _warning(code: str, words: str, term: str, source: str, cure: str = "") -> SpfFinding:
-    return SpfFinding(code, "warning", words, term, _rfc(source), cure)
+def _warning(code: str, words: str, term: str, source: str, cure: str = "") -> RecordFinding:
+    return RecordFinding(code, "warning", words, term, _rfc(source), cure)
 
 
 def _rfc(source: str) -> str:

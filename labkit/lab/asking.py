@@ -27,6 +27,8 @@ A = TypeVar("A")
 
 async def ask(world: World, question: Question[A], at: Host | None = None) -> A:
     """The answer. If somebody has to be waited for, lab time passes. Raises TypeError for what cannot be answered."""
+    if not isinstance(question, Question):
+        raise TypeError(f"ask with a question, like TextOf('a.test'): {question!r:.80} is none")
     answers: list[Any] = []
 
     async def look() -> None:

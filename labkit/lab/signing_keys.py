@@ -1,26 +1,26 @@
 """The keys with which hosts outside sign, and the signing itself: dkimpy, with the lab's clock.
 
-WHAT       `SigningKeys(folder)` makes and keeps RSA keys of 2048 bit; `record` is the TXT record of one; `signed`
-           puts a DKIM-Signature on top of a message.
-WHY        a signer that is not ours: what labkit verifies was signed by somebody else's code.
+WHAT       `SigningKeys(folder)` makes RSA keys and keeps them; `record` is the TXT record of one; `signed` puts a
+           DKIM-Signature on top of a message.
+WHY        a signer that is not ours: what labkit verifies was signed by somebody else's code. The keys
+           are pairs like everybody's (keys.py).
 SAFE       dkimpy signs relaxed/simple here: its relaxed form of a body takes time squared on runs of blanks. What it
            cannot read as a message goes unsigned.
-STANDARDS  RFC 6376 §3.3 (rsa-sha256), §3.6.1 (the record), §5.4 (which fields); RFC 8301 §3.2 (2048 bit)
+STANDARDS  RFC 6376 §3.3 (rsa-sha256), §3.6.1 (the record), §5.4 (which fields)
 READ NEXT  relay_domains.py
 """
 
 from __future__ import annotations
 
-import base64
 import os
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from labkit.lab.keys import KeyPair, make_pair
 from labkit.mail.message import HeaderField, Message
 
-BITS = 2048
 SIGNED = (b"from", b"sender", b"reply-to", b"to", b"cc", b"subject", b"date", b"message-id", b"in-reply-to",
           b"references", b"mime-version", b"content-type", b"content-transfer-encoding", b"list-id",
           b"list-unsubscribe")  # fmt: skip
@@ -46,12 +46,12 @@ class SigningKeys:
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(_made())
+                file.write(make_pair().private_pem)
         return path.read_bytes()
 
     def record(self, domain: str, selector: str) -> str:
         """What the TXT record of the public key says."""
-        return f"v=DKIM1; k=rsa; p={_public(self.key(domain, selector))}"
+        return _record(self.key(domain, selector))
 
     def signed(self, message: Message, domain: str, selector: str, now: datetime) -> Message:
         """With a signature on top; the same where dkimpy cannot sign it."""
@@ -97,19 +97,6 @@ def _lab_signer() -> Any:
     return LabSigner
 
 
-def _made() -> bytes:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    form, bare = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    key = rsa.generate_private_key(public_exponent=65537, key_size=BITS)
-    return key.private_bytes(serialization.Encoding.PEM, form, bare)
-
-
 @lru_cache(maxsize=64)
-def _public(key: bytes) -> str:
-    from cryptography.hazmat.primitives import serialization
-
-    public = serialization.load_pem_private_key(key, None).public_key()
-    form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return base64.b64encode(public.public_bytes(serialization.Encoding.DER, form)).decode()
+def _record(key: bytes) -> str:
+    return KeyPair.read(key).record

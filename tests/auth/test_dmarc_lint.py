@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.auth.dmarc_lint import DmarcFinding, lint_dmarc, lint_dmarc_of
+from labkit.auth.dmarc_lint import lint_dmarc, lint_dmarc_of
 from labkit.auth.door import LookupTimedOut, NoSuchName, answer_with
+from labkit.auth.record_findings import RecordFinding
 
 GOOD = "v=DMARC1; p=quarantine; rua=mailto:reports@a.test"
 
@@ -56,7 +57,7 @@ def test_the_cure_is_said() -> None:
     assert finding.cure == "Write mailto:r@a.test"
 
 
-def linted(zone: dict[str, list[str]], domain: str = "a.test") -> list[DmarcFinding]:
+def linted(zone: dict[str, list[str]], domain: str = "a.test") -> list[RecordFinding]:
     def lookup(name: str, rdtype: str) -> list[str]:
         if name not in zone:
             raise NoSuchName

@@ -83,6 +83,20 @@ LOW_CONTRAST = """([selector, limit]) => {
   return found;
 }"""
 
+# What one can press, fill in or walk to, or what has a role, without a name that a screen reader could say.
+NAMELESS = """(selector) => [...document.querySelectorAll(selector)]
+    .flatMap((root) => [...root.querySelectorAll("button, input, select, textarea, [role], [tabindex]")])
+    .filter((node) => !["alert", "status"].includes(node.getAttribute("role"))
+        && !(node.ariaLabel || node.labels?.length || node.textContent.trim()))
+    .map((node) => node.outerHTML)"""
+
+# What reaches beyond the right edge of the node that it stands in, but for what may.
+STICKS_OUT = """([selector, but]) => [...document.querySelectorAll(selector)].flatMap((root) =>
+    [...root.querySelectorAll("*")]
+        .filter((node) => !but || !node.matches(but))
+        .filter((node) => node.getBoundingClientRect().right > root.getBoundingClientRect().right + 1)
+        .map((node) => node.outerHTML.slice(0, 80)))"""
+
 
 @dataclass
 class Jupyter:
@@ -129,6 +143,16 @@ class Desk:
     def low_contrast(self, selector: str, limit: float = 4.5) -> list[str]:
         """Texts there whose contrast is too low, with their ratio."""
         found: list[str] = self.page.evaluate(LOW_CONTRAST, [selector, limit])
+        return found
+
+    def nameless(self, selector: str) -> list[str]:
+        """What in there has no name for who cannot see it."""
+        found: list[str] = self.page.evaluate(NAMELESS, selector)
+        return found
+
+    def sticks_out(self, selector: str, but: str = "") -> list[str]:
+        """What in there is wider than there is room; `but` may be: it scrolls, or is cut."""
+        found: list[str] = self.page.evaluate(STICKS_OUT, [selector, but])
         return found
 
 

@@ -139,10 +139,6 @@ def test_fits(width: int, arena: Any, desk: Any) -> None:
     verdict(arena)
     desk.page.set_viewport_size({"width": width, "height": 700})
     desk.page.wait_for_timeout(300)
-    sticks_out = arena.evaluate(
-        """(root) => [...root.querySelectorAll("*")]
-            .filter((node) => node.getBoundingClientRect().right > root.getBoundingClientRect().right + 1)
-            .map((node) => node.outerHTML.slice(0, 80))"""
-    )
+    sticks_out = desk.sticks_out("[data-labkit=arena]")
     desk.page.set_viewport_size({"width": 1280, "height": 900})
     assert sticks_out == []

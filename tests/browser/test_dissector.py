@@ -186,27 +186,14 @@ def test_a_message_of_the_lab(signed: Any) -> None:
 
 
 def test_roles_and_labels(desk: Any) -> None:
-    nameless = desk.page.locator("[data-labkit=dissector]").locator(
-        "button, input, select, textarea, [role], [tabindex]"
-    )
-    assert (
-        nameless.evaluate_all(
-            """(all) => all.filter((node) => !["alert", "status"].includes(node.getAttribute("role"))
-            && !(node.ariaLabel || node.labels?.length || node.textContent.trim())).map((node) => node.outerHTML)"""
-        )
-        == []
-    )
+    assert desk.nameless("[data-labkit=dissector]") == []
 
 
 @pytest.mark.parametrize("width", [900, 640])
 def test_fits(width: int, desk: Any, shots: Callable[[str], Path]) -> None:
     desk.page.set_viewport_size({"width": width, "height": 700})
     desk.page.wait_for_timeout(300)
-    for root in desk.page.locator("[data-labkit=dissector]").all():
-        sticks_out = root.evaluate(
-            """(root) => [...root.querySelectorAll("*")]
-                .filter((node) => !node.closest("pre") && !node.matches("input[type=file], .lk-value, option"))
-                .filter((node) => node.getBoundingClientRect().right > root.getBoundingClientRect().right + 1)
-                .map((node) => node.outerHTML.slice(0, 80))"""
-        )
-        assert sticks_out == []
+    assert (
+        desk.sticks_out("[data-labkit=dissector]", but="pre, pre *, input[type=file], .lk-value, option")
+        == []
+    )

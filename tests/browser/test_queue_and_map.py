@@ -152,27 +152,11 @@ def test_a_loop_turns(desk: Any, shots: Callable[[str], Path]) -> None:
 
 
 def test_roles_and_labels(desk: Any) -> None:
-    nameless = desk.page.locator("[data-labkit=queue], [data-labkit=map]").locator(
-        "button, input, [role], [tabindex]"
-    )
-    assert (
-        nameless.evaluate_all(
-            """(all) => all.filter((node) => !["alert", "status"].includes(node.getAttribute("role"))
-            && !(node.ariaLabel || node.labels?.length || node.textContent.trim())).map((node) => node.outerHTML)"""
-        )
-        == []
-    )
+    assert desk.nameless("[data-labkit=queue], [data-labkit=map]") == []
 
 
 @pytest.mark.parametrize("width", [960, 640])
 def test_fits(width: int, desk: Any) -> None:
     desk.page.set_viewport_size({"width": width, "height": 700})
     desk.page.wait_for_timeout(300)
-    for root in desk.page.locator("[data-labkit=queue], [data-labkit=map]").all():
-        sticks_out = root.evaluate(
-            """(root) => [...root.querySelectorAll("*")]
-                .filter((node) => !node.closest(".lk-scroll *"))
-                .filter((node) => node.getBoundingClientRect().right > root.getBoundingClientRect().right + 1)
-                .map((node) => node.outerHTML.slice(0, 80))"""
-        )
-        assert sticks_out == []
+    assert desk.sticks_out("[data-labkit=queue], [data-labkit=map]", but=".lk-scroll *") == []

@@ -355,7 +355,7 @@ async def lives_of_variables(lab: Lab) -> None:
     configuration = exim_conf(MINE, LIVES_MAIN, acl=LIVES)
     long = message("two", "x" * 300 + "\nline two\n\nlast " + "y" * 400 + "\n")
     to = [f"RCPT TO:<{name}@ST11.sne21.test>" for name in ("deny", "Defer", "discard", "ann", "ann")]
-    async with lab.world(host(MINE, configuration, "ann")) as world:
+    async with lab.world(host(MINE, configuration, "ann", "dora")) as world:
         await lab.call(
             world.mine,
             "HELO [198.51.100.66]",
@@ -371,7 +371,7 @@ async def lives_of_variables(lab: Lab) -> None:
             f"RCPT TO: <@route.test:{ANN}>",
             "EHLO d.test",
             'MAIL FROM:<"two words"@b.test>',
-            TO_ANN,
+            "RCPT TO:<dora@st11.sne21.test>",  # two messages at once for one mailbox come in any order
             "DATA",
             long,
         )
@@ -484,7 +484,7 @@ async def verified(lab: Lab) -> None:
         ):
             text = b"%b\r\nTo: ann@st11.sne21.test\r\nSubject: x\r\n\r\ntext\r\n" % field
             await lab.call(world.mine, "EHLO c.test", "MAIL FROM:<a@b.test>", TO_ANN, "DATA", text)
-        await world.settle()
+            await world.settle()  # of two at once a real Exim delivers any one first
 
 
 CALLOUTS = """\

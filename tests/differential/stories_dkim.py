@@ -9,7 +9,7 @@ from labkit.lab.host import Host
 from labkit.lab.scenarios import HostPlan
 from labkit.lab.world import World
 
-from .configurations import BY_SMTP, CHECK_RCPT, INTO_MAILBOX, OTHERS, OURS, exim_conf
+from .configurations import CHECK_RCPT, INTO_MAILBOX, exim_conf
 from .signing import edwards_key, pem, published, record, rsa_key, signed
 from .stage import ANN, BOB, LAPTOP, MINE, PARTNER, PARTNERS_LAPTOP, STRANGER, USUAL_MX, Lab, host, message
 from .stories_log import lines_of
@@ -290,25 +290,22 @@ async def dkim_not_verified(lab: Lab) -> None:
     """control = dkim_disable_verify: nobody looks, and the next message is looked at again."""
     acl = CHECK_RCPT.replace(
         "check_rcpt:\n",
-        "check_rcpt:\n  warn control = ${if eq{$local_part}{postmaster}{dkim_disable_verify}fail}\n",
+        "check_rcpt:\n  warn control = ${if eq{$local_part}{dora}{dkim_disable_verify}fail}\n",
     )
-    routers = OTHERS + OURS.replace("  check_local_user\n", "  local_parts = ann : postmaster\n").replace(
-        "into_mailbox", "at_ann"
-    )
-    transports = (
-        BY_SMTP
-        + INTO_MAILBOX
-        + INTO_MAILBOX.replace("into_mailbox", "at_ann").replace("$local_part_data", "ann")
-    )
-    configuration = exim_conf(MINE, VERIFYING, acl=acl + TELLING, routers=routers, transports=transports)
+    configuration = exim_conf(MINE, VERIFYING, acl=acl + TELLING)
     content = signed(message("x", "hello\n", EVE), rsa_key())
-    async with lab.world(host(MINE, configuration, "ann"), zone=zone()) as world:
-        postmaster = ("RCPT TO:<postmaster@st11.sne21.test>", "DATA", content)
+    async with lab.world(host(MINE, configuration, "ann", "dora"), zone=zone()) as world:
+        to_dora = (
+            "RCPT TO:<dora@st11.sne21.test>",
+            "DATA",
+            content,
+        )  # two at once for one mailbox: any order
         greeting, sender, *to_ann = hands_in(content)
-        await lab.call(world.mine, greeting, sender, *postmaster, sender, *to_ann)
+        await lab.call(world.mine, greeting, sender, *to_dora, sender, *to_ann)
         await world.settle()
         lab.note("log", *log_of(world.mine))
-        assert results(world.mine) == [[], ["pass"]]
+        assert results(world.mine, "dora") == [[]]
+        assert results(world.mine) == [["pass"]]
 
 
 @story()
@@ -334,9 +331,10 @@ async def authentication_results(lab: Lab) -> None:
         greeting, sender, *rest = hands_in(content)
         for source in (STRANGER, LAPTOP, PARTNERS_LAPTOP):
             await lab.call(world.mine, greeting, sender, *rest, source=source)
+            await world.settle()  # of two at once a real Exim delivers any one first
         for login in ("PLAIN AGFubgB4", "LOGIN AGFubgB4"):
             await lab.call(world.mine, greeting, f"AUTH {login}", f"{sender} AUTH=ann@x.test", *rest)
-        await world.settle()
+            await world.settle()
         first, second, third, *others = (
             letter.first("Authentication-Results") or "" for letter in world.mine.mailbox("ann")
         )

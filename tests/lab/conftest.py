@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 
 from labkit.lab import signing_keys
+from labkit.lab.keys import KeyPair, make_pair
 from labkit.lab.world import World
 
 PATIENCE = 60  # seconds for one story, on a machine that does other things too
 LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 CALLERS: list[Caller] = []  # of the test that runs
 
-_make_key = signing_keys._made
-_keys: list[bytes] = []
+_keys: list[KeyPair] = []
 
 
 @pytest.fixture(autouse=True)
@@ -32,13 +32,13 @@ def few_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers outside make keys; all worlds of these tests share six of them, because each takes its time."""
     taken = count()
 
-    def next_key() -> bytes:
+    def next_key() -> KeyPair:
         number = next(taken) % 6
         if number == len(_keys):
-            _keys.append(_make_key())
+            _keys.append(make_pair())
         return _keys[number]
 
-    monkeypatch.setattr(signing_keys, "_made", next_key)
+    monkeypatch.setattr(signing_keys, "make_pair", next_key)
 
 
 class Caller:

@@ -122,3 +122,9 @@ class TestOpenSsl:
         text.write_bytes(result.canonical_header)
         assert openssl("dgst", "-sha256", "-sign", key, text) == result.signature.signature
         assert openssl("dgst", "-sha256", "-binary", text=result.canonical_body) == result.signature.body_hash
+
+
+@pytest.mark.parametrize("given", [None, 5, ["-----BEGIN PRIVATE KEY-----"]])
+def test_what_is_no_text_is_no_key(given: object) -> None:
+    with pytest.raises(KeyMistake, match="text of its PEM file"):
+        KeyPair.read(given)  # type: ignore[arg-type]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+import time
 import tracemalloc
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -173,6 +177,71 @@ def test_tls_begins_once_and_clean(run: Run, network: str) -> None:
             assert not world.journal.where(EventKind.PROBLEM)
 
     run(story())
+
+
+@NETWORKS
+def test_what_was_said_in_the_clear_is_forgotten(run: Run, network: str) -> None:
+    """RFC 3207 §4.2: commands that came along with STARTTLS, and the EHLO before it, do not count within TLS."""
+
+    async def story() -> None:
+        async with opened("relay", network) as world:
+            client = await call(world, RELAY, 587)
+            assert await client.codes(GREETING, "STARTTLS\r\nEHLO mallory.test\r\nNOOP") == [250, 220]
+            layer = await _handshake(client)
+            said = [f"AUTH PLAIN {plain()}", f"MAIL FROM:<{ANN}>", GREETING, f"MAIL FROM:<{ANN}>"]
+            heard = [await _say(client, layer, each) for each in said]
+            assert [each[:3] for each in heard] == ["503", "503", "250", "530"], heard
+
+    run(story())
+
+
+def test_no_auth_within_a_transaction(run: Run) -> None:
+    """RFC 4954 §3. The relay takes no MAIL before AUTH; the impostor does."""
+
+    async def story() -> None:
+        async with opened("relay") as world:
+            world.impostor.forge(offers_tls=False)
+            client = await call(world, world.impostor.host.name, 587)
+            said = await client.codes(GREETING, f"MAIL FROM:<{ANN}>", f"AUTH PLAIN {plain()}", "RSET")
+            assert said == [250, 250, 503, 250]
+            assert world.impostor.heard == ()
+            assert await client.codes(f"AUTH PLAIN {plain()}") == [235]
+
+    run(story())
+
+
+async def _handshake(client: Typing) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    layer = context.wrap_bio(incoming, outgoing), incoming, outgoing
+    await _until_done(client, layer, layer[0].do_handshake)
+    return layer
+
+
+async def _say(
+    client: Typing, layer: tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO], command: str
+) -> str:
+    layer[0].write(f"{command}\r\n".encode())
+    return str((await _until_done(client, layer, layer[0].read)).decode())
+
+
+async def _until_done(
+    client: Typing, layer: tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO], step: Callable[[], Any]
+) -> Any:
+    _, incoming, outgoing = layer
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        incoming.write(client.heard)
+        client.heard = b""
+        try:
+            return step()
+        except ssl.SSLWantReadError:
+            await asyncio.sleep(0.001)
+        finally:
+            if outgoing.pending:
+                client.transport.write(outgoing.read())
+    raise TimeoutError
 
 
 async def _over(client: Typing) -> None:

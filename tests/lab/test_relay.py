@@ -12,6 +12,7 @@ import pytest
 from labkit import World
 from labkit.auth import verify_dkim
 from labkit.lab.clock import FIRST_MORNING
+from labkit.lab.relay_bounces import failed_for_good
 from labkit.mail.event import EventKind
 
 from .outside_world import (
@@ -295,6 +296,21 @@ def test_reports_come_back_to_the_relay(
             assert not world.mine.mailbox("ann"), "the customer looks at the console"
 
     run(story())
+
+
+@pytest.mark.parametrize(
+    "report, expected",
+    [
+        ("Action: failed\nStatus: 5.1.1", True),
+        ("Action: delayed\nStatus: 4.4.1", False),
+        ("Action: failed\nStatus: 4.4.7", False),
+        ("Action: relayed\nStatus: 5.0.0", False),
+        ("Subject: Action: failed\nStatus: 5.1.1", False),
+    ],
+)
+def test_what_a_report_says(report: str, expected: bool) -> None:
+    """Whether nothing more is sent there."""
+    assert failed_for_good(report.encode()) is expected
 
 
 def test_nobody_else_can_suppress(run: Run) -> None:

@@ -115,6 +115,21 @@ def test_policies_decide_what_becomes_of_a_list(run: Run, policy: str, mta: str,
     run(story())
 
 
+def test_a_seal_does_not_make_a_spoofed_letter_good(run: Run, tmp_path: Path) -> None:
+    """A trusted list that saw DMARC fail says so in its seal, and nobody is vouched for."""
+
+    async def story() -> None:
+        async with opened("what_survives", policy="reject") as world:
+            await ready(world, tmp_path)
+            text = LETTER.format(ANN, "sealed@lists.test", "forged")
+            await world.host("mx.spoof.test").send(ANN, "sealed@lists.test", text)
+            (verdict,) = world.provider.verdicts
+            assert verdict.arc.result == "pass" and set(verdict.findings.sealers) <= world.provider.trusts
+            assert verdict.disposition == "refused"
+
+    run(story())
+
+
 @WAYS
 def test_reports_find_their_way_back_through_srs(run: Run, network: str, engine: str, tmp_path: Path) -> None:
     async def story() -> None:
@@ -124,9 +139,12 @@ def test_reports_find_their_way_back_through_srs(run: Run, network: str, engine:
             assert report.first("Subject") == "Mail delivery failed: returning message to sender"
             assert "nobody@bigmail.test" in str(report)
             forger = world.host("mx.spoof.test")
-            await forger.send(
-                "", "SRS0=AAAA=AA=st11.sne21.test=ann@srs.test", LETTER.format("x@y.test", ANN, "x")
-            )
+            await world.mine.send(ANN, "carol@srs.test", LETTER.format(ANN, "carol@srs.test", "good"))
+            good = world.provider.verdicts[-1].sender
+            _, code, rest = good.split("=", 2)
+            forged = f"SRS0={'1' if code[0] == '0' else '0'}{code[1:]}={rest}"
+            for to in ("SRS0=AAAA=AA=st11.sne21.test=ann@srs.test", forged):
+                await forger.send("", to, LETTER.format("x@y.test", ANN, "x"))
             assert len(world.mine.mailbox("ann")) == 1, "only what it has written itself"
 
     run(story())

@@ -12,6 +12,7 @@ import pytest
 
 from labkit.lab import signing_keys
 from labkit.lab.impostor_engine import OWN
+from labkit.lab.keys import make_pair
 from labkit.lab.reaching import ANSWERED, REFUSED, SILENT, knock, who_is_there
 from labkit.lab.world import World
 from labkit.mail.event import EventKind
@@ -49,13 +50,13 @@ WAYS = pytest.mark.parametrize(
 Steps = Callable[[World], Awaitable[Any]]
 
 
-KEY_OF_ALL = lru_cache(signing_keys._made)
+KEY_OF_ALL = lru_cache(make_pair)
 
 
 @pytest.fixture(autouse=True)
 def one_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """To make a key takes longer than the rest of a story."""
-    monkeypatch.setattr(signing_keys, "_made", KEY_OF_ALL)
+    monkeypatch.setattr(signing_keys, "make_pair", KEY_OF_ALL)
 
 
 def run(steps: Steps, network: str = "memory", engine: str = "labkit", **more: Any) -> Any:

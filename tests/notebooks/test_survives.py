@@ -13,7 +13,7 @@ import pytest
 from labkit import World
 from labkit.auth.aggregate_report import AggregateReport
 from labkit.lab import signing_keys, ways_to_carol
-from labkit.lab.keys import KeyPair
+from labkit.lab.keys import make_pair
 from labkit.lab.ways_to_carol import find_out, send_along, vouch_for
 from labkit.mail.message import Message
 from labkit.teach.checks import CheckView, Progress, check
@@ -26,13 +26,13 @@ from labkit.teach.views.verdict import NoSuchCheck, verdict_table
 
 from .committed import Committed
 
-KEYS = lru_cache(maxsize=1)(signing_keys._made)  # RSA keys are made once: the tests are not about them
+KEYS = lru_cache(maxsize=1)(make_pair)  # RSA keys are made once: the tests are not about them
 
 
 @pytest.fixture(autouse=True)
 def old_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signing_keys, "_made", KEYS)
-    monkeypatch.setattr(ways_to_carol, "make_pair", lambda: KeyPair.read(KEYS()))
+    monkeypatch.setattr(signing_keys, "make_pair", KEYS)
+    monkeypatch.setattr(ways_to_carol, "make_pair", KEYS)
 
 
 NOTEBOOK = Committed("02c_what_survives")

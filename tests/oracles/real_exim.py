@@ -33,6 +33,23 @@ OWN = "203.0.113.1"  # where Exim lives in the lab
 NAMESERVER = "203.0.113.53"
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "TZ": "UTC"}
 PATIENCE = 60  # seconds of real time for a process; the longest takes about two
+IN_LAB = """\
+exim_path = {folder}/exim
+exim_user = {uid}
+exim_group = {group}
+deliver_drop_privilege = true
+spool_directory = {folder}/spool
+log_file_path = {folder}/spool/%slog
+primary_hostname = mx.here.test
+local_interfaces = <; [203.0.113.1]
+keep_environment = LD_PRELOAD : LABNET : LABADDR
+tls_advertise_hosts =
+host_lookup =
+rfc1413_query_timeout = 0s
+dns_dnssec_ok = 0
+smtp_accept_max_nonmail = 100000
+smtp_enforce_sync = false
+"""  # how a configuration begins for one call of -bh inside a lab
 
 Answering = Callable[[bytes, Peer], "bytes | None"]  # a DNS message and who sent it -> the reply, or none
 

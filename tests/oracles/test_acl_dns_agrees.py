@@ -29,7 +29,7 @@ from labkit.net.network import Peer
 from labkit.smtp.acl import Acls, Phase, Scene, rejected
 from labkit.smtp.acl.reading import statements_of
 
-from .real_exim import PATIENCE, RealExim
+from .real_exim import IN_LAB, PATIENCE, RealExim
 
 PLACE = Place("exim.conf", 1)
 CLIENT = "203.0.113.9"
@@ -88,22 +88,9 @@ CLIENTS = {
     "203.0.113.13": "the name cannot be looked up",
     "203.0.113.14": "the address cannot be looked up",
 }
-CONFIGURATION = """\
-exim_path = {folder}/exim
-exim_user = {uid}
-exim_group = {group}
-deliver_drop_privilege = true
-spool_directory = {folder}/spool
-log_file_path = {folder}/spool/%slog
-primary_hostname = mx.here.test
-local_interfaces = <; [203.0.113.1]
-keep_environment = LD_PRELOAD : LABNET : LABADDR
-tls_advertise_hosts =
-host_lookup =
-rfc1413_query_timeout = 0s
-dns_dnssec_ok = 0
-smtp_accept_max_nonmail = 100000
-smtp_enforce_sync = false
+CONFIGURATION = (
+    IN_LAB
+    + """\
 acl_smtp_mail = mail
 acl_smtp_rcpt = ${{lookup{{$acl_c_case}}lsearch{{{folder}/acls}}}}
 acl_smtp_helo = helo
@@ -117,6 +104,7 @@ helo:
 {acls}
 begin routers
 """
+)
 
 
 def nameserver(query: bytes, client: Peer) -> bytes:

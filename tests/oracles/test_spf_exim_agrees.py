@@ -31,7 +31,7 @@ from labkit.smtp.acl import Acls, Phase, Scene
 from labkit.smtp.acl.reading import statements_of
 from labkit.smtp.acl.scene import SpfWishes
 
-from .real_exim import RealExim
+from .real_exim import IN_LAB, RealExim
 
 PLACE = Place("exim.conf", 1)
 CLIENT = "203.0.113.9"
@@ -102,22 +102,9 @@ SENDERS = [
     *(f"ann@{name}.test" for name in "redirect slow slower many ptr macro nx".split()),
 ]
 SHOWN = "<$spf_result> <$spf_result_guessed> <$spf_smtp_comment> <$spf_header_comment> <$spf_received>"
-CONFIGURATION = """\
-exim_path = {folder}/exim
-exim_user = {uid}
-exim_group = {group}
-deliver_drop_privilege = true
-spool_directory = {folder}/spool
-log_file_path = {folder}/spool/%slog
-primary_hostname = mx.here.test
-local_interfaces = <; [203.0.113.1]
-keep_environment = LD_PRELOAD : LABNET : LABADDR
-tls_advertise_hosts =
-host_lookup =
-rfc1413_query_timeout = 0s
-dns_dnssec_ok = 0
-smtp_accept_max_nonmail = 100000
-smtp_enforce_sync = false
+CONFIGURATION = (
+    IN_LAB
+    + """\
 acl_smtp_rcpt = rcpt
 OPTIONS
 begin acl
@@ -125,6 +112,7 @@ rcpt:
 BODY
 begin routers
 """
+)
 
 
 def nameserver(query: bytes, client: Peer) -> bytes:

@@ -11,10 +11,24 @@ import pytest
 from labkit.lab.world import World, neighbours
 from labkit.teach.checks import Progress, check, exercises
 from labkit.teach.given import WrongKind, expect
-from labkit.teach.plots import message_life, predict_life, predict_schedule, queue_over_time
+from labkit.teach.plots import (
+    hop_ladder,
+    many_headers,
+    message_life,
+    predict_life,
+    predict_schedule,
+    queue_over_time,
+)
 from labkit.teach.plots.rounds import rounds
+from labkit.teach.views.dissector import dissector
 from labkit.teach.views.loop_limits import loop_limits
 from labkit.teach.views.mailbox_files import mailboxes
+from labkit.teach.views.old_and_new import old_and_new
+from labkit.teach.views.reach import certificates, knocks
+from labkit.teach.views.relay_console import relay_console
+from labkit.teach.views.report_table import report_table
+from labkit.teach.views.signatures import signatures
+from labkit.teach.views.stepper_ready import step_dmarc, step_route, step_spf
 from labkit.teach.views.truth_table import truth_table
 from labkit.teach.views.waiting_room import host_says, remembers, who_waits
 from labkit.teach.views.ways import ways
@@ -87,11 +101,31 @@ def test_a_world_without_a_partner() -> None:
         lambda world: predict_schedule(RULE, 5),
         lambda world: loop_limits(5),
         lambda world: loop_limits([(5, 5)], 6),
+        lambda world: step_route(world.laptop, "bob@st2.sne21.test"),
+        lambda world: step_route(world.mine, None),
+        lambda world: step_spf("203.0.113.2", "a.test", "x@a.test", world.mine),
+        lambda world: step_dmarc("a.test", None, None, None),
+        lambda world: step_dmarc(5, None, None, world),
+        lambda world: dissector(b"From: a@b.test", "world"),
+        lambda world: relay_console(world.mine),
+        lambda world: report_table(None),
+        lambda world: signatures(world, b"From: a@b.test"),
+        lambda world: old_and_new(world, "v=DMARC1", "a.test"),
+        lambda world: hop_ladder(world),
+        lambda world: many_headers(5),
+        lambda world: knocks(5),
+        lambda world: certificates([world]),
     ],
 )
 def test_views_say_what_they_want(act: Callable[[World], Any]) -> None:
     with pytest.raises(WrongKind, match=r"wants a .* there, and this is a |by its queue id"):
         in_a_world(act)
+
+
+@pytest.mark.parametrize("what", ["st2.sne21.test", None, 5])
+def test_what_is_no_question(what: Any) -> None:
+    with pytest.raises(TypeError, match="ask with a question, like TextOf"):
+        in_a_world(lambda world: world.ask(what))
 
 
 def test_one_recipient_and_one_command_are_no_letters() -> None:

@@ -17,6 +17,7 @@ from labkit.headers.dates import read_date
 from labkit.headers.hops import IMPLAUSIBLE
 from labkit.headers.hops import span as short_span
 from labkit.mail.dates import log_date
+from labkit.teach.given import expect
 from labkit.teach.plots.picture import BLUE, GREY, ORANGE, RED, Picture, label
 from labkit.teach.plots.time_axis import span_axis
 from labkit.teach.tables import text_table
@@ -124,7 +125,9 @@ class HopLadder(Picture):
 
 def hop_ladder(message: bytes | Dissection) -> HopLadder:
     """The ladder of one message."""
-    return HopLadder(dissect(message) if isinstance(message, bytes) else message)
+    found = dissect(message) if isinstance(message, bytes) else message
+    expect(found, Dissection, "hop_ladder(dissect(message))")
+    return HopLadder(found)
 
 
 def _written(dissection: Dissection, hops: tuple[Hop, ...]) -> datetime | None:

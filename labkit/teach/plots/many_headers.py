@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from labkit.headers.hops import span
 from labkit.headers.totals import CLASSES, Totals
+from labkit.teach.given import expect
 from labkit.teach.plots.picture import BLUE, GREEN, ORANGE, Picture, label
 from labkit.teach.plots.reading import read_with_a_bar
 from labkit.teach.tables import text_table
@@ -95,4 +96,7 @@ def many_headers(mail: Totals | str | PathLike[str]) -> ManyHeaders:
 
     Raises FileNotFoundError.
     """
-    return ManyHeaders(mail if isinstance(mail, Totals) else read_with_a_bar(mail))
+    if isinstance(mail, (str, PathLike)):
+        mail = read_with_a_bar(mail)
+    expect(mail, Totals, 'many_headers("mail.mbox"), or many_headers(totals),')
+    return ManyHeaders(mail)

@@ -379,6 +379,7 @@ function render({ model, el }) {
     said.textContent = was !== undefined && message && was !== message.trust.level ? message.trust.boundaries[level].words : state.said;
     settle();
     complain(model.get("problem"));
+    if (wanted === message?.trust.level) wanted = null; // it has come back to where the kernel is
     if (wanted !== null) believe(wanted);
   }
 

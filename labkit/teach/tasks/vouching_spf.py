@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from labkit.auth import check_spf
 from labkit.auth.domain_names import is_at_or_below
+from labkit.auth.record_findings import RecordFinding
 from labkit.auth.spf import SpfResult
-from labkit.auth.spf_lint import SpfFinding, lint_spf
+from labkit.auth.spf_lint import lint_spf
 from labkit.lab.world import World
 from labkit.teach.checks import Seen, Verdict, done, exercise, hint, todo
 from labkit.teach.tasks.vouching import (
@@ -63,7 +64,7 @@ def _stuck(text: str) -> bool:
     )
 
 
-def _said(finding: SpfFinding) -> str:
+def _said(finding: RecordFinding) -> str:
     """The linter's words, without the cure: that is for the student."""
     return f"{finding.words} ({finding.source})" if finding.source else finding.words
 
@@ -100,7 +101,7 @@ def _none(world: World) -> Verdict:
     )
 
 
-def _whom(world: World, found_words: tuple[SpfFinding, ...]) -> Verdict:
+def _whom(world: World, found_words: tuple[RecordFinding, ...]) -> Verdict:
     domain = own_domain(world)
     evidence = seen_texts(world, domain)
 

@@ -19,6 +19,7 @@ from typing import Any
 from labkit.headers import Dissection, dissect
 from labkit.lab.host import Host
 from labkit.lab.world import World
+from labkit.teach.given import expect
 from labkit.teach.markup import Markup
 from labkit.teach.view import LiveView
 from labkit.teach.views import dissector_checks as checks
@@ -73,6 +74,8 @@ def dissector(
     None: the host that wrote the topmost one. `at`: whose resolver is asked, with its cache; None: the nameserver.
     `await dissector(message, world).checked()` has SPF, DKIM and DMARC in its text, too. Raises NoMessage, OSError.
     """
+    if world is not None:
+        expect(world, World, "dissector(message, world)")
     view = Dissector(world, trusted, at)
     if message is not None:
         view.open("", content_of(message))

@@ -34,6 +34,7 @@ async def old_and_new(
 ) -> OldAndNewView:
     """Try the records out; `records` maps a name for each to its text, "" for no record."""
     expect(world, World, "old_and_new(world, {...}, ...)")
+    expect(records, Mapping, "old_and_new(world, {...}, ...)")
     rows = []
     for name, record in records.items():
 

@@ -26,6 +26,7 @@ MOST_LINES = 60
 
 def knocks(found: Sequence[Knock]) -> TableView:
     """The outcome of each call."""
+    _expect_each(found, Knock, "knocks([await knock(...)])")
     rows = [
         (each.caller, f"{each.host} port {each.port}", each.outcome, f"{each.seconds} s", each.words)
         for each in found
@@ -33,8 +34,15 @@ def knocks(found: Sequence[Knock]) -> TableView:
     return TableView("Who reaches whom", ("from", "to", "outcome", "after", "words"), rows)
 
 
+def _expect_each(found: object, wanted: type, example: str) -> None:
+    for each in found if isinstance(found, (list, tuple)) else [found]:
+        expect(each, wanted, example)
+    expect(found, Sequence, example)
+
+
 def certificates(found: Sequence[Shown]) -> TableView:
     """Who answered for a name, and what his certificate is worth to somebody who wanted that name."""
+    _expect_each(found, Shown, "certificates([await who_is_there(...)])")
     rows = [
         (
             each.host,

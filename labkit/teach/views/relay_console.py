@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from labkit.lab.world import World
+from labkit.teach.given import expect
 from labkit.teach.markup import Markup, clip, join, tag, visible
 from labkit.teach.tables import table, text_table
 from labkit.teach.view import View
@@ -47,6 +48,7 @@ Row = Sequence[str]
 
 def relay_console(world: World, tab: str = "", *, message_id: str = "") -> RelayConsole:
     """The console of the world's relay as it is now. Raises LookupError without a relay, ValueError for another tab."""
+    expect(world, World, "relay_console(world)")
     if tab and tab not in TABS:
         raise ValueError(f"the console has no tab {tab!r}; there are {', '.join(TABS)}")
     relay = world.relay

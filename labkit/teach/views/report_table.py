@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from labkit.auth.aggregate_report import AggregateReport, Row, Seen
 from labkit.lab.provider_reports import report_in
 from labkit.mail.message import Message
+from labkit.teach.given import expect
 from labkit.teach.markup import Markup, clip, visible
 from labkit.teach.tables import table, text_table
 from labkit.teach.view import View
@@ -78,4 +79,7 @@ def _day(seconds: int) -> str:
 
 def report_table(report: AggregateReport | Message) -> ReportTable:
     """The report, read from the mail if need be. Raises NoReport."""
-    return ReportTable(report if isinstance(report, AggregateReport) else report_in(report))
+    if isinstance(report, AggregateReport):
+        return ReportTable(report)
+    expect(report, Message, "report_table(report)")
+    return ReportTable(report_in(report))

@@ -24,6 +24,7 @@ from labkit.teach.view import View
 async def signatures(world: World, copies: Mapping[str, Message | bytes]) -> SignaturesView:
     """Verify every signature of each copy. Raises WrongKind for what is no world."""
     expect(world, World, 'signatures(world, {"a name": message})')
+    expect(copies, Mapping, 'signatures(world, {"a name": message})')
     found = {}
     for name, copy in copies.items():
         content = copy if isinstance(copy, bytes) else bytes(copy)

@@ -17,6 +17,7 @@ from labkit.lab.host import Host
 from labkit.lab.world import World
 from labkit.mail.lookups import FileLine
 from labkit.mail.questions import AccountNamed, AddressesOf, MxOf, NamesOf, TextOf
+from labkit.teach.given import expect
 from labkit.teach.views.stepper import Stepper, stepper
 from labkit.teach.views.stepper_choices import RFC_WORDS
 from labkit.teach.views.stepper_moments import About
@@ -24,6 +25,8 @@ from labkit.teach.views.stepper_moments import About
 
 async def step_route(host: Host, address: str, *, predict: bool | str = True) -> Stepper:
     """Where mail for the address would go, router by router. Raises NotThisEngine for a host without labkit's MTA."""
+    expect(host, Host, 'step_route(world.mine, "bob@st2.sne21.test")')
+    expect(address, str, 'step_route(world.mine, "bob@st2.sne21.test")')
     local, _, domain = address.rpartition("@")
     others = (
         AccountNamed(local or domain),
@@ -59,6 +62,7 @@ async def step_spf(
     """
     from labkit.auth.spf import check_host, client_address
 
+    expect(world, World, "step_spf(client_ip, helo, reverse_path, world)")
     client = str(client_address(client_ip))
     domain = reverse_path.strip("<> ").rpartition("@")[2]
     others = (TextOf(domain or helo), TextOf(helo), NamesOf(client), MxOf(domain or helo), AddressesOf(helo))
@@ -95,6 +99,8 @@ async def step_dmarc(
     """
     from labkit.auth.dmarc import evaluate, pairs_of
 
+    expect(world, World, "step_dmarc(author_domain, spf, dkim, world)")
+    expect(author_domain, str, "step_dmarc(author_domain, spf, dkim, world)")
     names = [author_domain, *(domain for _, domain in (*pairs_of(spf), *pairs_of(dkim)))]
     parents = [name.partition(".")[2] for name in names if name.count(".") > 1]
     domains = list(dict.fromkeys([*names, *parents]))
