@@ -12,7 +12,7 @@ from textwrap import fill
 from labkit.teach.markup import Markup, tag, visible
 
 WIDTH = 110  # columns of plain text
-NARROWEST = 24  # a column is not folded further
+NARROWEST = 16  # a column is not folded further
 _CELL = "text-align:left; vertical-align:top; padding:2px 12px 2px 0; white-space:pre-wrap"
 _CODE = f"{_CELL}; font-family:var(--jp-code-font-family, monospace)"
 
@@ -57,23 +57,11 @@ def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str 
     return "\n".join(out)
 
 
-def fitted(head: Sequence[str], rows: Iterable[Sequence[str]], width: int = WIDTH) -> list[list[str]]:
-    """The rows, folded for a text table of that width: the widest column first, each at most once, words whole."""
+def folded(head: Sequence[str], rows: Iterable[Sequence[str]], at: int) -> list[list[str]]:
+    """The rows with that column folded, if plain text would be too wide for the page else. Words stay whole."""
     cells = [[visible(cell) for cell in row] for row in rows]
-    unfolded = set(range(len(head)))
-    while unfolded:
-        widths = [
-            max(len(part) for row in (head, *cells) for part in row[i].split("\n")) for i in range(len(head))
-        ]
-        excess = sum(widths) + 2 * (len(head) - 1) - width
-        if excess <= 0:
-            break
-        at = max(unfolded, key=lambda i: widths[i])
-        unfolded.remove(at)
-        room = max(widths[at] - excess, NARROWEST)
-        for row in cells:
-            row[at] = "\n".join(
-                fill(line, room, break_long_words=False, break_on_hyphens=False)
-                for line in row[at].split("\n")
-            )
+    widths = [max(map(len, column)) for column in zip(head, *cells)]
+    room = max(WIDTH - sum(widths) - 2 * (len(head) - 1) + widths[at], NARROWEST)
+    for row in cells:
+        row[at] = fill(row[at], room, break_long_words=False, break_on_hyphens=False)
     return cells

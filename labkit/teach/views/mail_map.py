@@ -18,7 +18,7 @@ from labkit.lab.world import World
 from labkit.mail.event import MailEvent
 from labkit.teach.following import Part, WorldView
 from labkit.teach.markup import clip, visible
-from labkit.teach.tables import fitted, text_table
+from labkit.teach.tables import folded, text_table
 from labkit.teach.trail import OUTSIDE, Totals, Trail, Traveller
 from labkit.teach.views.mail_map_places import Drawing, drawing
 
@@ -32,6 +32,7 @@ _MX_HEAD = ("mail for", "preference", "goes to")
 _HOP_HEAD = ("from", "to", "times")
 _MESSAGE_HEAD = ("message", "from", "to", "subject", "hops", "now")
 _STEP_HEAD = ("lab time", "host", "what happened")
+_LONG: dict[Sequence[str], int] = {_MESSAGE_HEAD: 3, _STEP_HEAD: 2}  # the column that is folded in plain text
 
 
 def mail_map(world: World) -> MailMap:
@@ -162,7 +163,10 @@ class MailMap(WorldView):
         return parts
 
     def text(self) -> str:
-        tables = [text_table(head, fitted(head, rows), title) for title, head, rows in self.parts()]
+        tables = [
+            text_table(head, folded(head, rows, _LONG[head]) if head in _LONG else rows, title)
+            for title, head, rows in self.parts()
+        ]
         return "\n\n".join([*tables, self.ending] if self.ending else tables)
 
     def _state_of(self, name: str, totals: Totals) -> str:
