@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from labkit.headers.encoded_words import decoded
+from labkit.mail.encoded_words import decoded
 from labkit.headers.scan import Sort, tokens
 
 MOST_KEPT = 200

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from labkit.headers.encoded_words import decoded
+from labkit.mail.encoded_words import decoded
 from labkit.headers.findings import Evidence, Finding, Weight, and_more, finding, quoted
 from labkit.headers.values import Field
 
