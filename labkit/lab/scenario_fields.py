@@ -49,6 +49,8 @@ FIELDS: tuple[Row, ...] = (
     Row("host", "lists", "list", "of a mailing list host: its lists"),
     Row("host", "poses_as", "a host", "of an impostor: whose name it greets with"),
     Row("host", "certificate", "good, or what is bad", "of the last four: `self-signed`, `expired`, `wrong name`"),
+    Row("host", "mta_sts", "mapping", "the MTA-STS policy that its domain publishes: `{mode: enforce, mx: [a.test], "
+        "max_age: 604800, fault: \"\"}`; without mx: its mail exchangers"),
     Row("customer", "login", "text", "the name for AUTH", True),
     Row("customer", "password", "text", "the password: a dummy, as everybody can read this file", True),
     Row("customer", "domains", "list of domains", "from which the customer sends, as soon as each is verified", True),
