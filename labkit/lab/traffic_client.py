@@ -134,7 +134,11 @@ class Talk(asyncio.Protocol):
 async def attempt(world: World, posting: Posting, source: str, server: str) -> Attempt:
     """Call `server` once from `source`. It belongs on the agenda: lab time may pass meanwhile."""
     sender, begun = posting.sender, world.now()
-    machine = Client(sender.name(sender.helo, source), pipelining=sender.manner.pipelines)
+    machine = Client(
+        sender.name(sender.helo, source),
+        pipelining=sender.manner.pipelines,
+        extended=not sender.manner.talks_first,
+    )
     envelope = Envelope.of(posting.mail_from, *posting.recipients)
     talk = Talk(machine, (envelope, posting.content), sender.manner.talks_first, world.now)
     try:
