@@ -1,9 +1,9 @@
 """One attempt of a sender: it calls, says what it has to say, and leaves, sooner or later.
 
-WHAT       `await attempt(world, posting, source, …)` gives an `Attempt`: what the sender saw, how long, how many octets.
+WHAT       `await attempt(world, posting, source, …)` gives an `Attempt`: what the sender saw, how long, how much.
 DOES       speaks through labkit's client machine; adds what decent clients do not do: it talks before the banner, and
            it hangs up when nothing was heard for some seconds of lab time.
-RULES      waiting costs lab time: the server's pauses are entries of the agenda, and so is the end of a sender's patience.
+RULES      waiting costs lab time: the server's pauses are entries of the agenda, so is the end of a sender's patience.
            A real Exim's own pauses are real time, of which one attempt may take REAL_PATIENCE.
 READ NEXT  traffic.py
 """
