@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
 ON_HOSTS = "/etc/ssl/lab-authority.pem"  # where a host has the authority's certificate
+CERTIFICATE = "/etc/ssl/host.pem"  # and where one that the authority has certified has its own, with the key
 NAME = "labkit's lab authority"
 KINDS = {
     "good": "the lab's authority vouches for it, under the host's name",

@@ -154,10 +154,12 @@ class FollowedTalk:
             found = _REPLY.match(buffer, start, end)
             if found is None:
                 break
-            if found[2] != b"-":
+            code, goes_on = int(found[1]), found[2] == b"-"
+            found = None  # it holds the buffer
+            if not goes_on:
                 octets = bytes(buffer[:end])
                 del buffer[:end]
-                return self._answer(octets, int(found[1]))
+                return self._answer(octets, code)
             start = end
         if end == 0 and len(buffer) < LONGEST_REPLY:
             return None

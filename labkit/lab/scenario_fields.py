@@ -36,6 +36,8 @@ FIELDS: tuple[Row, ...] = (
         "Nobody's Exim are `outside`, `relay`, `provider`, `list`, `impostor` and `middle`"),
     Row("host", "configuration", "lines, or a name", "its exim.conf after `|`, or the name of a template"),
     Row("host", "values", "mapping", "for the template, beside `host` and `domain` (its name without the first label)"),
+    Row("host", "certified", "good, or what is bad", "of a host with an exim.conf: the lab's authority has given it a "
+        "certificate, which lies with its key in /etc/ssl/host.pem; or `self-signed`, `expired`, `wrong name`"),
     Row("host", "aliases", "lines", "its /etc/aliases"),
     Row("host", "files", "mapping", "other files on its disk: `/etc/virtual/a.test: |` and their lines"),
     Row("host", "domains", "list of domains", "of a host outside, of whatever kind: for which domains it takes mail"),
