@@ -122,9 +122,14 @@ class MiddleEngine(OutsideEngine):
         if port != SMTP and plan.login:
             secret = base64.b64encode(f"\0{plan.login}\0{plan.password}".encode()).decode()
             lines.append(f"AUTH PLAIN {secret}")
-        own = plan.address or f"mallory@{self.domains[0]}"
+        own = self.own_address
         lines += [f"MAIL FROM:<{own}>", f"RCPT TO:<{own}>", "DATA"]
         return "".join(f"{line}\r\n" for line in lines).encode()
+
+    @property
+    def own_address(self) -> str:
+        """Where the attacker wants letters."""
+        return self.plan.address or f"mallory@{self.domains[0]}"
 
     @property
     def early_answer(self) -> bytes:

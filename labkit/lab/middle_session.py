@@ -243,12 +243,12 @@ class MiddleSession:
         kept = [line for line in answer.lines if line[4:].strip().upper() != b"STARTTLS"]
         if len(kept) == len(answer.lines):
             return answer
+        self.note("S", "250-STARTTLS", LEFT_OUT)
         if self.engine.upgrades(self.port) and not self._is_upgraded:
             self.talk.expect("STARTTLS")
             self.note("C", "STARTTLS", PUT_IN)
             self.server.send(b"STARTTLS\r\n")
             return Answer(b"", answer.verb, answer.code)
-        self.note("S", "250-STARTTLS", LEFT_OUT)
         last = kept[-1]
         kept[-1] = last[:3] + b" " + last[4:]
         return Answer(b"".join(kept), answer.verb, answer.code)

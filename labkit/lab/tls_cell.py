@@ -66,11 +66,11 @@ def client_configuration(client: str, port: int, *, host: str, server: str) -> s
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What became of one letter. `outcome` is one of OUTCOMES; `fate`: delivered, waits, or bounced.
+    """What became of one letter. `outcome` is one of OUTCOMES; `fate`: delivered, waits, or gone.
 
-    `client_log`: what the client's log says of it; `dialogue`: the talk as the attacker saw it, speaker, text and how
-    he came to see it; `told`: passwords that he heard; `letters`: those that he could read; `on_wire`: whether the
-    letter, or the password, can be read in the capture.
+    `client_log`, `server_log`: what the logs say of it; `dialogue`: the talk as the attacker saw it, speaker, text and
+    how he came to see it; `told`: passwords that he heard; `letters`: those that he could read; `on_wire`: what of
+    "letter" and "password" can be read in the capture.
     """
 
     port: int
@@ -79,18 +79,12 @@ class Cell:
     outcome: str
     fate: str
     at: datetime
-    seconds: float  # of lab time
     client_log: tuple[str, ...]
     server_log: tuple[str, ...]
     dialogue: tuple[tuple[str, str, str], ...]
     told: tuple[Heard, ...]
     letters: tuple[Letter, ...]
     on_wire: tuple[str, ...]
-    has_arrived: bool
-
-    @property
-    def key(self) -> tuple[int, str, str]:
-        return self.port, self.client, self.attacker
 
     @property
     def words(self) -> str:

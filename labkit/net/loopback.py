@@ -93,9 +93,7 @@ class Loopback(Network):
 
     # --- TCP ---
 
-    async def listen(
-        self, address: str, port: int, accept: Accept, *, speaks_first: bool = True
-    ) -> Listener:
+    async def listen(self, address: str, port: int, accept: Accept, *, speaks_first: bool = True) -> Listener:
         self._expect_host(address)
         if (address, port) in self._doors:
             raise in_use(address, port)

@@ -45,9 +45,7 @@ class Memory(Network):
         self._mailslots: dict[Place, Answer] = {}
         self._connections: WeakKeyDictionary[MemoryTransport, None] = WeakKeyDictionary()
 
-    async def listen(
-        self, address: str, port: int, accept: Accept, *, speaks_first: bool = True
-    ) -> Listener:
+    async def listen(self, address: str, port: int, accept: Accept, *, speaks_first: bool = True) -> Listener:
         self._expect_host(address)
         listening = _Listening(self._doors, (address, port), accept)
         self._note_manners(address, port, speaks_first)

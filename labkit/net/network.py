@@ -90,9 +90,7 @@ class Network(ABC):
         self._connects = 0
 
     @abstractmethod
-    async def listen(
-        self, address: str, port: int, accept: Accept, *, speaks_first: bool = True
-    ) -> Listener:
+    async def listen(self, address: str, port: int, accept: Accept, *, speaks_first: bool = True) -> Listener:
         """Listen for TCP connections. `speaks_first` False: nothing is said there before the caller says something.
 
         Raises ValueError if no host has `address`, OSError (EADDRINUSE) if somebody in the lab listens there,
