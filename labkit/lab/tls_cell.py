@@ -64,7 +64,7 @@ def client_configuration(client: str, port: int, *, host: str, server: str) -> s
     return fill_in(template, {"host": host, "domain": domain, "server": server, "lines": lines})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Cell:
     """What became of one letter. `outcome` is one of OUTCOMES; `fate`: delivered, waits, or gone.
 
@@ -85,6 +85,9 @@ class Cell:
     told: tuple[Heard, ...]
     letters: tuple[Letter, ...]
     on_wire: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<{self.port} {self.client}, {self.attacker}: {self.outcome}, {self.fate}>"
 
     @property
     def words(self) -> str:

@@ -37,12 +37,15 @@ class NoSuchCell(SaidPlainly, LookupError):
     """A port, a client or an attacker that there is not."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TlsMatrix:
     """All cells that were run, by port, client and attacker."""
 
     engine: str
     cells: Mapping[tuple[int, str, str], Cell]
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{row}: {', '.join(found.values())}" for row, found in self.rows().items())
 
     def rows(self, *ports: int) -> dict[str, dict[str, str]]:
         """The outcomes, a row for each port and client: {"587 verified": {"none": "encrypted", ...}}."""
