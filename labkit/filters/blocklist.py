@@ -81,7 +81,7 @@ def query_name(what: str, zone: str) -> str:
     """Under which name a list has an address (turned round: RFC 5782 §2.1, §2.4) or domain (§3). Raises NotAskable."""
     zone = zone.strip().removesuffix(".").lower()
     try:
-        address = ip_address(what)
+        address = ip_address("" if "%" in what else what)  # fe80::1%eth0 is of one machine alone
     except ValueError:
         front = what.strip().removesuffix(".").lower()
         if re.fullmatch(r"[\d.]*|.*[:/%].*", front, re.DOTALL):

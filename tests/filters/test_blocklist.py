@@ -11,8 +11,8 @@ from labkit.filters.reverse import check_helo, check_reverse
 from labkit.mail.asking import Asking, Question, answer_by
 from labkit.mail.questions import AddressesOf, DnsAnswer, DnsOutcome, NamesOf, TextOf, V6AddressesOf
 
-NO = DnsAnswer[Any](DnsOutcome.NXDOMAIN)
-TIMEOUT = DnsAnswer[Any](DnsOutcome.TIMEOUT)
+NO: DnsAnswer[Any] = DnsAnswer(DnsOutcome.NXDOMAIN)
+TIMEOUT: DnsAnswer[Any] = DnsAnswer(DnsOutcome.TIMEOUT)
 
 
 def found(*records: str) -> DnsAnswer[Any]:
