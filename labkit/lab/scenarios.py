@@ -77,6 +77,7 @@ class LaptopPlan:
 class Scenario:
     """The beginning of a world. `zones` are (origin, master file text).
 
+    `callers` are addresses from which somebody calls, and no more is there: the senders of a stream (traffic.py).
     `faults` are there from the start; `agenda` is what happens by itself. `about` tells readers what it is for.
     """
 
@@ -90,6 +91,7 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     agenda: tuple[Happening, ...] = ()
     about: str = ""
+    callers: tuple[str, ...] = ()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -98,6 +100,7 @@ class Scenario:
             self.nameserver,
             *(host.address for host in self.hosts),
             *(laptop.address for laptop in self.laptops),
+            *self.callers,
         )
 
 
