@@ -269,6 +269,7 @@ class World:
     async def _close_hosts(self) -> None:
         for host in self.hosts.values():
             host.engine.close()
+            await host.end_filters()
         if self._programs is not None:
             programs, self._programs = self._programs, None
             await programs.close()

@@ -279,8 +279,16 @@ class NoScore:
 
 
 @dataclass(frozen=True, slots=True)
-class SpamScore(Question["str | NoScore"]):
-    """What does this content filter say of a message (Exim: spam)? All of its answer, as latin-1, up to `most` octets.
+class FilterSaid:
+    """All that a content filter answered, as latin-1; `shown` is how Exim's log calls it."""
+
+    said: str
+    shown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SpamScore(Question["FilterSaid | NoScore"]):
+    """What does this content filter say of a message (Exim: spam)? The answer is cut off after `most` octets.
 
     `place`: "host port", or the path of a Unix socket. `head` are the lines of the protocol in front of the message.
     `hangs_up`: our half of the connection ends after the message. Times are seconds; `retry`: before a second call.

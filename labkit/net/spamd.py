@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
-from labkit.mail.questions import NoScore, SpamScore
+from labkit.mail.questions import FilterSaid, NoScore, SpamScore
 from labkit.net.disk import Disk
 from labkit.net.network import HostSilent, Network
 from labkit.net.socket_lookup import MOST_PATH, Resolve, is_address
@@ -26,6 +27,8 @@ from labkit.net.translation import LOCALHOST
 
 PATIENCE = 30.0  # seconds of real time for an answer, and never more than the configuration has
 CONNECTING = 5.0
+MOST_PORTS = 100  # of one range
+_PORTS = re.compile(r"\s*\+?([0-9]{1,12})(?:-([0-9]{1,12}))?")
 _LATE = "Connection timed out"
 
 
@@ -47,7 +50,7 @@ class Spamd:
         self.disk, self.network, self.source = disk, network, source
         self.resolve, self.sleep = resolve, sleep
 
-    async def score(self, question: SpamScore) -> str | NoScore:
+    async def score(self, question: SpamScore) -> FilterSaid | NoScore:
         """All that the server says."""
         for wait in (question.retry, 0):
             call = _Call(question)
@@ -60,7 +63,7 @@ class Spamd:
                 await self.sleep(timedelta(seconds=wait))
         try:
             said = await asyncio.wait_for(call.said, min(PATIENCE, question.timeout))
-            return said.decode("latin-1")
+            return FilterSaid(said.decode("latin-1"), shown)
         except (TimeoutError, asyncio.TimeoutError):
             return NoScore(f"error reading from spamd {shown}, socket: {_LATE}")
         except OSError as problem:
@@ -91,14 +94,16 @@ class Spamd:
 
     async def _connect_host(self, place: str, call: _Call) -> str:
         name, _, service = place.partition(" ")
-        if not (service.isascii() and service.isdecimal()) or not 0 < int(service[:6]) < 65536:
+        found = _PORTS.match(service)
+        if found is None:
             raise _Unreached(f"invalid socket '{place}'")
-        port = int(service)
+        first = int(found[1]) % 2**16
+        last = first if found[2] is None else min(int(found[2]) % 2**16, first + MOST_PORTS)
         addresses = [name] if is_address(name) else await self.resolve(name)
         if not addresses:
             raise _Unreached(f"no IP address found for host {name}")
         why = ""
-        for address in addresses:
+        for address, port in ((each, port) for each in addresses for port in range(first, last + 1)):
             try:
                 await asyncio.wait_for(self._call(address, port, call), CONNECTING)
                 return f"[{address}]:{port}"

@@ -12,21 +12,31 @@ READ NEXT  spam_servers.py, spam_answer.py
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from labkit.eximconf.expansion import Value
+from labkit.eximconf.expansion import Value, compile_text
 from labkit.eximconf.expansion.splitting import separator_of, split_at
+from labkit.eximconf.place import Place
 from labkit.eximconf.reader import Setting
 from labkit.mail.asking import Asking, ask
 from labkit.mail.dates import mbox_date
-from labkit.mail.questions import NoScore, RandomNumber, SpamScore
+from labkit.mail.lookups import RandomNumber
+from labkit.mail.questions import FilterSaid, NoScore, SpamScore
 from labkit.smtp.acl.scene import Judged, LogLine, Scene
 from labkit.smtp.acl.spam_answer import read_answer
 from labkit.smtp.acl.spam_servers import SpamServer, most_wanted, servers_of
 from labkit.smtp.acl.values import NO, YES, Check, on_value_asking
 from labkit.smtp.acl.verdicts import Found
 
+_NO_ADDRESS = "no IP address found for host"
 _OF_EXIM = "spam acl condition:"
+_OF_CLIENT = tuple(
+    (name, compile_text(f"${variable}", Place("spamd", 1)))
+    for name, variable in (
+        ("Helo", "sender_helo_name"),
+        ("Hostname", "sender_host_name"),
+        ("IP", "sender_host_address"),
+        ("User", "authenticated_id"),
+    )
+)
 
 
 def check(line: Setting, is_negated: bool) -> Check:
@@ -100,12 +110,21 @@ def _asked(scene: Scene, user: str, address: str) -> Asking[Judged | None]:
         server = yield from _chosen(servers)
         if server is None:
             break
-        found = yield from ask(_question(scene, server, user, content))
+        head = _spamd_head(user, content)
+        if server.is_rspamd:
+            head = yield from _rspamd_head(scene, content)
+        octets = head.encode("latin-1", "replace")
+        question = SpamScore(
+            server.place, octets, content, server.timeout, server.retry, not server.is_rspamd
+        )
+        found = yield from ask(question)
         if not isinstance(found, NoScore):
             return _told(scene, server, found, user, address)
         if not found.is_unreached:
             _panic(scene, found.words)
             return None
+        if found.words.startswith(_NO_ADDRESS):  # the look-up has a line of its own
+            scene.logged.append(LogLine(found.words))
         scene.logged.append(LogLine(f"{_OF_EXIM} spamd: {found.words}"))
         servers = tuple(each for each in servers if each is not server)
     _panic(scene, "all spamd servers failed")
@@ -128,18 +147,11 @@ def _chosen(servers: tuple[SpamServer, ...]) -> Asking[SpamServer | None]:
     return wanted[-1]
 
 
-def _question(scene: Scene, server: SpamServer, user: str, content: bytes) -> SpamScore:
-    head = _rspamd_head(scene, content) if server.is_rspamd else _spamd_head(user, content)
-    octets = head.encode("latin-1", "replace")
-    question = SpamScore(server.place, octets, content, server.timeout, server.retry)
-    return replace(question, hangs_up=False) if server.is_rspamd else question
-
-
 def _spamd_head(user: str, content: bytes) -> str:
     return f"REPORT SPAMC/1.2\r\nUser: {user}\r\nContent-length: {len(content)}\r\n\r\n"
 
 
-def _rspamd_head(scene: Scene, content: bytes) -> str:
+def _rspamd_head(scene: Scene, content: bytes) -> Asking[str]:
     values = scene.env.variables
     recipients = [str(each) for each in scene.recipients]
     lines = [
@@ -150,13 +162,10 @@ def _rspamd_head(scene: Scene, content: bytes) -> str:
         f"Recipient-Number: {len(recipients)}",
         *(f"Rcpt: <{each}>" for each in recipients),
     ]
-    known = {
-        "Helo": "sender_helo_name",
-        "Hostname": "sender_host_name",
-        "IP": "sender_host_address",
-        "User": "authenticated_id",
-    }
-    lines += [f"{name}: {values[variable]}" for name, variable in known.items() if values.get(variable)]
+    for name, text in _OF_CLIENT:
+        outcome = yield from text.asking(scene.env)  # $sender_host_name may have to be looked up
+        if isinstance(outcome, Value) and outcome.text:
+            lines.append(f"{name}: {outcome.text}")
     return "".join(f"{line}\r\n" for line in (*lines, ""))
 
 
@@ -173,11 +182,11 @@ def _as_mbox(scene: Scene) -> bytes:
     return "".join(lines).encode("latin-1", "replace") + scene.spam.message()
 
 
-def _told(scene: Scene, server: SpamServer, said: str, user: str, address: str) -> Judged | None:
+def _told(scene: Scene, server: SpamServer, said: FilterSaid, user: str, address: str) -> Judged | None:
     """Read the answer, and set the variables."""
-    answer = read_answer(said, is_rspamd=server.is_rspamd)
+    answer = read_answer(said.said, is_rspamd=server.is_rspamd)
     if isinstance(answer, str):
-        _panic(scene, answer)
+        _panic(scene, f"cannot parse spamd {said.shown}{answer}")
         return None
     scene.env.variables |= answer.variables
     return Judged(user, address, answer.is_spam)

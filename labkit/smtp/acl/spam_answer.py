@@ -27,11 +27,16 @@ _OLDER = re.compile(
     rf"SPAMD/{_S}[^\s]{{1,7}}{_S}0{_S}EX_OK{_S}Spam:{_S}[^\s]+{_S};{_S}{_FLOAT}{_S}/{_S}{_FLOAT}{_S}",
     re.IGNORECASE,
 )
-_RSPAMD = re.compile(
-    rf"RSPAMD/{_S}[^\s]{{1,7}}{_S}0{_S}EX_OK{_S}Metric:{_S}default;{_S}[^\s]{{1,7}}"
-    rf"{_S}{_FLOAT}{_S}/{_S}{_FLOAT}{_S}/{_S}{_FLOAT}{_S}",
-    re.IGNORECASE,
+_WORD = r"[^\s]{1,7}"
+_PARTS = (
+    rf"RSPAMD/{_S}{_WORD}",
+    rf"{_S}0{_S}EX_OK{_S}Metric:{_S}default;{_S}{_WORD}",
+    rf"{_S}{_FLOAT}",
+    rf"{_S}/{_S}{_FLOAT}",
+    rf"{_S}/{_S}{_FLOAT}",
 )
+_BEGINNINGS = tuple(re.compile("".join(_PARTS[:count]), re.IGNORECASE) for count in range(len(_PARTS) + 1))
+_RSPAMD = re.compile("".join(_PARTS) + _S, re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +48,11 @@ class SpamAnswer:
 
 
 def read_answer(said: str, *, is_rspamd: bool) -> SpamAnswer | str:
-    """A text is what Exim's log would say."""
+    """A text tells what Exim's log has behind the name of the server: it cannot be read."""
     said = said.partition("\0")[0]
     found = _RSPAMD.match(said) if is_rspamd else _REPORT.match(said) or _OLDER.match(said)
     if found is None or (is_rspamd and found.end() >= len(said)):
-        return f"cannot parse spamd output{_count(said) if is_rspamd else ''}"
+        return f", output: {_understood(said)}" if is_rspamd else " output"
     score, threshold = _number(found[1]), _number(found[2])
     report, action = said[found.end() :], "reject" if score >= threshold else "no action"
     variables = {
@@ -63,8 +68,11 @@ def read_answer(said: str, *, is_rspamd: bool) -> SpamAnswer | str:
     return SpamAnswer(score >= threshold, variables)
 
 
-def _count(said: str) -> str:
-    return ""
+def _understood(said: str) -> int:
+    """How many values of Rspamd's first two lines could be read; -1 where there was nothing at all."""
+    if not said.strip():
+        return -1
+    return max((count for count, pattern in enumerate(_BEGINNINGS) if pattern.match(said)), default=0)
 
 
 def _number(text: str) -> float:
@@ -93,8 +101,10 @@ def _bar(score: float) -> str:
     length = abs(_whole(score))
     if length == 0:
         return "/"
-    if _whole(score) == -(2**31):
-        return ""
+    if (
+        length == 2**31
+    ):  # too large for C's int: what comes of it there is not defined; Debian's Exim has one sign
+        length = 1
     return ("+" if score > 0 else "-") * min(length, LONGEST_BAR)
 
 
