@@ -280,6 +280,7 @@ class World:
         self.policies.close()
         for host in self.hosts.values():
             host.engine.close()
+            await host.end_filters()
         if self._programs is not None:
             programs, self._programs = self._programs, None
             await programs.close()
