@@ -41,21 +41,25 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class RelayPlan:
+    """`keeps_plaintext`: a defect, see net/aiosmtpd_server.Offer."""
+
     customers: tuple[Customer, ...]
     certificate: str = "good"
+    keeps_plaintext: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderPlan:
     """`demands` are of DEMANDS: who does not meet them is refused. `rate`: messages in an hour from one address.
 
-    `trusts`: domains whose ARC seals are believed.
+    `trusts`: domains whose ARC seals are believed. `keeps_plaintext`: a defect, see net/aiosmtpd_server.Offer.
     """
 
     demands: tuple[str, ...] = ()
     trusts: tuple[str, ...] = ()
     rate: int = 0
     certificate: str = "good"
+    keeps_plaintext: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,20 @@ class ImpostorPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class MiddlePlan:
+    """Who stands before the host `stands_before` and passes everything on.
+
+    `address`: where it wants letters that it makes a server write; `login` and `password`: its own account there.
+    """
+
+    stands_before: str
+    certificate: str = "self-signed"
+    address: str = ""
+    login: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyPlan:
     """What a scenario says: `mta_sts:` of a host. `mx` empty: the domain's own mail exchangers."""
 
@@ -92,4 +110,4 @@ class PolicyPlan:
     fault: str = ""
 
 
-OutsidePlan = RelayPlan | ProviderPlan | ListPlan | ImpostorPlan
+OutsidePlan = RelayPlan | ProviderPlan | ListPlan | ImpostorPlan | MiddlePlan

@@ -55,6 +55,7 @@ from labkit.net.wire import Wire
 
 if TYPE_CHECKING:
     from labkit.lab.impostor_engine import ImpostorEngine
+    from labkit.lab.middle_engine import MiddleEngine
     from labkit.lab.provider_engine import ProviderEngine
     from labkit.lab.relay_engine import RelayEngine
 
@@ -279,6 +280,7 @@ class World:
         self.policies.close()
         for host in self.hosts.values():
             host.engine.close()
+            await host.end_filters()
         if self._programs is not None:
             programs, self._programs = self._programs, None
             await programs.close()
@@ -552,6 +554,11 @@ class World:
     def impostor(self) -> ImpostorEngine:
         """Who poses as another host. Raises LookupError in a world without one."""
         return cast("ImpostorEngine", self._outside("impostor"))
+
+    @property
+    def middle(self) -> MiddleEngine:
+        """Who stands before another host and meddles with TLS. Raises LookupError in a world without one."""
+        return cast("MiddleEngine", self._outside("middle"))
 
     def _outside(self, kind: str) -> Engine:
         self._expect_running()
