@@ -240,6 +240,9 @@ class AiosmtpdEngine(OutsideEngine):
             self._offers[port] = self.new_offer(port)
         return self._offers[port]
 
+    def begins_with_tls(self, port: int) -> bool:
+        return self.offer(port).at_once
+
     def welcome(self, session: ServerSession) -> Reply:
         """The banner, or why there is none."""
         callers = Counter(each.peer.address for each in self.sessions if isinstance(each, ServerSession))

@@ -81,4 +81,18 @@ class ImpostorPlan:
     certificate: str = "self-signed"
 
 
-OutsidePlan = RelayPlan | ProviderPlan | ListPlan | ImpostorPlan
+@dataclass(frozen=True, slots=True)
+class MiddlePlan:
+    """Who stands before the host `stands_before` and passes everything on.
+
+    `address`: where it wants letters that it makes a server write; `login` and `password`: its own account there.
+    """
+
+    stands_before: str
+    certificate: str = "self-signed"
+    address: str = ""
+    login: str = ""
+    password: str = field(default="", repr=False)
+
+
+OutsidePlan = RelayPlan | ProviderPlan | ListPlan | ImpostorPlan | MiddlePlan

@@ -17,6 +17,7 @@ from labkit.lab.outside_plans import (
     ImpostorPlan,
     ListPlan,
     MailingList,
+    MiddlePlan,
     OutsidePlan,
     ProviderPlan,
     RelayPlan,
@@ -31,6 +32,7 @@ OWN_FIELDS: Mapping[str, tuple[str, ...]] = {
     "provider": ("demands", "trusts", "rate", "certificate"),
     "list": ("lists", "certificate"),
     "impostor": ("poses_as", "certificate"),
+    "middle": ("stands_before", "certificate", "account"),
 }
 MOST_MESSAGES = 1_000_000
 LONGEST_FOOTER = 2000
@@ -58,6 +60,10 @@ def read_outside(section: Reader, engine: str) -> OutsidePlan | None:
             "poses_as", needed="write poses_as: and the name of the host that it pretends to be"
         )
         return ImpostorPlan(name.lower(), _certificate(section, "self-signed"))
+    if engine == "middle":
+        name = section.text("stands_before", needed="write stands_before: and the name of the server")
+        own = _account(section)
+        return MiddlePlan(name.lower(), _certificate(section, "self-signed"), *own)
     return None
 
 
@@ -111,6 +117,24 @@ def _lists(section: Reader) -> Iterator[MailingList]:
             each.wrong("footer", "it is too long", f"no more than {LONGEST_FOOTER} characters")
         if name:
             yield MailingList(name, tuple(member.text for member in members), mode, footer)
+
+
+def _account(section: Reader) -> tuple[str, str, str]:
+    """Of a middle: its own address, login and password at the server; "" for what is not said."""
+    found = section.texts("account")
+    words = [each.text for each in found]
+    if len(words) not in (0, 1, 3):
+        section.wrong(
+            "account", f"there are {len(words)} words", "write [address], or [address, login, password]"
+        )
+        return "", "", ""
+    if words:
+        try:
+            Mailbox.parse(words[0])
+        except AddressSyntaxError as problem:
+            section.wrong("account", str(problem), "write it like mallory@a.test", found[0].line)
+    address, login, password = (*words, "", "", "")[:3]
+    return address, login, password
 
 
 def _expect_domains(section: Reader, name: str) -> tuple[str, ...]:

@@ -53,6 +53,7 @@ from labkit.net.wire import Wire
 
 if TYPE_CHECKING:
     from labkit.lab.impostor_engine import ImpostorEngine
+    from labkit.lab.middle_engine import MiddleEngine
     from labkit.lab.provider_engine import ProviderEngine
     from labkit.lab.relay_engine import RelayEngine
 
@@ -520,6 +521,11 @@ class World:
     def impostor(self) -> ImpostorEngine:
         """Who poses as another host. Raises LookupError in a world without one."""
         return cast("ImpostorEngine", self._outside("impostor"))
+
+    @property
+    def middle(self) -> MiddleEngine:
+        """Who stands before another host and meddles with TLS. Raises LookupError in a world without one."""
+        return cast("MiddleEngine", self._outside("middle"))
 
     def _outside(self, kind: str) -> Engine:
         self._expect_running()
