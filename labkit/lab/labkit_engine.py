@@ -75,7 +75,7 @@ class LabkitEngine(Engine):
             root=host.folder,
             runs_programs=self._host.runs_programs,
         )
-        for doubt in configuration.doubts:
+        for doubt in compiled.doubts:
             words = f"{doubt.problem}\n  {doubt.remedy}\n  (Exim loads such a file; it shows when mail comes)"
             warn_explicit(words, DoubtfulConfiguration, doubt.place.file, doubt.place.line)
         return compiled

@@ -14,7 +14,7 @@ from datetime import timedelta
 from labkit.lab.data import data_path, fill_in
 from labkit.lab.faults import Fault
 from labkit.lab.happening import Happening
-from labkit.lab.outside_plans import OutsidePlan
+from labkit.lab.outside_plans import OutsidePlan, PolicyPlan
 
 NAMESERVER = "192.0.2.53"  # RFC 5737: addresses for documentation, so they are nobody's
 HOSTS_NETWORK = "203.0.113"
@@ -62,6 +62,7 @@ class HostPlan:
     starts: bool = True
     outside: OutsidePlan | None = None
     certified: str = ""
+    mta_sts: PolicyPlan | None = None  # the policy that its domain publishes from the beginning
 
 
 @dataclass(frozen=True, slots=True)
