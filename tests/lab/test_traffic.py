@@ -12,6 +12,7 @@ import pytest
 from labkit.lab.solutions import PLACES, Solution, SolutionMistake, configuration, shipped, solution
 from labkit.lab.traffic import Stream, compare, measure, stream_scenario
 from labkit.lab.traffic_cast import HONEST_KINDS, SPAM_KINDS, cast
+from labkit.lab.traffic_content import bayes_scorer, scored_by, without_trace
 from labkit.lab.traffic_outcomes import HUNG_UP, INBOX, MARKED, PUT_OFF, REFUSED, Measured
 from labkit.lab.traffic_plan import PEOPLE, SHARES, planned
 from labkit.lab.world import World
@@ -300,6 +301,31 @@ def test_each_says_what_it_is() -> None:
 def test_what_is_no_solution(make: object, words: str) -> None:
     with pytest.raises(SolutionMistake, match=words):
         make()  # type: ignore[operator]
+
+
+# --- content ---------------------------------------------------------------------------------------
+
+
+def test_what_servers_wrote_is_not_judged() -> None:
+    letter = b"Received: from x\r\n\tby y\r\nSubject: hi\r\nDKIM-Signature: v=1\r\n\r\nReceived: body\r\n"
+    as_exim_asks = b"From MAILER-DAEMON Mon Sep 07\nX-Envelope-From: <a@b.test>\n" + letter.replace(
+        b"\r\n", b"\n"
+    )
+    assert without_trace(as_exim_asks) == without_trace(letter)
+    assert without_trace(letter) == b"Subject: hi\r\n\r\nReceived: body\r\n"
+
+
+@pytest.mark.parametrize("engine", ["labkit", pytest.param("exim", marks=pytest.mark.needs("exim", "gcc"))])
+def test_content_is_judged_by_a_filter_that_has_learned(engine: str) -> None:
+    """Only content knows the stolen account; the filter is asked by `spam =`, whatever the engine."""
+    scorer = bayes_scorer(LETTERS, threshold=6.0)
+    kinds = ("stolen account", "small firm")
+    found = asyncio.run(
+        measure("content", LETTERS, size=0.15, kinds=kinds, engine=engine, prepare=scored_by(scorer))
+    )
+    assert fates(found, "stolen account") == {REFUSED}
+    assert fates(found, "small firm") == {INBOX}
+    assert all(each.phase == "content" for each in found.spam)
 
 
 # --- the real Exim ------------------------------------------------------------------------------
