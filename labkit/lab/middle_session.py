@@ -50,7 +50,7 @@ class MiddleSession:
 
     def __init__(self, engine: MiddleEngine, peer: Peer, port: int, number: int) -> None:
         self.engine, self.peer, self.port, self.number = engine, peer, port, number
-        self.attack = engine.attack
+        self.attack, self.victim = engine.attack, engine.stands_before
         self.client, self.server = End(self), End(self)
         self.client.other, self.server.other = self.server, self.client
         self.client.pause()  # until there is a server
@@ -73,7 +73,7 @@ class MiddleSession:
         """Call the real server; if it does not answer, neither do we."""
         host = self.engine.host
         try:
-            victim = host.world.host(self.engine.stands_before)
+            victim = host.world.host(self.victim)
             await host.world.network.connect(host.address, victim.address, self.port, lambda: self.server)
         except (OSError, LookupError, ValueError):
             self.close()
@@ -133,7 +133,7 @@ class MiddleSession:
         """Nothing more comes from there: the other end is told."""
         other = end.other
         assert other is not None
-        if is_lost or self.client.is_over and self.server.is_over:
+        if is_lost or (self.client.is_over and self.server.is_over):
             self.client.close()
             self.server.close()
             if self._timer is not None:

@@ -41,21 +41,25 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class RelayPlan:
+    """`keeps_plaintext`: a defect, see net/aiosmtpd_server.Offer."""
+
     customers: tuple[Customer, ...]
     certificate: str = "good"
+    keeps_plaintext: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderPlan:
     """`demands` are of DEMANDS: who does not meet them is refused. `rate`: messages in an hour from one address.
 
-    `trusts`: domains whose ARC seals are believed.
+    `trusts`: domains whose ARC seals are believed. `keeps_plaintext`: a defect, see net/aiosmtpd_server.Offer.
     """
 
     demands: tuple[str, ...] = ()
     trusts: tuple[str, ...] = ()
     rate: int = 0
     certificate: str = "good"
+    keeps_plaintext: bool = False
 
 
 @dataclass(frozen=True, slots=True)

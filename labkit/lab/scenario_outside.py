@@ -33,8 +33,8 @@ from labkit.lab.yaml_nodes import Reader
 from labkit.mail.address import AddressSyntaxError, Mailbox
 
 OWN_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "relay": ("customers", "certificate"),
-    "provider": ("demands", "trusts", "rate", "certificate"),
+    "relay": ("customers", "certificate", "keeps_plaintext"),
+    "provider": ("demands", "trusts", "rate", "certificate", "keeps_plaintext"),
     "list": ("lists", "certificate"),
     "impostor": ("poses_as", "certificate"),
     "middle": ("stands_before", "certificate", "account"),
@@ -53,11 +53,13 @@ def read_outside(section: Reader, engine: str) -> OutsidePlan | None:
                 field, f"this host is no {of}", f"take {field} out, or write engine: {of.split()[0]}"
             )
     if engine == "relay":
-        return RelayPlan(tuple(_customers(section)), _certificate(section))
+        keeps = section.yes("keeps_plaintext", default=False)
+        return RelayPlan(tuple(_customers(section)), _certificate(section), keeps)
     if engine == "provider":
         demands = _choices(section, "demands", DEMANDS)
         trusts = _expect_domains(section, "trusts")
-        return ProviderPlan(demands, trusts, _count(section, "rate", 0), _certificate(section))
+        keeps = section.yes("keeps_plaintext", default=False)
+        return ProviderPlan(demands, trusts, _count(section, "rate", 0), _certificate(section), keeps)
     if engine == "list":
         return ListPlan(tuple(_lists(section)), _certificate(section))
     if engine == "impostor":

@@ -1,7 +1,7 @@
 """One cell of the matrix of TLS: a client that wants so much encryption, a port, and somebody in between.
 
-WHAT       CLIENTS: the lines of exim.conf that make each kind of client; `transport_lines` puts them together for a port;
-           `client_configuration` is the whole file. OUTCOMES: what may become of a letter, the worst last.
+WHAT       CLIENTS: the lines of exim.conf that make each kind of client; `transport_lines` puts them together for a
+           port; `client_configuration` is the whole file. OUTCOMES: what may become of a letter, the worst last.
 STANDARDS  RFC 3207 §4 (a public MX may not require TLS), RFC 7435 (opportunistic), RFC 8314 §3 (submission)
 READ NEXT  tls_matrix.py
 """
