@@ -1,8 +1,8 @@
 """Why a Bayesian filter says of one letter what it says: each word as a bar, and what a word less or more would do.
 
-WHAT       `why_spam(bayes, content)`: the words that counted, the strongest first; to the left what speaks for
-           ham, to the right what speaks for spam; then how they are combined, step by step. In JupyterLab a word is taken out or
-           put in by a click; `view.without("casino")` and `view.adding("meeting")` give the same as another view.
+WHAT       `why_spam(bayes, content)`: the words that counted, the strongest first; to the left what speaks for ham,
+           to the right what speaks for spam; then how they are combined, step by step. In JupyterLab a click takes a
+           word out, or puts one in; `view.without("casino")` and `view.adding("meeting")` give such another view.
 DECIDES    the length of a bar is the word's log odds: how far it pulls.
 SAFE       words come from a stranger's letter: they are shown as text, cut, and what hides or turns letters is visible.
 READ NEXT  ../../filters/bayes.py, ../static/why_spam.js
