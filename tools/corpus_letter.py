@@ -60,11 +60,12 @@ class Made:
 def letter_of(style: Style, number: int) -> Made:
     """The same message for the same style and number, always."""
     dice = Dice(f"{style.name}.{style.language}.{number}")
+    style = style.turn(number)
     sent = _time(dice)
     known = _dates(sent, style.language)
     from_name, from_address = _sender(style, dice, known)
     to_name, to_address = _recipient(style, dice, known)
-    subject, lines = style.draw(dice, number, known)
+    subject, lines = style.draw(dice, known)
     dress = dice.one(style["dress"].split(" | "))
     domain = from_address.partition("@")[2]
     fields = [
@@ -211,7 +212,8 @@ def _received(dice: Dice, sent: datetime, domain: str) -> str:
     number = f"{dice.one(NETWORKS)}{dice.between(2, 250)}"
     seen = sent + timedelta(seconds=dice.between(1, 40))
     queue_id = f"1{dice.digits(5)}-{dice.digits(6)}-0{dice.digits(1)}"
-    return f"Received: from {client} ([{number}])\r\n\tby mx.lab.test with esmtp id {queue_id};\r\n\t{_date_field(seen)}"
+    way = f"from {client} ([{number}])\r\n\tby mx.lab.test with esmtp id {queue_id}"
+    return f"Received: {way};\r\n\t{_date_field(seen)}"
 
 
 def _plain(text: str) -> str:

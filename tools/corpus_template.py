@@ -3,7 +3,8 @@
 WHAT       `read_style(path)` reads such a file; `style.draw(dice, known)` gives a subject and the lines of a body.
 FILE       At the top `name: value`, one a line: `kind` (ham, spam), `use` (training, held_out), `count`, `dress`
            (see corpus_letter.py), `from`; every other name is a list of words, parted by ` | `. Then come the letters,
-           each after a line `---`: a subject, an empty line, the body. A line is a paragraph.
+           each after a line `---`: a subject, an empty line, the body. A line is a paragraph. Before the subject
+           lines `@name: value` may stand: words for this text alone.
 GRAMMAR    {a|b|}        one of these, nested as deep as you like; spammers call it spintax
            {name}        a word of that list; the same one in the whole letter
            {name+}       a word of that list, drawn anew
@@ -25,6 +26,7 @@ from typing import TypeVar
 _Thing = TypeVar("_Thing")
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _PICK = re.compile(r"\[pick (\d+)(?:-(\d+))?\]")
+_NAME = re.compile(r"[a-z_]+")
 _HEAD = re.compile(r"(\w+):\s*(.*)")
 
 
@@ -59,22 +61,35 @@ class Dice:
 
 
 @dataclass(frozen=True)
+class Text:
+    """What a letter is drawn from, and the words of its own."""
+
+    subject: str
+    body: str
+    head: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Style:
     """One file: what its letters are, and the texts they are drawn from."""
 
     name: str
     language: str
     head: Mapping[str, str]
-    texts: tuple[tuple[str, str], ...]  # subject and body
+    texts: tuple[Text, ...]
 
     def __getitem__(self, name: str) -> str:
         return self.head[name]
 
-    def draw(self, dice: Dice, number: int, known: dict[str, str]) -> tuple[str, list[str]]:
-        """A subject and lines of a body; the texts come in turn. `known` are words that hold in the whole letter."""
-        subject, body = self.texts[number % len(self.texts)]
-        lines = _picked(body, dice)
-        drawn = [self.expand(line, dice, known) for line in [subject, *lines]]
+    def turn(self, number: int) -> Style:
+        """The style with one text only: they come in turn."""
+        text = self.texts[number % len(self.texts)]
+        return Style(self.name, self.language, {**self.head, **text.head}, (text,))
+
+    def draw(self, dice: Dice, known: dict[str, str]) -> tuple[str, list[str]]:
+        """A subject and the lines of a body. `known` are words that hold in the whole letter."""
+        lines = _picked(self.texts[0].body, dice)
+        drawn = [self.expand(line, dice, known) for line in [self.texts[0].subject, *lines]]
         return drawn[0], _without_holes(drawn[1:])
 
     def expand(self, text: str, dice: Dice, known: dict[str, str]) -> str:
@@ -95,6 +110,8 @@ class Style:
         if found := _RANGE.fullmatch(inside):
             return str(dice.between(int(found[1]), int(found[2])))
         name = inside.removesuffix("+")
+        if not _NAME.fullmatch(name):
+            return inside
         if name in known and not inside.endswith("+"):
             return known[name]
         if name not in self.head:
@@ -109,18 +126,28 @@ def read_style(path: Path, common: Mapping[str, str]) -> Style:
     """Raises ValueError for a line at the top that is no `name: value`."""
     name, language = path.stem.split(".")
     head, *blocks = path.read_text(encoding="utf-8").split("\n---\n")
-    fields = dict(common)
-    for line in head.splitlines():
-        if line.strip() and not line.startswith("#"):
-            found = _HEAD.fullmatch(line)
-            if not found:
-                raise ValueError(f"{path.name}: not `name: value`: {line}")
-            fields[found[1]] = found[2]
-    texts = []
-    for block in blocks:
-        subject, _, body = block.strip("\n").partition("\n\n")
-        texts.append((subject, body))
-    return Style(name, language, fields, tuple(texts))
+    lines = [line for line in head.splitlines() if line and not line.startswith("#")]
+    return Style(name, language, {**common, **_fields(path, lines)}, tuple(_text(path, each) for each in blocks))
+
+
+def _text(path: Path, block: str) -> Text:
+    lines = block.strip("\n").split("\n")
+    own = 0
+    while lines[own].startswith("@"):
+        own += 1
+    return Text(
+        lines[own], "\n".join(lines[own + 1 :]), _fields(path, [line[1:] for line in lines[:own]])
+    )
+
+
+def _fields(path: Path, lines: Sequence[str]) -> dict[str, str]:
+    fields = {}
+    for line in lines:
+        found = _HEAD.fullmatch(line.strip())
+        if not found:
+            raise ValueError(f"{path.name}: not `name: value`: {line}")
+        fields[found[1]] = found[2]
+    return fields
 
 
 def _picked(body: str, dice: Dice) -> list[str]:

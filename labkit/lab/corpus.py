@@ -172,7 +172,7 @@ def _styles_to_hold_out(letters: list[Letter]) -> set[str]:
     styles = sorted({letter.style for letter in letters}, key=lambda name: (_number(name.encode()), name))
     if len(styles) < STYLES_TO_SPLIT:
         return set()
-    counts = {style: 0 for style in styles}
+    counts = dict.fromkeys(styles, 0)
     for letter in letters:
         counts[letter.style] += 1
     held: set[str] = set()

@@ -16,6 +16,7 @@ from labkit.teach.plots.queue_over_time import queue_over_time
 from labkit.teach.plots.retry_schedule import retry_schedule
 from labkit.teach.plots.roc import roc
 from labkit.teach.plots.scale import beside_real_mail, scale
+from labkit.teach.plots.tls_matrix import tls_picture
 from labkit.teach.plots.verdict_matrix import verdict_matrix
 from labkit.teach.plots.why_waiting import why_waiting
 
@@ -33,6 +34,7 @@ __all__ = [
     "retry_schedule",
     "roc",
     "scale",
+    "tls_picture",
     "verdict_matrix",
     "why_waiting",
 ]
