@@ -8,7 +8,7 @@ FOLDER     `ham` and `spam`, and in them .eml, mbox, Maildir (mail_files.py). Wh
 DECIDES    what is held out otherwise: whole styles, a quarter of the class at least, chosen by the hash of their name,
            if the class has three styles or more; else every fourth letter, chosen by the hash of its content. New mail
            never moves old letters of its style to the other side as long as the styles stay the same.
-BOUNDED    a letter of at most 1 MB; 100,000 letters; 400 MB of them. What is left out is counted and named: `left_out`.
+BOUNDED    a letter of at most 1 MB; of each class 100,000 letters and 400 MB. What is left out is counted and named: `left_out`.
 RULES      letters end their lines in CR LF. The same content twice is one letter; as ham and as spam it is none.
 SAFE       Nothing leaves the machine: files are read, no name is looked up, no address in a letter is asked, and no
            copy is kept. A table shows names of folders and counts, never a word of a letter.
@@ -186,25 +186,27 @@ def _styles_to_hold_out(letters: list[Letter]) -> set[str]:
 def _letters_of(folder: Path, side: Path, problems: list[str]) -> list[Letter]:
     """What stands in `ham` and `spam` below `side`; names are those below `folder`."""
     letters: list[Letter] = []
-    octets = 0
     for kind, is_spam in CLASSES.items():
         place = side / kind
         if not place.is_dir():
             continue
+        count = octets = 0
         prefix = place.relative_to(folder).as_posix()
 
         def tell(words: str, prefix: str = prefix) -> None:
             problems.append(f"{prefix}: {words}")
 
         for source, raw in read_messages(place, tell):
-            if len(letters) >= MOST_LETTERS or octets >= MOST_OCTETS:
-                tell(f"reading ends at {source}; {len(letters):,} letters of {octets:,} octets are enough")
+            if count >= MOST_LETTERS or octets >= MOST_OCTETS:
+                most = f"{MOST_LETTERS:,} letters or {MOST_OCTETS:,} octets of {kind}"
+                tell(f"reading ends at {source}; more than {most}")
                 break
             if not raw.strip():
                 tell(f"{source}: no message is in it")
             elif len(raw) > LARGEST:
                 tell(f"{source}: {len(raw):,} octets; a letter of the corpus has {LARGEST:,} at most")
             else:
+                count += 1
                 octets += len(raw)
                 style, language = _named(source)
                 content = _LINE_END.sub(b"\r\n", raw)
