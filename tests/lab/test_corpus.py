@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from email import message_from_bytes, policy
+from email.message import EmailMessage
 from pathlib import Path
 
 import make_corpus
@@ -23,6 +24,11 @@ HELD_STYLES = {
 @pytest.fixture(scope="module")
 def shipped() -> Corpus:
     return read_corpus()
+
+
+@pytest.fixture(scope="module")
+def parsed(shipped: Corpus) -> list[tuple[Letter, EmailMessage]]:
+    return [(letter, message_from_bytes(letter.content, policy=policy.default)) for letter in shipped]
 
 
 def test_the_generator_writes_what_is_committed(root: Path) -> None:
@@ -56,23 +62,21 @@ def test_mbox_quotes_a_line_that_begins_with_from(tmp_path: Path) -> None:
     assert found == {hard, letter.content}
 
 
-def test_every_letter_is_clean_mail(shipped: Corpus) -> None:
-    for letter in shipped:
+def test_every_letter_is_clean_mail(parsed: list[tuple[Letter, EmailMessage]]) -> None:
+    for letter, message in parsed:
         assert b"\n" not in letter.content.replace(b"\r\n", b""), letter
         assert max(map(len, letter.content.split(b"\r\n"))) <= 998, letter
-        message = message_from_bytes(letter.content, policy=policy.default)
         assert {"From", "To", "Subject", "Date", "Message-ID"} <= set(message.keys()), letter
         for part in message.walk():
             defects = [*part.defects, *(defect for value in part.values() for defect in value.defects)]
             assert not defects, (letter, defects)
             if part.get_content_maintype() == "text":
                 assert not set(part.get_content()) & set("{}"), letter
-        assert not set(str(message["Subject"])) & set("{}[]|") - set("[]"), letter
+        assert not set(str(message["Subject"])) & set("{}|"), letter
 
 
-def test_every_name_is_reserved(shipped: Corpus) -> None:
-    for letter in shipped:
-        message = message_from_bytes(letter.content, policy=policy.default)
+def test_every_name_is_reserved(parsed: list[tuple[Letter, EmailMessage]]) -> None:
+    for letter, message in parsed:
         for field in ("From", "To"):
             for mailbox in message[field].addresses:
                 assert mailbox.domain.endswith((".test", ".example")), letter
@@ -80,7 +84,7 @@ def test_every_name_is_reserved(shipped: Corpus) -> None:
             if part.get_content_maintype() == "text":
                 for rest in part.get_content().split("://")[1:]:
                     host = rest.split("/")[0].split('"')[0].split()[0].rstrip(">").rstrip(".")
-                    assert host.endswith((".test", ".example")) or host == "{", (letter, host)
+                    assert host.endswith((".test", ".example")), (letter, host)
 
 
 def test_languages_and_styles_are_those_promised(shipped: Corpus) -> None:
