@@ -9,7 +9,7 @@ GRAMMAR    {a|b|}        one of these, nested as deep as you like; spammers call
            {name}        a word of that list; the same one in the whole letter
            {name+}       a word of that list, drawn anew
            {####}        so many digits;  {3-9}  a number from 3 to 9;  {clock}  a time of day
-           {price}       a price, and {total}  the sum of those so far
+           {price}       a price, {postage} a low one, and {total} the sum of those so far
            In a list, `Corner Books @ books.example` makes {shop} the first and {shop_domain} the second.
            [pick 2-3]    so many of the paragraphs down to [end], in any order
 RULES      Dice are made of a hash: the same letters on every machine and with every Python.
@@ -28,6 +28,7 @@ from typing import TypeVar
 _Thing = TypeVar("_Thing")
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _PICK = re.compile(r"\[pick (\d+)(?:-(\d+))?\]")
+_CENTS = {"price": (390, 6490), "postage": (290, 690)}  # from, to
 _NAME = re.compile(r"[a-z_]+")
 _HEAD = re.compile(r"(\w+):\s*(.*)")
 
@@ -114,8 +115,10 @@ class Style:
         name = inside.removesuffix("+")
         if not _NAME.fullmatch(name):
             return inside
-        if name in ("clock", "price"):
-            return self._clock(dice) if name == "clock" else self._price(dice, known)
+        if name == "clock":
+            return f"{dice.between(7, 22):02}:{dice.below(60):02}:{dice.below(60):02}"
+        if name in _CENTS:
+            return self._price(dice.between(*_CENTS[name]), known)
         if name in known and not inside.endswith("+"):
             return known[name]
         if name not in self.head:
@@ -128,16 +131,12 @@ class Style:
             known[name] = word
         return word
 
-    def _price(self, dice: Dice, known: dict[str, str]) -> str:
+    def _price(self, cents: int, known: dict[str, str]) -> str:
         """A price in the language's way of writing; the sum grows."""
         point = "." if self.language == "en" else ","
-        cents = 5 * dice.between(79, 1290)
         total = cents + int(known.get("total", "0").replace(point, ""))
         known["total"] = f"{total // 100}{point}{total % 100:02}"
         return f"{cents // 100}{point}{cents % 100:02}"
-
-    def _clock(self, dice: Dice) -> str:
-        return f"{dice.between(7, 22):02}:{dice.below(60):02}:{dice.below(60):02}"
 
 
 def read_style(path: Path, common: Mapping[str, str]) -> Style:
