@@ -118,7 +118,7 @@ def read_policy(octets: bytes | str) -> StsPolicy:
             continue
         name, colon, value = line.partition(":")
         value = value.strip(" \t")
-        if not colon or not _NAME.fullmatch(name):
+        if not colon or not value or not _NAME.fullmatch(name):
             raise NotAPolicy(f"line {number}, {line[:40]!r}, is no `name: value`")
         if name == "mx":
             patterns[_pattern(value, number)] = None

@@ -112,7 +112,7 @@ def _owner(place: str) -> str:
 
 
 class Blocklist:
-    """The list `origin` of a world. A list of entries that the world's zone has already is taken over with `entries`."""
+    """The list `origin` of a world: it begins with `entries`, and takes the place of the zone that was there."""
 
     def __init__(
         self,

@@ -26,10 +26,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.lab.exim_engine import EximEngine
+from labkit.lab.handshakes import pem_certificates
 from labkit.lab.host import Host
 from labkit.mail.plainly import SaidPlainly
 from labkit.mail.questions import AddressesOf, TextOf
-from labkit.net.certificate_check import Checked, Step
+from labkit.net.certificate_check import CertificateFacts, Checked, Step, read_certificate
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -150,6 +151,14 @@ def read_key(pem: str | bytes) -> TlsKey:
     if isinstance(key, rsa.RSAPrivateKey):
         return TlsKey(key, RSA, key.key_size)
     raise CertificateMistake("a server's key is EC or RSA; this is another kind")
+
+
+def facts_of(pem: str) -> tuple[CertificateFacts, ...]:
+    """What stands in the certificates of a PEM file. Raises CertificateMistake."""
+    try:
+        return tuple(read_certificate(each) for each in pem_certificates(pem.encode("utf-8", "replace")))
+    except ValueError as problem:
+        raise CertificateMistake(f"this holds no certificate that can be read: {problem}") from None
 
 
 # --- the authority ----------------------------------------------------------------------------

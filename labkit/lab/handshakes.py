@@ -154,8 +154,18 @@ async def watch_handshake(
 
 def judge(chain: tuple[bytes, ...], authorities: Path, name: str) -> Checked:
     """The check of a chain (DER) in steps, by the authorities of a PEM file and real time. Raises OSError."""
-    now = datetime.now(timezone.utc)
-    return check_chain(chain, pem_certificates(authorities.read_bytes()), now) + check_name(chain[0], name)
+    return _judged(chain, pem_certificates(authorities.read_bytes()), name)
+
+
+def judged_pem(chain: str, authorities: str, name: str) -> Checked:
+    """The same of texts. Raises ValueError if one holds no certificate."""
+    return _judged(pem_certificates(chain.encode()), pem_certificates(authorities.encode()), name)
+
+
+def _judged(chain: tuple[bytes, ...], authorities: tuple[bytes, ...], name: str) -> Checked:
+    """The name is looked at where the chain is good: of a stranger's certificate it proves nothing."""
+    found = check_chain(chain, authorities, datetime.now(timezone.utc))
+    return found + check_name(chain[0], name) if found.is_good else found
 
 
 def pem_certificates(text: bytes) -> tuple[bytes, ...]:
@@ -183,4 +193,16 @@ def _talks(world: World, caller: Host | Laptop, address: str, port: int) -> list
     return [talk for talk in capture.talks if talk.server == place and talk.client[0] == caller.address]
 
 
-__all__ = ["Checked", "Handshake", "Step", "handshakes_in", "judge", "pem_certificates", "watch_handshake"]
+__all__ = [
+    "LINE",
+    "CertificateFacts",
+    "Checked",
+    "Handshake",
+    "Seen",
+    "Step",
+    "handshakes_in",
+    "judge",
+    "judged_pem",
+    "pem_certificates",
+    "watch_handshake",
+]

@@ -1,9 +1,9 @@
 """Defences against spam as pieces of an exim.conf, and the whole exim.conf that they are put into.
 
 WHAT       `solution("dnsbl")` reads a shipped piece; `Solution("mine", text)` is your own; `+` puts two together, the
-           left one first. `shipped()` names those that there are. `configuration(...)` is the file of the host.
-PIECES     text for check_rcpt, behind `verify = recipient`. A line `# --- data` begins what goes elsewhere: main (options),
-           connect, helo, mail, first (check_rcpt, before the recipient is looked at), rcpt, dkim, data.
+           left one first. `shipped()` names those that there are. `await defend(world, "dnsbl")` puts it to work.
+PIECES     text for check_rcpt, behind `verify = recipient`. A line `# --- data` begins what goes elsewhere: main
+           (options), connect, helo, mail, first (check_rcpt, before the recipient is looked at), rcpt, dkim, data.
 RULES      the same text runs on labkit and on the real Exim.
 READ NEXT  traffic.py, data/solutions
 """
@@ -14,8 +14,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from labkit.lab.data import data_path, fill_in
+
+if TYPE_CHECKING:
+    from labkit.lab.world import World
 
 PLACES = ("main", "connect", "helo", "mail", "first", "rcpt", "dkim", "data")
 _PLACE = re.compile(r"#[ \t]*---[ \t]*(?P<name>[a-z_]+)[ \t]*$")
@@ -77,6 +81,25 @@ def solution(name: str) -> Solution:
 
 def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in Path(data_path("solutions")).glob("*.conf")))
+
+
+async def defend(world: World, wanted: Solution | str | None) -> str:
+    """Let the student's host of a world run with a solution from now on: its exim.conf is written, and read again.
+
+    Returns the file. What greylists remember stays. Raises SolutionMistake, ConfigurationError.
+    """
+    host, chosen = world.mine, solution(wanted) if isinstance(wanted, str) else wanted
+    text = configuration(
+        chosen, host=host.name, domain=host.name.partition(".")[2], laptop=world.laptop.address
+    )
+    former = host.configuration
+    host.write_configuration(text)
+    try:
+        await host.reload()
+    except Exception:
+        host.write_configuration(former)
+        raise
+    return text
 
 
 def configuration(wanted: Solution | None, *, host: str, domain: str, laptop: str) -> str:

@@ -1,8 +1,8 @@
-"""The stream of mail on which every defence is tried: the same senders, the same day, one host, one solution at a time.
+"""The stream of mail on which every defence is tried: the same senders and day, one host, one solution.
 
-WHAT       `await measure(solution("dnsbl"))` runs a fresh world and gives a `Measured`; `compare(...)` several, in order.
+WHAT       `await measure(solution("dnsbl"))` runs a fresh world and gives a `Measured`; `compare(...)` several.
            `Stream(...).start(world)` lets the stream loose on a world of your own, and goes on while time passes.
-DOES       puts every first attempt on the agenda, and every further one by the manner of its sender; then lab time passes.
+DOES       puts every first attempt on the agenda, and every further one by the manner of its sender; then time passes.
 RULES      truth never enters a message. Two runs give the same; labkit and the real Exim give the same facts.
 COSTS      lab time only. A real Exim's `delay =` is real time (its pauses are its own).
 READ NEXT  traffic_senders.py, traffic_outcomes.py

@@ -7,7 +7,7 @@ HONEST     a small firm; a provider that retries from another address of the sam
 SPAM       the bot that fires and forgets: HELO with your name or with a bare address, generic PTR or none, no patience;
            the bot that comes again after 10 minutes; snowshoe: many addresses, few messages each, valid SPF; a stolen
            account at a good provider; a spoofer of the bank and of your own domain; a guesser of recipients.
-RULES      all names are under .test (RFC 2606); all addresses in 198.18.0.0/15 (RFC 2544), whose loopback twins are free.
+RULES      all names are under .test (RFC 2606); all addresses in 198.18.0.0/15 (RFC 2544).
 READ NEXT  traffic_plan.py
 """
 
@@ -38,23 +38,30 @@ def net(third: int, count: int, first: int = 1) -> tuple[str, ...]:
     return tuple(f"{ZONE}.{third}.{first + number}" for number in range(count))
 
 
+def spread(fourth: int, count: int) -> tuple[str, ...]:
+    """So many addresses, each in a /24 of its own: machines all over the world."""
+    return tuple(f"{ZONE}.{100 + number}.{fourth}" for number in range(count))
+
+
 def cast(own: str, host: str) -> tuple[Sender, ...]:
     """Everybody who sends to `host`, the exchanger of the domain `own`."""
     return (*honest(), *spammers(own, host))
 
 
 def honest() -> tuple[Sender, ...]:
-    spread = tuple(address for third in (22, 23, 24, 25) for address in net(third, 3))
+    anywhere = tuple(address for third in (22, 23, 24, 25) for address in net(third, 3))
     return (
         *_firms(),
-        Sender("provider, one /24", False, net(21, 8), "bigmail.test", "out-{dashed}.bigmail.test", "out-{dashed}.bigmail.test",
+        Sender("provider, one /24", False, net(21, 8), "bigmail.test", "out-{dashed}.bigmail.test",
+               "out-{dashed}.bigmail.test",
                people=("carol", "dave", "erin", "frank"), manner=Manner(GROWING, moves=True, pipelines=True),
                signs="bigmail.test"),
-        Sender("provider, anywhere", False, spread, "cloudpost.test", "o{dashed}.cloudpost.test",
+        Sender("provider, anywhere", False, anywhere, "cloudpost.test", "o{dashed}.cloudpost.test",
                "o{dashed}.cloudpost.test", people=("grace", "heidi", "ivan"),
                manner=Manner(GROWING, moves=True, pipelines=True), signs="cloudpost.test"),
         Sender("newsletter", False, net(31, 1), "reading.test", "mail.reading.test", "mail.reading.test",
-               people=("news",), manner=Manner((30.0, 60.0, 120.0, 240.0), pipelines=True), signs="reading.test"),
+               people=("news",), manner=Manner((30.0, 60.0, 120.0, 240.0), pipelines=True),
+               signs="reading.test", burst_at=150.0),
         Sender("no PTR", False, net(32, 1), "school.test", "mail.school.test", people=("teacher", "office")),
         Sender("wrong HELO", False, net(33, 1), "garage.test", "localhost.localdomain", "mail.garage.test",
                people=("service",)),
@@ -64,7 +71,8 @@ def honest() -> tuple[Sender, ...]:
                people=("carol", "judy"), signs="bigmail.test"),
         Sender("mailing list", False, net(36, 1), "strict.test", "lists.club.test", "lists.club.test",
                bounces="lists.club.test", people=("mike", "nina"), signs="strict.test", breaks_signatures=True),
-        Sender("listed by mistake", False, net(37, 1), "dentist.test", "mail.dentist.test", "mail.dentist.test",
+        Sender("listed by mistake", False, net(37, 1), "dentist.test", "mail.dentist.test",
+               "mail.dentist.test",
                people=("desk",), listed_after=0.0, reason="spam trap hit, last year"),
     )  # fmt: skip
 
@@ -79,11 +87,13 @@ def spammers(own: str, host: str) -> tuple[Sender, ...]:
     bot = Manner(NEVER, patience=10.0)
     hasty = Manner(NEVER, patience=10.0, talks_first=True)
     return (
-        Sender("bot: own name", True, net(61, 24), "winner.test", host, GENERIC, forward=False, people=("prize", "lucky"),
+        Sender("bot: own name", True, spread(61, 24), "winner.test", host, GENERIC, forward=False, people=("prize",
+               "lucky"),
                manner=bot, listed_after=0.0, reason="infected machine", has_message_id=False),
-        Sender("bot: bare address", True, net(62, 16), "pills.test", "{address}", people=("doctor", "shop"),
+        Sender("bot: bare address", True, spread(62, 16), "pills.test", "{address}", people=("doctor",
+               "shop"),
                manner=bot, listed_after=60.0, reason="infected machine", has_message_id=False),
-        Sender("bot: talks first", True, net(63, 12), "loans.test", GENERIC, GENERIC, people=("credit",),
+        Sender("bot: talks first", True, spread(63, 12), "loans.test", GENERIC, GENERIC, people=("credit",),
                manner=hasty, has_message_id=False),
         Sender("retrying bot", True, net(64, 6), "watches.test", "mail.watches.test", GENERIC,
                people=("sales", "offer"), manner=Manner(EVERY_TEN, patience=60.0), listed_after=30.0,
@@ -91,13 +101,15 @@ def spammers(own: str, host: str) -> tuple[Sender, ...]:
         Sender("snowshoe", True, net(65, 25), "deals.test", "m{dashed}.deals.test", "m{dashed}.deals.test",
                people=("best",), manner=Manner(EVERY_TEN, moves=False, patience=120.0), signs="deals.test",
                listed_after=60.0, reason="snowshoe range"),
-        Sender("stolen account", True, net(21, 8), "bigmail.test", "out-{dashed}.bigmail.test", "out-{dashed}.bigmail.test",
+        Sender("stolen account", True, net(21, 8), "bigmail.test", "out-{dashed}.bigmail.test",
+               "out-{dashed}.bigmail.test",
                people=("victim",), manner=Manner(GROWING, moves=True, pipelines=True), signs="bigmail.test"),
         Sender("spoofs the bank", True, net(66, 4), BANK, "mail.bank.test", people=("service", "security"),
                manner=Manner(EVERY_TEN, patience=60.0)),
         Sender("spoofs us", True, net(67, 4), own, "host-{dashed}.isp.test", "host-{dashed}.isp.test",
                people=("office", "ann"), manner=bot),
-        Sender("guesser", True, net(68, 3), "leads.test", "mail.leads.test", "mail.leads.test", people=("b2b",),
+        Sender("guesser", True, net(68, 3), "leads.test", "mail.leads.test", "mail.leads.test",
+               people=("b2b",),
                manner=Manner(NEVER, patience=30.0), recipients=9, unknown=True),
     )  # fmt: skip
 

@@ -1,9 +1,9 @@
 """One attempt of a sender: it calls, says what it has to say, and leaves, sooner or later.
 
-WHAT       `await attempt(world, posting, source, …)` gives an `Attempt`: what the sender saw, how long, how many octets.
+WHAT       `await attempt(world, posting, source, …)` gives an `Attempt`: what the sender saw, how long, how much.
 DOES       speaks through labkit's client machine; adds what decent clients do not do: it talks before the banner, and
            it hangs up when nothing was heard for some seconds of lab time.
-RULES      waiting costs lab time: the server's pauses are entries of the agenda, and so is the end of a sender's patience.
+RULES      waiting costs lab time: the server's pauses are entries of the agenda, so is the end of a sender's patience.
            A real Exim's own pauses are real time, of which one attempt may take REAL_PATIENCE.
 READ NEXT  traffic.py
 """
@@ -134,7 +134,11 @@ class Talk(asyncio.Protocol):
 async def attempt(world: World, posting: Posting, source: str, server: str) -> Attempt:
     """Call `server` once from `source`. It belongs on the agenda: lab time may pass meanwhile."""
     sender, begun = posting.sender, world.now()
-    machine = Client(sender.name(sender.helo, source), pipelining=sender.manner.pipelines)
+    machine = Client(
+        sender.name(sender.helo, source),
+        pipelining=sender.manner.pipelines,
+        extended=not sender.manner.talks_first,
+    )
     envelope = Envelope.of(posting.mail_from, *posting.recipients)
     talk = Talk(machine, (envelope, posting.content), sender.manner.talks_first, world.now)
     try:

@@ -1,7 +1,7 @@
 """What became of a stream: one outcome for each message, and the figures of all of them together.
 
 WHAT       `Outcome`: the truth, the kind of sender, the fate, the delay in lab minutes, and what it cost. `Measured`: a
-           solution and its outcomes; `caught`, `wrongly_caught`, `delays`; `by_kind()` for tables; `facts()` for comparison.
+           solution and its outcomes; `caught`, `wrongly_caught`, `delays`; `by_kind()` for tables; `facts()`.
 RULES      made of what senders saw and of what lies in the mailboxes: so both engines tell the same.
 READ NEXT  solutions.py
 """
@@ -24,9 +24,9 @@ FATES = (INBOX, MARKED, REFUSED, PUT_OFF, HUNG_UP)
 class Outcome:
     """What became of a message. `phase` and `reply` are those that decided, as the sender saw them.
 
-    `minutes`: from the first attempt to the acceptance, None if there was none. `seconds`: how long its sender was held,
-    and with it a connection slot, in all `attempts`. `octets`: what the host took. `wrong`: recipients that were refused
-    or put off.
+    `minutes`: from the first attempt to the acceptance, None if there was none. `seconds`: how long its sender was
+    held, and with it a connection slot, in all `attempts`. `octets`: what the host took. `wrong`: recipients that were
+    refused or put off.
     """
 
     number: int
@@ -59,7 +59,7 @@ class KindRow:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Measured:
-    """A stream against a solution. `questions`: what the lab's nameserver was asked; `slots`: most connections at once."""
+    """A stream against a solution. `questions`: what the nameserver was asked; `slots`: most connections at once."""
 
     solution: str
     engine: str
@@ -96,7 +96,7 @@ class Measured:
         return tuple(sorted(each.minutes for each in self.ham if each.minutes is not None))
 
     def delay(self, part: float = 0.5) -> float | None:
-        """The delay that this part of honest mail does not exceed: the median; 0.95 for nearly all. None: none arrived."""
+        """The delay that this part of honest mail does not exceed: the median; 0.95 for nearly all. None: no mail."""
         found = self.delays
         return found[min(len(found) - 1, int(part * len(found)))] if found else None
 
@@ -159,6 +159,6 @@ class Measured:
         delay, late = self.delay(), self.delay(0.95)
         when = "none arrived" if delay is None else f"delay {delay:g} min (95 %: {late:g})"
         return (
-            f"<{self.solution}: {self.caught} of {len(self.spam)} spam caught, {self.wrongly_caught} of {len(self.ham)} "
-            f"ham wrongly, {when}, {self.connections} connections>"
+            f"<{self.solution}: {self.caught} of {len(self.spam)} spam caught, "
+            f"{self.wrongly_caught} of {len(self.ham)} ham wrongly, {when}, {self.connections} connections>"
         )

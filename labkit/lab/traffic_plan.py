@@ -1,9 +1,9 @@
 """The plan of a stream: which sender writes what to whom, and when.
 
-WHAT       `planned(letters, own, host, seed, size)` gives the postings of a lab day in order. A `Posting` carries the truth
-           beside the message, never in it.
-DOES       bodies and subjects are those of the letters; From, To, Date and Message-ID are written to fit the sender, and
-           what DKIM would sign is signed, by dkimpy.
+WHAT       `planned(letters, own, host, seed, size)` gives the postings of a lab day in order. A `Posting` carries the
+           truth beside the message, never in it.
+DOES       bodies and subjects are those of the letters; From, To, Date and Message-ID are written to fit the sender,
+           and who signs with DKIM does it, by dkimpy.
 RULES      the same arguments give the same plan, but for the octets of keys and signatures.
 READ NEXT  traffic_client.py
 """
@@ -102,6 +102,8 @@ def planned(
             sender = by_kind[kind][number % len(by_kind[kind])]
             letter = random.choice(spam if sender.is_spam else ham)
             minutes = round(random.uniform(0, DAY), 2)
+            if sender.burst_at is not None:
+                minutes = sender.burst_at + number / 4
             drafts.append((minutes, number, sender, letter, random.random()))
     drafts = [draft for draft in drafts if draft[2].kind in wanted]  # the same ones, whatever else is wanted
     drafts.sort(key=lambda draft: (draft[0], draft[2].kind, draft[1]))
@@ -123,6 +125,13 @@ def _posting(number: int, draft: tuple[float, int, Sender, LetterLike, float], o
     return Posting(number, at, sender, turn % len(sender.addresses), mail_from, tuple(recipients), content)
 
 
+@lru_cache(maxsize=2000)
+def _signed(content: bytes, domain: str, at: datetime) -> bytes:
+    """With a DKIM signature on top; remembered, as the next solution is tried on the same messages."""
+    signature = sign(content, domain, SELECTOR, stream_key()[0], at)
+    return content if signature is None else signature.raw + content
+
+
 def _written(
     letter: LetterLike, sender: Sender, author: str, recipient: str, at: datetime, number: int
 ) -> bytes:
@@ -135,8 +144,7 @@ def _written(
     fields = [HeaderField.make(name, value) for name, value in own]
     message = Message((*fields, *kept), message.separator or b"\r\n", message.body)
     if sender.signs:
-        signature = sign(bytes(message), sender.signs, SELECTOR, stream_key()[0], at)
-        message = message if signature is None else message.prepend(signature)
+        message = Message.parse(_signed(bytes(message), sender.signs, at))
     if sender.breaks_signatures:
         footer = b"-- \r\nclub mailing list, to leave it write to leave@lists.club.test\r\n"
         listed = HeaderField.make("List-Id", "<club.lists.club.test>")

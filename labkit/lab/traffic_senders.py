@@ -58,6 +58,7 @@ class Sender:
     has_message_id: bool = True
     recipients: int = 1  # of each message
     unknown: bool = False  # it guesses most of them
+    burst_at: float | None = None  # minutes from the beginning: all its mail goes out then
 
     def name(self, pattern: str, address: str) -> str:
         """`helo` or `names` for one of the addresses."""

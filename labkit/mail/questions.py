@@ -271,6 +271,39 @@ class SeenBefore(Question["float | None"]):
 
 
 @dataclass(frozen=True, slots=True)
+class NoScore:
+    """A content filter that could not be asked. `words`: Exim's; `is_unreached`: there was no connection at all."""
+
+    words: str
+    is_unreached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FilterSaid:
+    """All that a content filter answered, as latin-1; `shown` is how Exim's log calls it."""
+
+    said: str
+    shown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SpamScore(Question["FilterSaid | NoScore"]):
+    """What does this content filter say of a message (Exim: spam)? The answer is cut off after `most` octets.
+
+    `place`: "host port", or the path of a Unix socket. `head` are the lines of the protocol in front of the message.
+    `hangs_up`: our half of the connection ends after the message. Times are seconds; `retry`: before a second call.
+    """
+
+    place: str
+    head: bytes
+    content: bytes = field(repr=False)
+    timeout: float = 120
+    retry: float = 0
+    hangs_up: bool = True
+    most: int = 32_599
+
+
+@dataclass(frozen=True, slots=True)
 class Pause(Question[None]):
     """Let this many seconds pass before going on (Exim: delay). It costs the client time."""
 
