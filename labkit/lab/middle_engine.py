@@ -67,6 +67,11 @@ class MiddleEngine(OutsideEngine):
         self._forged = ForgedName(host.world, plan.stands_before, host.address)
         self._talks: set[MiddleSession] = set()
 
+    @property
+    def open_connections(self) -> int:
+        """How many go through it right now."""
+        return len(self._talks)
+
     # --- what it does -------------------------------------------------------------------------
 
     def forge(
@@ -132,6 +137,11 @@ class MiddleEngine(OutsideEngine):
             lines.append(f"AUTH PLAIN {secret}")
         own = self.own_address
         lines += [f"MAIL FROM:<{own}>", f"RCPT TO:<{own}>", "DATA"]
+        lines += [
+            f"From: {own}",
+            "Subject: what the client said",
+            "",
+        ]  # all that follows is the letter's body
         return "".join(f"{line}\r\n" for line in lines).encode()
 
     @property
