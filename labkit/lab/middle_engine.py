@@ -79,9 +79,9 @@ class MiddleEngine(OutsideEngine):
     ) -> None:
         """Lead those here who ask for the server's address, and do that to them: `attack` is one of ATTACKS.
 
-        `before`: the name of the server, if not the one of the scenario, or of last time. `certificate` is one of authority.KINDS for the server's name, but `good`; or OWN: a good one for this host's
-        name. Who is connected already is not affected. Raises NoSuchAttack, and LookupError if no zone has the name,
-        or no host.
+        `before`: the name of the server, if not the one of the scenario, or of last time. `certificate` is one of
+        authority.KINDS for the server's name, but `good`; or OWN: a good one for this host's name. Who is connected
+        already is not affected. Raises NoSuchAttack, and LookupError if no zone has the name, or no host.
         """
         if attack not in ATTACKS:
             raise NoSuchAttack(f"there is no attack {attack!r}; there are {', '.join(ATTACKS)}")

@@ -19,6 +19,7 @@ DEMANDS = {
     "authentication": "SPF or DKIM that passes",
     "alignment": "DMARC that passes, whatever the domain publishes: as for bulk senders",
 }
+WEEK = 604_800  # seconds
 LIST_MODES = {
     "plain": "footer and subject prefix are added, From: stays: a DKIM signature breaks",
     "munge": "and From: is the list's own address, with `via` behind the name",
@@ -97,6 +98,16 @@ class MiddlePlan:
     address: str = ""
     login: str = ""
     password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyPlan:
+    """What a scenario says: `mta_sts:` of a host. `mx` empty: the domain's own mail exchangers."""
+
+    mode: str = "enforce"
+    mx: tuple[str, ...] = ()
+    max_age: int = WEEK
+    fault: str = ""
 
 
 OutsidePlan = RelayPlan | ProviderPlan | ListPlan | ImpostorPlan | MiddlePlan

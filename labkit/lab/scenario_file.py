@@ -22,7 +22,7 @@ from labkit.lab.faults import Fault, FaultError, read_fault
 from labkit.lab.happening import ACTIONS, Happening, Letter, read_instant
 from labkit.lab.scenario_checks import Draft, HostDraft, LaptopDraft, ZoneDraft, check
 from labkit.lab.scenario_fields import names
-from labkit.lab.scenario_outside import read_outside
+from labkit.lab.scenario_outside import read_mta_sts, read_outside
 from labkit.lab.scenario_values import Values, read_values
 from labkit.lab.scenarios import HostPlan, LaptopPlan, Scenario, is_login
 from labkit.lab.yaml_nodes import FileErrors, Problems, Reader, Text, compose, line_of, nearest
@@ -166,6 +166,7 @@ class _Reading:
             starts=section.yes("starts", default=True),
             outside=read_outside(section, engine),
             certified=self._certified(section, engine),
+            mta_sts=read_mta_sts(section),
         )
         return HostDraft(plan, section, configuration, template)
 

@@ -1,6 +1,7 @@
 """What a scenario file says of the servers outside: the fields of `engine: relay`, `provider`, `list` and `impostor`.
 
-WHAT       `read_outside` makes the plan of such a host of its section; every mistake is noted with its line.
+WHAT       `read_outside` makes the plan of such a host of its section, `read_mta_sts` that of the policy of any host;
+           every mistake is noted with its line.
 READ NEXT  outside_plans.py, scenario_file.py
 """
 
@@ -8,17 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from yaml.nodes import MappingNode
+
 from labkit.lab.authority import KINDS
 from labkit.lab.outside_plans import (
     BOUNCES_TO,
     DEMANDS,
     LIST_MODES,
+    WEEK,
     Customer,
     ImpostorPlan,
     ListPlan,
     MailingList,
     MiddlePlan,
     OutsidePlan,
+    PolicyPlan,
     ProviderPlan,
     RelayPlan,
 )
@@ -67,6 +72,34 @@ def read_outside(section: Reader, engine: str) -> OutsidePlan | None:
         own = _account(section)
         return MiddlePlan(name.lower(), _certificate(section, "self-signed"), *own)
     return None
+
+
+def read_mta_sts(section: Reader) -> PolicyPlan | None:
+    """The policy that the host's domain publishes; None: none."""
+    from labkit.auth.mta_sts_policy import NotAPolicy, write_policy
+    from labkit.lab.policy_host import FAULTS
+
+    node = section.node("mta_sts")
+    if node is None:
+        return None
+    if not isinstance(node, MappingNode):
+        section.wrong("mta_sts", "a mapping is expected", "write mta_sts: {mode: enforce}")
+        return None
+    inner = Reader(node, section.field("mta_sts"), section.problems, section.fill)
+    inner.done(("mode", "mx", "max_age", "fault"))
+    mode, mx = inner.text("mode", default="enforce"), tuple(each.text for each in inner.texts("mx"))
+    age, fault = inner.number("max_age"), inner.text("fault")
+    if fault not in FAULTS:
+        may = ", ".join(filter(None, FAULTS))
+        inner.wrong("fault", f"{fault[:40]!r} cannot be", f"it is one of: {may}")
+        return None
+    plan = PolicyPlan(mode, mx, WEEK if age is None else int(age), fault)
+    try:
+        write_policy(plan.mode, plan.mx or ("any.test",), plan.max_age)
+    except NotAPolicy as problem:
+        section.wrong("mta_sts", str(problem), "write mta_sts: {mode: enforce, max_age: 604800}")
+        return None
+    return plan
 
 
 def _customers(section: Reader) -> Iterator[Customer]:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from labkit.lab.data import data_path, fill_in
 from labkit.lab.faults import Fault
 from labkit.lab.happening import Happening
-from labkit.lab.outside_plans import OutsidePlan
+from labkit.lab.outside_plans import OutsidePlan, PolicyPlan
 
 NAMESERVER = "192.0.2.53"  # RFC 5737: addresses for documentation, so they are nobody's
 HOSTS_NETWORK = "203.0.113"
@@ -62,6 +62,7 @@ class HostPlan:
     starts: bool = True
     outside: OutsidePlan | None = None
     certified: str = ""
+    mta_sts: PolicyPlan | None = None  # the policy that its domain publishes from the beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class LaptopPlan:
 class Scenario:
     """The beginning of a world. `zones` are (origin, master file text).
 
+    `callers` are addresses from which somebody calls, and no more is there: the senders of a stream (traffic.py).
     `faults` are there from the start; `agenda` is what happens by itself. `about` tells readers what it is for.
     """
 
@@ -92,6 +94,7 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     agenda: tuple[Happening, ...] = ()
     about: str = ""
+    callers: tuple[str, ...] = ()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -100,6 +103,7 @@ class Scenario:
             self.nameserver,
             *(host.address for host in self.hosts),
             *(laptop.address for laptop in self.laptops),
+            *self.callers,
         )
 
 

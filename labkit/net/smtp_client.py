@@ -136,6 +136,11 @@ class SmtpConnection(asyncio.Protocol):
         """What ClientTls(should=True) has found wrong with the certificate; "" before TLS, and if nothing is."""
         return "" if self._tls is None else self._tls.judgement
 
+    @property
+    def certificates(self) -> tuple[bytes, ...]:
+        """What the server has shown, its own first, each as DER; nothing before the handshake is done."""
+        return () if self._tls is None or self.encryption is None else self._tls.certificates
+
     def abort(self) -> None:
         """Hang up at once, if the connection is still there."""
         if self._transport is not None:

@@ -1,4 +1,4 @@
-"""The matrix of TLS: what each cell must be, written by hand from the RFCs, and what labkit and the real Exim make of it.
+"""The matrix of TLS: what each cell must be, by hand from the RFCs, and what labkit and the real Exim make of it.
 
 EXPECTED   RFC 3207 §4: a public MX takes mail in the clear, submission may refuse it; §6: who lets STARTTLS be stripped
            goes on in the clear. RFC 7435: opportunistic means any certificate. RFC 8314 §3: with TLS from the start
