@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 ON_HOSTS = "/etc/ssl/lab-authority.pem"  # where a host has the authority's certificate
+CERTIFICATE = "/etc/ssl/host.pem"  # and where one that the authority has certified has its own, with the key
 NAME = "labkit's lab authority"
 KINDS = {
     "good": "the lab's authority vouches for it, under the host's name",

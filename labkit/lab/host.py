@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.lab.authority import ON_HOSTS
+from labkit.lab.authority import CERTIFICATE, ON_HOSTS
 from labkit.lab.capture import smtp_sessions
 from labkit.lab.conversations import Conversation, conversations
 from labkit.lab.engine import (
@@ -42,7 +42,10 @@ from labkit.queue.item import QueueItem
 from labkit.routing import Routed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from labkit.lab.laptop import Laptop
+    from labkit.lab.scorers import Scorer, Serving
     from labkit.lab.world import World
 
 CONFIGURATION = "etc/exim.conf"
@@ -93,8 +96,11 @@ class Host:
             self._write_file(name, text)
         if world.has_authority:
             self._write_file(ON_HOSTS, world.authority.prepare().read_text(encoding="ascii"))
+        if plan.certified:
+            self._take_certificate(plan.certified)
         self._queue_interval = queue_interval if plan.queue_interval is None else plan.queue_interval or None
         self.starts = plan.starts
+        self._serving: dict[int, Serving] = {}
         self.exim_program: Path | None = None  # which Exim, if it is not this machine's
         self.engine: Engine = self._new_engine(engine)
 
@@ -199,6 +205,14 @@ class Host:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
 
+    def _take_certificate(self, kind: str) -> None:
+        """Have the authority's certificate for this host's name, and the key, unless there is one already."""
+        file = self.path(CERTIFICATE)
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=0o600)
+            file.write_bytes(self.world.authority.certificate_for(self.name, kind).read_bytes())
+
     @property
     def ports(self) -> tuple[int, ...]:
         """Where the daemon listens, or would."""
@@ -250,6 +264,40 @@ class Host:
 
         await self.world.do(submit, f"{self.name} takes a message of {login}")
         return taken[0]
+
+    # --- content filters ----------------------------------------------------------------------
+
+    async def serve_spamd(
+        self,
+        scorer: Scorer | None = None,
+        *,
+        port: int = 783,
+        tell: Callable[[str], None] = lambda words: None,
+        settings: str = "",
+        children: int = 2,
+    ) -> Serving:
+        """Let something answer this host's `spam =`, at 127.0.0.1 `port`: SpamAssassin's spamd, or a `scorer` of ours.
+
+        A scorer is a function from the octets of a message to Scored. For spamd, `tell` hears how the start goes on,
+        and `settings` are lines for its local.cf. What was served there before ends; all ends with the world.
+        Raises SpamdMissing (the text says how to install it), FilterFailed, RuntimeError for spamd in a world in memory.
+        """
+        from labkit.lab.scorers import serve_scorer
+        from labkit.lab.spamassassin import serve_spamassassin
+
+        if former := self._serving.pop(port, None):
+            await former.stop()
+        if scorer is not None:
+            served = await serve_scorer(self, scorer, port)
+        else:
+            served = await serve_spamassassin(self, port, tell, settings, children)
+        self._serving[port] = served
+        return served
+
+    async def end_filters(self) -> None:
+        """End what `serve_spamd` has begun."""
+        while self._serving:
+            await self._serving.popitem()[1].stop()
 
     # --- the queue ----------------------------------------------------------------------------
 

@@ -135,6 +135,10 @@ class LabkitEngine(Engine):
     def retry_hints(self) -> Mapping[str, Hint]:
         return self.mta.state.hints.rows
 
+    def met(self) -> Mapping[str, float]:
+        """What the condition `seen` has written down: each key, and when (seconds of the epoch)."""
+        return self.mta.state.answers.rates.met
+
     async def force(self, queue_id: str) -> None:
         await self.mta.force(queue_id)
 

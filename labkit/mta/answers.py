@@ -45,6 +45,7 @@ from labkit.mail.questions import (
     Pause,
     RateOf,
     SeenBefore,
+    SpamScore,
     SpfFound,
     SpfOf,
     TextOf,
@@ -57,6 +58,7 @@ from labkit.net.disk import Disk
 from labkit.net.host_files import HostFiles
 from labkit.net.network import Network
 from labkit.net.socket_lookup import Numbers, Sockets
+from labkit.net.spamd import Spamd
 from labkit.net.sqlite_lookup import SqliteFiles
 
 FIRST_UID = 1000  # of the lab's accounts, in their order
@@ -100,6 +102,7 @@ class Answers:
         self.files = HostFiles(disk, find_line)
         self.databases = SqliteFiles(disk)
         self.sockets = Sockets(disk, network, addresses[0], self._addresses_of)
+        self.filters = Spamd(disk, network, addresses[0], self._addresses_of, sleep)
         self.numbers = Numbers(seed)
         self.rates = Rates(now, rates)
         beside_rates = None if rates is None else rates.with_name("labkit-callouts")
@@ -125,6 +128,7 @@ class Answers:
             CallOut: self.callouts.answer,
             RateOf: self.rates.rate,
             SeenBefore: self.rates.seen,
+            SpamScore: self.filters.score,
             SpfOf: self.spf,
             Pause: lambda question: self._sleep(timedelta(seconds=question.seconds)),
         }

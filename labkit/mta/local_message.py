@@ -14,7 +14,7 @@ from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
 from labkit.mail.message import Message
 from labkit.mail.plainly import SaidPlainly
-from labkit.mta import variables
+from labkit.mta import scanning, variables
 from labkit.mta.fixups import as_acls_want, without_traces
 from labkit.mta.own_trace import traced
 from labkit.mta.rewriting import qualifying, rewritten
@@ -77,6 +77,7 @@ def judged(
     message = yield from traced(message, trace, main, env, envelope.forward_paths, now)
     env.headers = variables.header_of(message)
     effects = scene.effects
+    scene.spam = scanning.wishes(main, lambda: message)
     acl = state.compiled.configuration.main.expansion("acl_not_smtp")
     if acl is not None:
         verdict = yield from state.compiled.acls.run(acl, scene)

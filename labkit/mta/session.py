@@ -27,7 +27,7 @@ from labkit.mail.event import EventKind
 from labkit.mail.message import HeaderField, Message
 from labkit.mail.questions import Standing, VerifyRecipient
 from labkit.mail.reply import Reply, shaped, worded
-from labkit.mta import authentication_results, log_details, variables
+from labkit.mta import authentication_results, log_details, scanning, variables
 from labkit.mta.connecting import connecting, lines_about
 from labkit.mta.dkim_receiving import DkimReceiving
 from labkit.mta.fixups import as_acls_want, completed, without_traces
@@ -115,6 +115,8 @@ class Session:
         self.scene.spf.guess = self.main.text("spf_guess") or ""
         self.scene.spf.template = self.main.expansion("spf_smtp_comment_template")
         self.scene.gives_details = self.main.flag("smtp_return_error_details")
+        self.message = Message.parse(b"")  # the one that is being received, as ACLs see it
+        self.scene.spam = scanning.wishes(self.main, lambda: self.message)
         self.paces = Paces(self.main)
         self.body = ""  # BODY= of MAIL
         self.told: Mapping[str, Any] = {}  # for the log, of the message that is being kept
@@ -236,6 +238,7 @@ class Session:
         variables.forget_message(self.env.variables)
         self.dkim.forget()
         self.env.headers = ()
+        self.message = Message.parse(b"")
 
     def _mail(self, decision: MailFrom) -> Asking[Answer]:
         yield from self.paces.mail(self)
@@ -364,6 +367,7 @@ class Session:
         if not envelope.forward_paths:  # nobody gets it, and no other ACL is asked
             discarded = "MAIL ACL" if self.discards else "RCPT ACL"
         for phase, judging in _AFTER_DATA if not discarded else ():
+            self.message = message
             verdict = yield from judging(self, received)
             if verdict is not None and not verdict.is_accepted:
                 return self.answer_of(verdict)

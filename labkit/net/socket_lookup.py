@@ -88,7 +88,7 @@ class Sockets:
         if port is None:
             return Unopened(f'unknown service "{service}"', is_missing=False)
         name = name[1:-1] if name.startswith("[") and name.endswith("]") else name
-        addresses = [name] if _is_address(name) else await self.resolve(name)
+        addresses = [name] if is_address(name) else await self.resolve(name)
         if not addresses:
             return Unopened(f"no IP address found for host {name}")
         problem: OSError | None = None
@@ -154,7 +154,7 @@ def _port(service: str) -> int | None:
         return None
 
 
-def _is_address(name: str) -> bool:
+def is_address(name: str) -> bool:
     try:
         socket.inet_pton(socket.AF_INET6 if ":" in name else socket.AF_INET, name)
     except (OSError, UnicodeError, ValueError):

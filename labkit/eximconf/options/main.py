@@ -280,6 +280,7 @@ ROWS: tuple[Option, ...] = (
     _works("queue_smtp_domains", kinds.DOMAINS, None, "domains that wait for a queue run, but are routed"),
     _works("retry_data_expire", kinds.TIME, "7d", "when a retry hint is forgotten"),
     _works("retry_interval_max", kinds.TIME, "1d", "the longest time between two attempts"),
+    _works("spamd_address", kinds.STRING, "127.0.0.1 783", "where the content filter of `spam =` listens"),
     _works("timeout_frozen_after", kinds.TIME, "0s", "when a frozen message is given up; 0s: never"),
     _works("warn_message_file", kinds.EXPANSION, None, "a file with the words of a delay warning"),
     _moot("bounce_return_message", kinds.BOOLEAN, True, "Exim 4.96 returns the message whatever it says"),
@@ -303,7 +304,6 @@ ROWS: tuple[Option, ...] = (
     ),
     _moot("remote_sort_domains", kinds.DOMAINS, None, "labkit sends in the order of routing"),
     # --- delivery, reports, TLS, AUTH: read and checked; a host that runs must do without
-    _tested("spamd_address", kinds.STRING, "127.0.0.1 783", "where SpamAssassin listens"),
     _tested("tls_crl", kinds.EXPANSION, None, "certificates that are no longer good"),
     _tested("tls_ocsp_file", kinds.EXPANSION, None, "a proof that our certificate is still good"),
     _tested("unknown_login", kinds.EXPANSION, None, "the name of a caller without an account"),

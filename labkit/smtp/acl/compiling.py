@@ -28,6 +28,7 @@ from labkit.smtp.acl import (
     seen,
     signatures,
     simple,
+    spam,
     spf,
     verify,
 )
@@ -155,6 +156,7 @@ _MAKERS: dict[str, Callable[[Line, Context], Check]] = {
     "seen": lambda line, context: seen.check(line.written, line.is_negated),
     "sender_domains": _turned(_list),
     "senders": _turned(_list),
+    "spam": lambda line, context: spam.check(line.written, line.is_negated),
     "spf": lambda line, context: spf.check(line.written, line.is_negated, guesses=False),
     "spf_guess": lambda line, context: spf.check(line.written, line.is_negated, guesses=True),
     "verify": lambda line, context: verify.check(line.written, line.is_negated, context.verb),

@@ -13,7 +13,7 @@ READ NEXT  values.py
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -122,6 +122,15 @@ class ClientName:
     words: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a content filter said of this message, for one user name of its own."""
+
+    user: str
+    address: str
+    is_spam: bool
+
+
 @dataclass(slots=True)
 class Memory:
     """What is remembered so that nothing is asked twice."""
@@ -137,6 +146,7 @@ class Memory:
     has_rewritten_sender: bool = False  # verifying it did; $sender_address is the new one
     rates_of_message: dict[str, float] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)
+    spam: Judged | None = None
     # for the command
     rates_of_command: dict[str, float] = field(default_factory=dict)
 
@@ -151,6 +161,14 @@ class SpfWishes:
 
 
 @dataclass(slots=True)
+class SpamWishes:
+    """The option spamd_address, and what a content filter is given: the message as it is now, lines ended by LF."""
+
+    address: Compiled | None = None
+    message: Callable[[], bytes] = bytes
+
+
+@dataclass(slots=True)
 class Scene:
     """`recipients` are those taken so far, `logged` what is to be written into logs (take the lines away)."""
 
@@ -162,6 +180,7 @@ class Scene:
     effects: MessageEffects = field(default_factory=MessageEffects)
     memory: Memory = field(default_factory=Memory)
     spf: SpfWishes = field(default_factory=SpfWishes)
+    spam: SpamWishes = field(default_factory=SpamWishes)
     logged: list[LogLine] = field(default_factory=list)
     watched: bool = False
     gives_details: bool = False  # smtp_return_error_details
@@ -187,6 +206,7 @@ class Scene:
         self.effects = MessageEffects()
         memory = self.memory
         memory.senders, memory.rates_of_message, memory.warned = {}, {}, set()
+        memory.spam = None
         memory.has_rewritten_sender = False
         kept = {key: value for key, value in self.env.memo.items() if _is_of_client(key)}
         self.env.memo.clear()

@@ -30,6 +30,7 @@ _BEFORE_MAIL = (
 _WITH_SENDER = but(*_BEFORE_MAIL, *ENDINGS)
 _OF_A_SENDER = but(*_BEFORE_MAIL, Phase.NOT_SMTP)  # of one with a HELO
 _WITH_HEADERS = frozenset((Phase.MAIL, Phase.RCPT, Phase.PREDATA, Phase.DATA, Phase.DKIM, Phase.NOT_SMTP))
+_WITH_BODY = frozenset((Phase.DATA, Phase.NOT_SMTP))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ WORDS: dict[str, Word] = {
             ("seen", True, ALL),
             ("sender_domains", False, _WITH_SENDER),
             ("senders", False, _WITH_SENDER),
+            ("spam", True, _WITH_BODY),
             ("spf", True, _OF_A_SENDER),
             ("spf_guess", True, _OF_A_SENDER),
             ("verify", True, ALL),
@@ -91,7 +93,7 @@ WORDS: dict[str, Word] = {
 
 REFUSED = {
     **dict.fromkeys(
-        "decode dmarc_status malware mime_regex regex spam".split(),
+        "decode dmarc_status malware mime_regex regex".split(),
         "condition",
     ),
     **dict.fromkeys("queue udpsend".split(), "modifier"),
