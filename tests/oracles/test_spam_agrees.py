@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from labkit.mail.lookups import RandomNumber
 from labkit.mail.questions import SpamScore
 from labkit.net.disk import Disk
 from labkit.net.spamd import Spamd
+from labkit.net.spool_format import decode, encode
 from labkit.net.this_machine import ThisMachine
 from labkit.smtp.acl import Acls, Phase, Scene
 from labkit.smtp.acl.reading import statements_of
@@ -125,7 +127,7 @@ class Both:
         dialogue = f"EHLO client.test\n{(said + MESSAGE.decode() + '.' + chr(10)) * messages}QUIT\n"
         done = self.real.run("-C", file, "-bs", "-oMa", "127.0.0.9", "-oMs", "client.test", stdin=dialogue)
         replies = [line for line in done.stdout.splitlines() if re.match("[2345]", line)]
-        verdicts = [after for line, after in zip(replies, replies[1:]) if line.startswith("354")]
+        verdicts = [after for line, after in pairwise(replies) if line.startswith("354")]
         verdicts = [re.sub("id=.*", "id=", line) for line in verdicts]
         lines = [line[20:] for line in done.stderr.splitlines()]
         return verdicts, [line for line in lines if not line.startswith(_OF_EXIM)]
@@ -409,4 +411,20 @@ def test_once_for_a_message(both: Both) -> None:
 def test_variables_of_the_next_message(both: Both) -> None:
     body = f"{WARN.replace('warn spam', 'warn condition = ${if eq{$acl_c0}{}}' + chr(10) + '  spam')}"
     body = body.replace("logwrite = spam", "set acl_c0 = done")
-    both.agree(body, SPAM, messages=2)
+    (_, logged), heard = both.agree(body, SPAM, messages=2)
+    assert len(heard) == 1
+    assert [line for line in logged if "<15.3>" in line] == logged[-2:]
+
+
+def test_the_score_goes_with_the_message(both: Both) -> None:
+    """Into the spool, for routers and transports: three variables, as labkit writes them."""
+    both.filter.answer = SPAM
+    before = set((both.real.folder / "spool/input").glob("*-H"))
+    both.theirs(WARN, "127.0.0.1 PORT")
+    (file,) = set((both.real.folder / "spool/input").glob("*-H")) - before
+    written = [line for line in file.read_text().splitlines() if line.startswith("-spam")]
+    assert written == ["-spam_bar +++++++++++++++", "-spam_score 15.3", "-spam_score_int 153"]
+    item = decode(file.read_bytes(), file.with_name(f"{file.name[:-1]}D").read_bytes())
+    assert dict(item.acl_variables) == {"spam_bar": "+" * 15, "spam_score": "15.3", "spam_score_int": "153"}
+    again = [line for line in encode(item)[0].decode().splitlines() if line.startswith("-spam")]
+    assert again == written
