@@ -15,6 +15,7 @@ The rooms, in reading order (an arrow goes down this list backwards, or not at a
     queue      what waits, and for how long; delivery reports
     auth       who vouches for a message: SPF, DKIM, DMARC, ARC
     headers    what a message's header tells: fields, hops, what is odd
+    filters    what tells spam from wanted mail: words, lists, waiting; and how good each is
     net        all input and output: sockets, names, spool, mailboxes
     mta        one mail transfer agent
     lab        worlds: hosts, clock, agenda, journal, scenarios

@@ -28,7 +28,7 @@ def lint(files: Sequence[str]) -> int:
             with open(file, encoding="utf-8", newline="") as opened:
                 asking = reading(opened.read(), file)
             configuration = answer_by(partial(file_text, root=Path("/"), beside=Path.cwd()), asking)
-            compile_configuration(configuration, HOST, (ADDRESS,), root=Path("/"))
+            compiled = compile_configuration(configuration, HOST, (ADDRESS,), root=Path("/"), thorough=True)
         except ConfigurationError as problem:
             print(problem, file=sys.stderr)
             status = 1
@@ -40,7 +40,7 @@ def lint(files: Sequence[str]) -> int:
             print(f"{file}, line {line}: {problem}\n  write the file anew as UTF-8", file=sys.stderr)
             status = 1
         else:
-            for doubt in configuration.doubts:
+            for doubt in compiled.doubts:
                 print(f"doubtful: {doubt}", file=sys.stderr)
-            print(f"{file}: labkit can run it{', with doubts' if configuration.doubts else ''}")
+            print(f"{file}: labkit can run it{', with doubts' if compiled.doubts else ''}")
     return status

@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from labkit.headers.encoded_words import decoded
 from labkit.headers.scan import Sort, tokens
+from labkit.mail.encoded_words import decoded
 
 MOST_KEPT = 200
 LONGEST_READ = 30_000  # characters; beyond that commas are counted

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from labkit.headers.encoded_words import decoded
 from labkit.headers.findings import Evidence, Finding, Weight, and_more, finding, quoted
 from labkit.headers.values import Field
+from labkit.mail.encoded_words import decoded
 
 LONGEST_LINE = 998  # RFC 5322 §2.1.1
 LARGE_HEADER = 65_536  # octets; many servers refuse more

@@ -72,7 +72,7 @@ class Field:
     @property
     def shown(self) -> str:
         """The value for people: encoded words decoded (RFC 2047), what hides or turns letters made visible."""
-        from labkit.headers.encoded_words import for_people
+        from labkit.mail.encoded_words import for_people
 
         return for_people(self.value)
 

@@ -203,6 +203,7 @@ class AiosmtpdEngine(OutsideEngine):
     software = "aiosmtpd"
     fails_by_address = True  # x-452@ is refused with 452
     sends_reports = True  # to the senders of what fails
+    keeps_plaintext = False  # what was said before TLS
 
     def __init__(self, host: Host, domains: tuple[str, ...], certificate: str = "good") -> None:
         super().__init__(host, domains)
@@ -214,7 +215,7 @@ class AiosmtpdEngine(OutsideEngine):
 
     def new_offer(self, port: int) -> Offer:
         """What a port offers."""
-        return Offer(self.context())
+        return Offer(self.context(), keeps_plaintext=self.keeps_plaintext)
 
     async def judge(self, session: ServerSession, decision: Decision) -> Reply | None:
         """Answer all decisions but Connected and MessageReceived."""
@@ -239,6 +240,9 @@ class AiosmtpdEngine(OutsideEngine):
         if port not in self._offers:
             self._offers[port] = self.new_offer(port)
         return self._offers[port]
+
+    def begins_with_tls(self, port: int) -> bool:
+        return self.offer(port).at_once
 
     def welcome(self, session: ServerSession) -> Reply:
         """The banner, or why there is none."""

@@ -15,6 +15,7 @@ from labkit.lab.labkit_engine import LabkitEngine
 from labkit.lab.outside_engine import OutsideEngine
 from labkit.mail.address import Mailbox
 from labkit.mail.asking import Asking, Question
+from labkit.mail.questions import PolicyAt
 from labkit.net.resolver import Resolver
 from labkit.routing import Mode, Routed
 
@@ -40,14 +41,18 @@ async def ask(world: World, question: Question[A], at: Host | None = None) -> A:
 
 
 async def _answered(world: World, question: Question[Any], host: Host | None) -> Any:
+    if isinstance(question, PolicyAt):
+        from labkit.lab.policy_agent import fetch_policy
+
+        return await fetch_policy(world, question, host)
     if host is not None and isinstance(host.engine, LabkitEngine):
         return await host.engine.mta.state.answer(question)
     if host is not None and isinstance(host.engine, OutsideEngine):
         return await host.engine.resolver.answer(question)
-    return await _fresh(world, host).answer(question)
+    return await fresh_resolver(world, host).answer(question)
 
 
-def _fresh(world: World, host: Host | None) -> Resolver:
+def fresh_resolver(world: World, host: Host | None) -> Resolver:
     """A resolver that remembers nothing, at the host, at a laptop, or at whatever machine there is."""
     if host is not None:
         address = host.address

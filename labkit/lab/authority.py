@@ -11,15 +11,19 @@ READ NEXT  aiosmtpd_engine.py
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 ON_HOSTS = "/etc/ssl/lab-authority.pem"  # where a host has the authority's certificate
+CERTIFICATE = "/etc/ssl/host.pem"  # and where one that the authority has certified has its own, with the key
 NAME = "labkit's lab authority"
 KINDS = {
     "good": "the lab's authority vouches for it, under the host's name",
@@ -58,16 +62,32 @@ class Authority:
             _write(self.ca, _text(certificate), mode=0o644)
         return self.ca
 
-    def _issued(self, host: str, kind: str) -> bytes:
+    def sign(self, key: PublicKey, names: Sequence[str], begin: datetime, end: datetime) -> bytes:
+        """A certificate for somebody else's key, and the authority's own behind it, as PEM.
+
+        Who has the key and whose names these are is for the caller to have found out (certificates.py).
+        """
+        self.prepare()
+        own = self._own_key()
+        signed = _signed(names[0], NAME, key, own, own.public_key(), begin=begin, until=end, names=names)
+        return _text(signed) + self.ca.read_bytes()
+
+    def _own_key(self) -> ec.EllipticCurvePrivateKey:
         from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        own = serialization.load_pem_private_key((self.folder / "ca.key").read_bytes(), None)
+        assert isinstance(own, ec.EllipticCurvePrivateKey)
+        return own
+
+    def _issued(self, host: str, kind: str) -> bytes:
         from cryptography.hazmat.primitives.asymmetric import ec
 
         key = ec.generate_private_key(ec.SECP256R1())
         name = f"other.{host}" if kind == "wrong name" else host
         if kind == "self-signed":
             return _text(_signed(name, name, key.public_key(), key, key.public_key())) + _key_text(key)
-        own = serialization.load_pem_private_key((self.folder / "ca.key").read_bytes(), None)
-        assert isinstance(own, ec.EllipticCurvePrivateKey)
+        own = self._own_key()
         until = _OVER if kind == "expired" else _UNTIL
         certificate = _signed(name, NAME, key.public_key(), own, own.public_key(), until=until)
         return _text(certificate) + self.ca.read_bytes() + _key_text(key)
@@ -76,12 +96,14 @@ class Authority:
 def _signed(
     subject: str,
     issuer: str,
-    key: ec.EllipticCurvePublicKey,
+    key: PublicKey,
     issuer_key: ec.EllipticCurvePrivateKey,
     issuer_public: ec.EllipticCurvePublicKey,
     *,
     is_authority: bool = False,
+    begin: datetime = _FROM,
     until: datetime = _UNTIL,
+    names: Sequence[str] = (),
 ) -> x509.Certificate:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
@@ -107,7 +129,7 @@ def _signed(
         .issuer_name(named(issuer))
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(_FROM)
+        .not_valid_before(begin)
         .not_valid_after(until)
         .add_extension(x509.BasicConstraints(is_authority, 0 if is_authority else None), critical=True)
         .add_extension(usage, critical=True)
@@ -116,7 +138,7 @@ def _signed(
     )
     if not is_authority:
         builder = builder.add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(subject)]), critical=False
+            x509.SubjectAlternativeName([x509.DNSName(each) for each in names or (subject,)]), critical=False
         ).add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     return builder.sign(issuer_key, hashes.SHA256())
 

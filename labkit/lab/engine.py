@@ -25,7 +25,7 @@ from labkit.routing import Routed
 
 ENGINES = ("labkit", "exim")  # of hosts that have an exim.conf
 OUTSIDE = "outside"  # of those that are nobody's Exim: a scenario says which
-OUTSIDE_ENGINES = (OUTSIDE, "relay", "provider", "list", "impostor")
+OUTSIDE_ENGINES = (OUTSIDE, "relay", "provider", "list", "impostor", "middle")
 STARTS_A_DAEMON = re.compile(r"-bd\w*|-bw.*|-q[A-Za-z]*\d\w*|-inetd")  # of Exim's options
 
 

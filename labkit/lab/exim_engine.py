@@ -60,6 +60,7 @@ LONGEST_FOLDER = 140  # characters: Exim's log_file_path may have 200
 HEARS = 0.1  # seconds of real time within which a daemon that waits acts on a signal
 START = 10.0  # seconds of real time within which a daemon listens; it takes a twentieth of one
 SERVICES = {"smtp": 25, "smtps": 465, "submissions": 465, "ssmtp": 465, "submission": 587}
+OF_TLS = ("tls_certificate", "tls_privatekey")
 FOLDERS = ("etc", "home", "run", "tmp", "var/log/exim", "var/mail", "var/spool/exim")
 _ANYWHERE = {"0.0.0.0", "::0", "::", "@[]"}
 _OFTEN = 0.005  # seconds between two looks at a log that is about to say something
@@ -150,11 +151,18 @@ class EximEngine(Engine):
         )
         replace(draft / "exim.conf", text)
         asked = await self._exim(
-            "-C", draft / "exim.conf", "-bP", "local_interfaces", "daemon_smtp_ports", "delay_warning"
+            "-C",
+            draft / "exim.conf",
+            "-bP",
+            "local_interfaces",
+            "daemon_smtp_ports",
+            "delay_warning",
+            *OF_TLS,
         )
         self._expect(asked)
         values = dict(line.partition(" = ")[::2] for line in asked.text.split("\n"))
         self._expect_own_address(values.get("local_interfaces", ""))
+        self._expect_certificate(*(values.get(name, "") for name in OF_TLS))
         given_up = [
             age + timedelta(seconds=1) for age in cutoffs(flattened.text)
         ]  # older than the rule allows
@@ -220,6 +228,23 @@ class EximEngine(Engine):
                     f"local_interfaces names {name}, which is not an address of {self._host.name}",
                     f"leave the setting out, or write {self._host.address}",
                 )
+
+    def _expect_certificate(self, certificate: str, key: str) -> None:
+        """Exim itself starts with any files, and its first client hears 454. Raises ConfigurationError.
+
+        What is named by an expansion is known when a client comes, and not before.
+        """
+        if not certificate or "$" in certificate + key:
+            return
+        from labkit.net.tls_checks import faults  # loads cryptography: only where there is a certificate
+
+        name, key_name = (each.removeprefix(str(self._host.folder)) for each in (certificate, key))
+        for fault in faults(Path(certificate), Path(key) if key else None, name, key_name):
+            is_of_key = fault.is_about_key and bool(key)
+            line = self._line_of("tls_privatekey" if is_of_key else "tls_certificate")
+            raise ConfigurationError(
+                Place(self._host.configuration_file.name, line), fault.problem, fault.remedy
+            )
 
     def _line_of(self, start: str) -> int:
         """The first line of the host's file that begins so."""

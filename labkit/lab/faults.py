@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 MOST_MESSAGES = 1_000_000
 LONGEST_TEXT = 400  # octets of a reply
-OURS = ("labkit", *OUTSIDE_ENGINES)
+ANSWERS = tuple(each for each in OUTSIDE_ENGINES if each != "middle")  # a man in the middle answers nothing himself
+OURS = ("labkit", *ANSWERS)
 
 
 class FaultError(SaidPlainly, ValueError):
@@ -57,13 +58,13 @@ KINDS: Mapping[str, Kind] = {
     "refuses": Kind("nobody listens: connections are refused at once, while the host itself goes on sending"),
     "silent": Kind(
         "nothing that is sent to the host is answered: connections time out, after minutes of lab time",
-        engines=("exim", *OURS),
+        engines=("exim", "labkit", *OUTSIDE_ENGINES),
     ),
     "blocked": Kind(
         "what the host sends to a port (usually 25) of any other machine is swallowed, as a cloud does with mail: "
         "its connections time out, while other ports work",
         takes=("port",),
-        engines=("exim", *OURS),
+        engines=("exim", "labkit", *OUTSIDE_ENGINES),
     ),
     "drops": Kind("the connection is lost at a phase, without a reply (usually `data`)", takes=("at",)),
     "slow": Kind(

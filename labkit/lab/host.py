@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.lab.authority import ON_HOSTS
+from labkit.lab.authority import CERTIFICATE, ON_HOSTS
 from labkit.lab.capture import smtp_sessions
 from labkit.lab.conversations import Conversation, conversations
 from labkit.lab.engine import (
@@ -96,6 +96,8 @@ class Host:
             self._write_file(name, text)
         if world.has_authority:
             self._write_file(ON_HOSTS, world.authority.prepare().read_text(encoding="ascii"))
+        if plan.certified:
+            self._take_certificate(plan.certified)
         self._queue_interval = queue_interval if plan.queue_interval is None else plan.queue_interval or None
         self.starts = plan.starts
         self._serving: dict[int, Serving] = {}
@@ -202,6 +204,14 @@ class Host:
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
+
+    def _take_certificate(self, kind: str) -> None:
+        """Have the authority's certificate for this host's name, and the key, unless there is one already."""
+        file = self.path(CERTIFICATE)
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=0o600)
+            file.write_bytes(self.world.authority.certificate_for(self.name, kind).read_bytes())
 
     @property
     def ports(self) -> tuple[int, ...]:

@@ -14,13 +14,12 @@ READ NEXT  relay_engine.py
 from __future__ import annotations
 
 import hmac
-import re
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from labkit.lab.aiosmtpd_engine import AiosmtpdEngine, ServerSession
+from labkit.lab.forged_name import ForgedName
 from labkit.lab.outside_plans import ImpostorPlan
+from labkit.lab.overheard import Heard
 from labkit.lab.relay_engine import ALTERNATIVE, IMPLICIT_TLS, SUBMISSION
 from labkit.mail import reply
 from labkit.mail.dates import header_date
@@ -35,16 +34,6 @@ if TYPE_CHECKING:
 
 OWN = "own"  # a certificate: good, and for the name of this host
 ACCOUNT = "mallory"  # whose mailbox has what was stolen
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """Somebody has told his password. `is_right`: the real host would have let him in with it."""
-
-    at: datetime
-    login: str
-    characters: int
-    is_right: bool
 
 
 class ImpostorEngine(AiosmtpdEngine):
@@ -62,7 +51,7 @@ class ImpostorEngine(AiosmtpdEngine):
         self.offers_tls = True
         self.certificate = plan.certificate
         self._heard: list[Heard] = []
-        self._true_zone: tuple[str, str] | None = None
+        self._forged = ForgedName(host.world, plan.poses_as, host.address)
 
     @property
     def heard(self) -> tuple[Heard, ...]:
@@ -83,23 +72,11 @@ class ImpostorEngine(AiosmtpdEngine):
         """
         self.offers_tls, self.certificate = offers_tls, certificate
         self._offers.clear()
-        if self._true_zone is not None:
-            return
-        world = self.host.world
-        victim, (label, _, origin) = world.host(self.poses_as), self.poses_as.partition(".")
-        text = world.zone(origin)
-        line = re.compile(rf"(?m)^({re.escape(label)}\s.*\bA\s+){re.escape(victim.address)}\b")
-        forged, count = line.subn(rf"\g<1>{self.host.address}", text)
-        if not count:
-            raise LookupError(f"the zone {origin} has no line with the address of {self.poses_as}")
-        world.write_zone(origin, forged)
-        self._true_zone = origin, text
+        self._forged.forge()
 
     def relent(self) -> None:
         """Let the DNS say the truth again."""
-        if self._true_zone is not None:
-            self.host.world.write_zone(*self._true_zone)
-            self._true_zone = None
+        self._forged.relent()
 
     # --- what it says -------------------------------------------------------------------------
 

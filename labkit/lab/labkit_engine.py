@@ -75,7 +75,7 @@ class LabkitEngine(Engine):
             root=host.folder,
             runs_programs=self._host.runs_programs,
         )
-        for doubt in configuration.doubts:
+        for doubt in compiled.doubts:
             words = f"{doubt.problem}\n  {doubt.remedy}\n  (Exim loads such a file; it shows when mail comes)"
             warn_explicit(words, DoubtfulConfiguration, doubt.place.file, doubt.place.line)
         return compiled
@@ -134,6 +134,10 @@ class LabkitEngine(Engine):
 
     def retry_hints(self) -> Mapping[str, Hint]:
         return self.mta.state.hints.rows
+
+    def met(self) -> Mapping[str, float]:
+        """What the condition `seen` has written down: each key, and when (seconds of the epoch)."""
+        return self.mta.state.answers.rates.met
 
     async def force(self, queue_id: str) -> None:
         await self.mta.force(queue_id)

@@ -75,13 +75,19 @@ class OutsideEngine(Engine):
     def ports(self) -> tuple[int, ...]:
         return self._ports
 
+    def begins_with_tls(self, port: int) -> bool:
+        """Whether nothing is said at this port before TLS."""
+        return False
+
     async def start(self, *, queue_only: bool = False) -> None:
         """Listen. `queue_only` is for hosts with a queue: it changes nothing here."""
         if self.is_running:
             return
         network = self.host.world.network
         for port in self.ports:
-            self._listeners.append(await network.listen(self.host.address, port, partial(self._accept, port)))
+            accept, waits = partial(self._accept, port), self.begins_with_tls(port)
+            listener = await network.listen(self.host.address, port, accept, speaks_first=not waits)
+            self._listeners.append(listener)
         self._note(EventKind.STARTED, text=f"listening on {', '.join(map(str, self.ports))}")
 
     async def stop(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from labkit.lab.outside_engine import OutsideEngine
-from labkit.lab.outside_plans import ImpostorPlan, ListPlan, ProviderPlan, RelayPlan
+from labkit.lab.outside_plans import ImpostorPlan, ListPlan, MiddlePlan, ProviderPlan, RelayPlan
 from labkit.lab.scenarios import HostPlan
 
 if TYPE_CHECKING:
@@ -36,4 +36,8 @@ def outside_engine(host: Host, plan: HostPlan, name: str) -> OutsideEngine:
         from labkit.lab.impostor_engine import ImpostorEngine
 
         return ImpostorEngine(host, plan.domains, plan.outside)
+    if isinstance(plan.outside, MiddlePlan):
+        from labkit.lab.middle_engine import MiddleEngine
+
+        return MiddleEngine(host, plan.domains, plan.outside)
     raise ValueError(f"engine {name!r}: the plan of {plan.name} does not say what it needs")

@@ -19,6 +19,7 @@ DEMANDS = {
     "authentication": "SPF or DKIM that passes",
     "alignment": "DMARC that passes, whatever the domain publishes: as for bulk senders",
 }
+WEEK = 604_800  # seconds
 LIST_MODES = {
     "plain": "footer and subject prefix are added, From: stays: a DKIM signature breaks",
     "munge": "and From: is the list's own address, with `via` behind the name",
@@ -40,21 +41,25 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class RelayPlan:
+    """`keeps_plaintext`: a defect, see net/aiosmtpd_server.Offer."""
+
     customers: tuple[Customer, ...]
     certificate: str = "good"
+    keeps_plaintext: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderPlan:
     """`demands` are of DEMANDS: who does not meet them is refused. `rate`: messages in an hour from one address.
 
-    `trusts`: domains whose ARC seals are believed.
+    `trusts`: domains whose ARC seals are believed. `keeps_plaintext`: a defect, see net/aiosmtpd_server.Offer.
     """
 
     demands: tuple[str, ...] = ()
     trusts: tuple[str, ...] = ()
     rate: int = 0
     certificate: str = "good"
+    keeps_plaintext: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,4 +86,28 @@ class ImpostorPlan:
     certificate: str = "self-signed"
 
 
-OutsidePlan = RelayPlan | ProviderPlan | ListPlan | ImpostorPlan
+@dataclass(frozen=True, slots=True)
+class MiddlePlan:
+    """Who stands before the host `stands_before` and passes everything on.
+
+    `address`: where it wants letters that it makes a server write; `login` and `password`: its own account there.
+    """
+
+    stands_before: str
+    certificate: str = "self-signed"
+    address: str = ""
+    login: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyPlan:
+    """What a scenario says: `mta_sts:` of a host. `mx` empty: the domain's own mail exchangers."""
+
+    mode: str = "enforce"
+    mx: tuple[str, ...] = ()
+    max_age: int = WEEK
+    fault: str = ""
+
+
+OutsidePlan = RelayPlan | ProviderPlan | ListPlan | ImpostorPlan | MiddlePlan

@@ -82,6 +82,7 @@ class ProviderEngine(AiosmtpdEngine):
 
     def __init__(self, host: Host, domains: tuple[str, ...], plan: ProviderPlan) -> None:
         super().__init__(host, domains, plan.certificate)
+        self.keeps_plaintext = plan.keeps_plaintext
         self.demands = set(plan.demands)  # a notebook may add one, or take one away
         self.trusts = set(plan.trusts)  # whose ARC seals it believes
         self.rate = plan.rate

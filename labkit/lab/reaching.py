@@ -79,7 +79,7 @@ async def who_is_there(world: World, caller: Host | Laptop, name: str, port: int
     `openssl s_client -starttls smtp -connect NAME:PORT -verify_hostname NAME -CAfile …`; the authority is the lab's.
     Raises LookupError for a name without an address, HostSilent, ConnectionRefusedError.
     """
-    address = _address(world, name)
+    address = address_of(world, name)
     trust = ClientTls(should=True, name=name, sni=name, authorities=world.authority.prepare())
     async with world.agenda.hold():
         at_once = trust if port == IMPLICIT_TLS else None
@@ -102,8 +102,8 @@ async def who_is_there(world: World, caller: Host | Laptop, name: str, port: int
     return Shown(where, port, name, offers, found.version, found.peer_name, judged, in_clear or inside)
 
 
-def _address(world: World, name: str) -> str:
-    """What the DNS says now."""
+def address_of(world: World, name: str) -> str:
+    """What the DNS says now. Raises LookupError."""
     import dns.name
     import dns.rdatatype
 

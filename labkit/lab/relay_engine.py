@@ -76,6 +76,7 @@ class RelayEngine(AiosmtpdEngine):
 
     def __init__(self, host: Host, domains: tuple[str, ...], plan: RelayPlan) -> None:
         super().__init__(host, domains, plan.certificate)
+        self.keeps_plaintext = plan.keeps_plaintext
         own = domains[0]
         self.customers = {each.login: each for each in plan.customers}
         self.names = Names(f"spf.{own}", f"dkim.{own}", f"bounces.{own}")
@@ -180,7 +181,12 @@ class RelayEngine(AiosmtpdEngine):
 
     def new_offer(self, port: int) -> Offer:
         is_submission = port != 25
-        return Offer(self.context(), at_once=port == IMPLICIT_TLS, authenticates=is_submission)
+        return Offer(
+            self.context(),
+            at_once=port == IMPLICIT_TLS,
+            authenticates=is_submission,
+            keeps_plaintext=self.keeps_plaintext,
+        )
 
     def knows(self, login: str, password: str) -> bool:
         """Compared in a time that tells nothing; an account at which somebody guesses has a rest."""

@@ -33,9 +33,11 @@ FIELDS: tuple[Row, ...] = (
     Row("host", "role", "text", "`student` is `world.mine`, `partner` `world.partner`: the first two hosts"),
     Row("host", "accounts", "list of logins", "who has an account; at a host outside, who has a mailbox"),
     Row("host", "engine", "labkit, exim, or a kind", "what it runs, if whoever opens the world says nothing: labkit. "
-        "Nobody's Exim are `outside`, `relay`, `provider`, `list` and `impostor`"),
+        "Nobody's Exim are `outside`, `relay`, `provider`, `list`, `impostor` and `middle`"),
     Row("host", "configuration", "lines, or a name", "its exim.conf after `|`, or the name of a template"),
     Row("host", "values", "mapping", "for the template, beside `host` and `domain` (its name without the first label)"),
+    Row("host", "certified", "good, or what is bad", "of a host with an exim.conf: the lab's authority has given it a "
+        "certificate, which lies with its key in /etc/ssl/host.pem; or `self-signed`, `expired`, `wrong name`"),
     Row("host", "aliases", "lines", "its /etc/aliases"),
     Row("host", "files", "mapping", "other files on its disk: `/etc/virtual/a.test: |` and their lines"),
     Row("host", "domains", "list of domains", "of a host outside, of whatever kind: for which domains it takes mail"),
@@ -48,7 +50,13 @@ FIELDS: tuple[Row, ...] = (
     Row("host", "rate", "number", "of a provider: how many messages an hour it takes from one address; 0 is any"),
     Row("host", "lists", "list", "of a mailing list host: its lists"),
     Row("host", "poses_as", "a host", "of an impostor: whose name it greets with"),
-    Row("host", "certificate", "good, or what is bad", "of the last four: `self-signed`, `expired`, `wrong name`"),
+    Row("host", "keeps_plaintext", "yes, no", "of a relay or provider: a defect, commands sent before the handshake are "
+        "obeyed inside of TLS; no"),
+    Row("host", "stands_before", "a host", "of a middle: the server to which it passes everything on"),
+    Row("host", "account", "list", "of a middle: its own address at that server, and perhaps its login and password"),
+    Row("host", "certificate", "good, or what is bad", "of the last five: `self-signed`, `expired`, `wrong name`"),
+    Row("host", "mta_sts", "mapping", "the MTA-STS policy that its domain publishes: `{mode: enforce, mx: [a.test], "
+        "max_age: 604800, fault: \"\"}`; without mx: its mail exchangers"),
     Row("customer", "login", "text", "the name for AUTH", True),
     Row("customer", "password", "text", "the password: a dummy, as everybody can read this file", True),
     Row("customer", "domains", "list of domains", "from which the customer sends, as soon as each is verified", True),

@@ -15,13 +15,14 @@ from pathlib import Path
 
 from yaml.nodes import MappingNode, ScalarNode
 
+from labkit.lab.authority import KINDS
 from labkit.lab.data import data_path, fill_in
 from labkit.lab.engine import ENGINES, OUTSIDE_ENGINES
 from labkit.lab.faults import Fault, FaultError, read_fault
 from labkit.lab.happening import ACTIONS, Happening, Letter, read_instant
 from labkit.lab.scenario_checks import Draft, HostDraft, LaptopDraft, ZoneDraft, check
 from labkit.lab.scenario_fields import names
-from labkit.lab.scenario_outside import read_outside
+from labkit.lab.scenario_outside import read_mta_sts, read_outside
 from labkit.lab.scenario_values import Values, read_values
 from labkit.lab.scenarios import HostPlan, LaptopPlan, Scenario, is_login
 from labkit.lab.yaml_nodes import FileErrors, Problems, Reader, Text, compose, line_of, nearest
@@ -164,8 +165,19 @@ class _Reading:
             queue_interval=self._interval(section),
             starts=section.yes("starts", default=True),
             outside=read_outside(section, engine),
+            certified=self._certified(section, engine),
+            mta_sts=read_mta_sts(section),
         )
         return HostDraft(plan, section, configuration, template)
+
+    def _certified(self, section: Reader, engine: str) -> str:
+        """What certificate the authority has given to a host with an exim.conf; "" for none."""
+        kind = section.text("certified")
+        if kind and engine in OUTSIDE_ENGINES:
+            section.wrong("certified", "a host outside says certificate:", "take certified out")
+        elif kind and kind not in KINDS:
+            section.wrong("certified", f"{kind[:40]!r} cannot be", f"it is one of: {', '.join(KINDS)}")
+        return kind
 
     def _configuration(self, section: Reader, name: str, engine: str) -> tuple[Text | None, str]:
         """The text of exim.conf with its first line, and the name of the template that it comes from."""

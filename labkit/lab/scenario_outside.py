@@ -1,6 +1,7 @@
 """What a scenario file says of the servers outside: the fields of `engine: relay`, `provider`, `list` and `impostor`.
 
-WHAT       `read_outside` makes the plan of such a host of its section; every mistake is noted with its line.
+WHAT       `read_outside` makes the plan of such a host of its section, `read_mta_sts` that of the policy of any host;
+           every mistake is noted with its line.
 READ NEXT  outside_plans.py, scenario_file.py
 """
 
@@ -8,16 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from yaml.nodes import MappingNode
+
 from labkit.lab.authority import KINDS
 from labkit.lab.outside_plans import (
     BOUNCES_TO,
     DEMANDS,
     LIST_MODES,
+    WEEK,
     Customer,
     ImpostorPlan,
     ListPlan,
     MailingList,
+    MiddlePlan,
     OutsidePlan,
+    PolicyPlan,
     ProviderPlan,
     RelayPlan,
 )
@@ -27,10 +33,11 @@ from labkit.lab.yaml_nodes import Reader
 from labkit.mail.address import AddressSyntaxError, Mailbox
 
 OWN_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "relay": ("customers", "certificate"),
-    "provider": ("demands", "trusts", "rate", "certificate"),
+    "relay": ("customers", "certificate", "keeps_plaintext"),
+    "provider": ("demands", "trusts", "rate", "certificate", "keeps_plaintext"),
     "list": ("lists", "certificate"),
     "impostor": ("poses_as", "certificate"),
+    "middle": ("stands_before", "certificate", "account"),
 }
 MOST_MESSAGES = 1_000_000
 LONGEST_FOOTER = 2000
@@ -46,11 +53,13 @@ def read_outside(section: Reader, engine: str) -> OutsidePlan | None:
                 field, f"this host is no {of}", f"take {field} out, or write engine: {of.split()[0]}"
             )
     if engine == "relay":
-        return RelayPlan(tuple(_customers(section)), _certificate(section))
+        keeps = section.yes("keeps_plaintext", default=False)
+        return RelayPlan(tuple(_customers(section)), _certificate(section), keeps)
     if engine == "provider":
         demands = _choices(section, "demands", DEMANDS)
         trusts = _expect_domains(section, "trusts")
-        return ProviderPlan(demands, trusts, _count(section, "rate", 0), _certificate(section))
+        keeps = section.yes("keeps_plaintext", default=False)
+        return ProviderPlan(demands, trusts, _count(section, "rate", 0), _certificate(section), keeps)
     if engine == "list":
         return ListPlan(tuple(_lists(section)), _certificate(section))
     if engine == "impostor":
@@ -58,7 +67,39 @@ def read_outside(section: Reader, engine: str) -> OutsidePlan | None:
             "poses_as", needed="write poses_as: and the name of the host that it pretends to be"
         )
         return ImpostorPlan(name.lower(), _certificate(section, "self-signed"))
+    if engine == "middle":
+        name = section.text("stands_before", needed="write stands_before: and the name of the server")
+        own = _account(section)
+        return MiddlePlan(name.lower(), _certificate(section, "self-signed"), *own)
     return None
+
+
+def read_mta_sts(section: Reader) -> PolicyPlan | None:
+    """The policy that the host's domain publishes; None: none."""
+    from labkit.auth.mta_sts_policy import NotAPolicy, write_policy
+    from labkit.lab.policy_host import FAULTS
+
+    node = section.node("mta_sts")
+    if node is None:
+        return None
+    if not isinstance(node, MappingNode):
+        section.wrong("mta_sts", "a mapping is expected", "write mta_sts: {mode: enforce}")
+        return None
+    inner = Reader(node, section.field("mta_sts"), section.problems, section.fill)
+    inner.done(("mode", "mx", "max_age", "fault"))
+    mode, mx = inner.text("mode", default="enforce"), tuple(each.text for each in inner.texts("mx"))
+    age, fault = inner.number("max_age"), inner.text("fault")
+    if fault not in FAULTS:
+        may = ", ".join(filter(None, FAULTS))
+        inner.wrong("fault", f"{fault[:40]!r} cannot be", f"it is one of: {may}")
+        return None
+    plan = PolicyPlan(mode, mx, WEEK if age is None else int(age), fault)
+    try:
+        write_policy(plan.mode, plan.mx or ("any.test",), plan.max_age)
+    except NotAPolicy as problem:
+        section.wrong("mta_sts", str(problem), "write mta_sts: {mode: enforce, max_age: 604800}")
+        return None
+    return plan
 
 
 def _customers(section: Reader) -> Iterator[Customer]:
@@ -111,6 +152,24 @@ def _lists(section: Reader) -> Iterator[MailingList]:
             each.wrong("footer", "it is too long", f"no more than {LONGEST_FOOTER} characters")
         if name:
             yield MailingList(name, tuple(member.text for member in members), mode, footer)
+
+
+def _account(section: Reader) -> tuple[str, str, str]:
+    """Of a middle: its own address, login and password at the server; "" for what is not said."""
+    found = section.texts("account")
+    words = [each.text for each in found]
+    if len(words) not in (0, 1, 3):
+        section.wrong(
+            "account", f"there are {len(words)} words", "write [address], or [address, login, password]"
+        )
+        return "", "", ""
+    if words:
+        try:
+            Mailbox.parse(words[0])
+        except AddressSyntaxError as problem:
+            section.wrong("account", str(problem), "write it like mallory@a.test", found[0].line)
+    address, login, password = (*words, "", "", "")[:3]
+    return address, login, password
 
 
 def _expect_domains(section: Reader, name: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from labkit.lab.data import data_path, fill_in
 from labkit.lab.faults import Fault
 from labkit.lab.happening import Happening
-from labkit.lab.outside_plans import OutsidePlan
+from labkit.lab.outside_plans import OutsidePlan, PolicyPlan
 
 NAMESERVER = "192.0.2.53"  # RFC 5737: addresses for documentation, so they are nobody's
 HOSTS_NETWORK = "203.0.113"
@@ -45,7 +45,8 @@ class HostPlan:
     `files` are others on its disk, path and text. `engine`: what it runs unless whoever opens the world says
     otherwise; "" is labkit. An outside host takes mail for its `domains`; `outside` says more of some kinds.
     `queue_interval`: between queue runs; None is the world's, zero a daemon without -q. `starts`: it is up when the
-    world begins. `runs_programs`: pipe transports may start programs of this machine.
+    world begins. `runs_programs`: pipe transports may start programs of this machine. `certified`: it has a certificate
+    of the lab's authority and its key, one of authority.KINDS.
     """
 
     role: str
@@ -60,6 +61,8 @@ class HostPlan:
     queue_interval: timedelta | None = None
     starts: bool = True
     outside: OutsidePlan | None = None
+    certified: str = ""
+    mta_sts: PolicyPlan | None = None  # the policy that its domain publishes from the beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class LaptopPlan:
 class Scenario:
     """The beginning of a world. `zones` are (origin, master file text).
 
+    `callers` are addresses from which somebody calls, and no more is there: the senders of a stream (traffic.py).
     `faults` are there from the start; `agenda` is what happens by itself. `about` tells readers what it is for.
     """
 
@@ -90,6 +94,7 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     agenda: tuple[Happening, ...] = ()
     about: str = ""
+    callers: tuple[str, ...] = ()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -98,6 +103,7 @@ class Scenario:
             self.nameserver,
             *(host.address for host in self.hosts),
             *(laptop.address for laptop in self.laptops),
+            *self.callers,
         )
 
 

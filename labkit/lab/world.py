@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -34,6 +34,8 @@ from labkit.lab.happening import carry_out
 from labkit.lab.host import Host
 from labkit.lab.journal import Journal
 from labkit.lab.laptop import Laptop
+from labkit.lab.outside_plans import WEEK
+from labkit.lab.policy_host import PolicyHosts, Published, plan_of
 from labkit.lab.private_folder import FolderLock, PrivateFolder
 from labkit.lab.programs import UID, Programs
 from labkit.lab.scenario_file import read_scenario
@@ -53,6 +55,7 @@ from labkit.net.wire import Wire
 
 if TYPE_CHECKING:
     from labkit.lab.impostor_engine import ImpostorEngine
+    from labkit.lab.middle_engine import MiddleEngine
     from labkit.lab.provider_engine import ProviderEngine
     from labkit.lab.relay_engine import RelayEngine
 
@@ -114,6 +117,7 @@ class World:
         self.laptops: dict[str, Laptop] = {}
         self.authority = Authority(self.folder / "authority")
         self.faults = Faults(self)
+        self.policies = PolicyHosts(self)
         self.exims = Exims(self)
         self.agenda = Agenda(self.clock, self._note_problem, self.exims.are_done)
         self._programs: Programs | None = None
@@ -155,7 +159,9 @@ class World:
     @property
     def has_authority(self) -> bool:
         """Whether servers outside show certificates of the lab's authority here."""
-        return any(plan.engine in OUTSIDE_ENGINES and plan.engine != OUTSIDE for plan in self.scenario.hosts)
+        return any(plan.mta_sts is not None for plan in self.scenario.hosts) or any(
+            plan.engine in OUTSIDE_ENGINES and plan.engine != OUTSIDE for plan in self.scenario.hosts
+        )
 
     # --- starting and stopping ----------------------------------------------------------------
 
@@ -265,8 +271,13 @@ class World:
         for host in self.hosts.values():
             if host.starts:
                 await host.start()
+        for plan in self.scenario.hosts:
+            if plan.mta_sts is not None:
+                domain = plan.domains[0] if plan.domains else plan.name.partition(".")[2]
+                await self.policies.publish(domain, plan.mta_sts, self.hosts[plan.name])
 
     async def _close_hosts(self) -> None:
+        self.policies.close()
         for host in self.hosts.values():
             host.engine.close()
             await host.end_filters()
@@ -469,6 +480,28 @@ class World:
         """
         self.zones.put(read_zone(text, origin, f"{origin}.zone"))
 
+    async def publish_policy(
+        self,
+        domain: str,
+        mode: str = "enforce",
+        mx: str | Sequence[str] = (),
+        max_age: int = WEEK,
+        *,
+        at: Host | None = None,
+        fault: str = "",
+    ) -> Published:
+        """Let a domain publish an MTA-STS policy: the records, and the file at https://mta-sts.DOMAIN (port 443).
+
+        `mx` empty: its mail exchangers of now. `at`: whose port 443; None: the first mail exchanger's. `fault`: one of
+        policy_host.FAULTS. Raises ValueError for what is no policy, KeyError for a domain that is in no zone.
+        """
+        self._expect_running()
+        return await self.policies.publish(domain, plan_of(mode, mx, max_age, fault), at)
+
+    async def withdraw_policy(self, domain: str) -> None:
+        """Take a policy away at once, records and file. Senders that remember it go on. Raises KeyError."""
+        await self.policies.withdraw(domain)
+
     async def ask(self, question: Question[A], *, at: Host | None = None) -> A:
         """Answer a decision's question: by the nameserver, afresh; or as the host `at` would find it, cache and all.
 
@@ -521,6 +554,11 @@ class World:
     def impostor(self) -> ImpostorEngine:
         """Who poses as another host. Raises LookupError in a world without one."""
         return cast("ImpostorEngine", self._outside("impostor"))
+
+    @property
+    def middle(self) -> MiddleEngine:
+        """Who stands before another host and meddles with TLS. Raises LookupError in a world without one."""
+        return cast("MiddleEngine", self._outside("middle"))
 
     def _outside(self, kind: str) -> Engine:
         self._expect_running()

@@ -2,7 +2,7 @@
 
 WHAT       DNS look-ups, accounts, files, and what one room wants to know of another.
 WHY HERE   the deciding rooms do not import each other: `acl` asks VerifyRecipient, `mta` lets routing answer.
-STANDARDS  RFC 1035 (DNS), RFC 2308 §2 (NXDOMAIN and NODATA are different answers), RFC 5321 §5.1 (MX)
+STANDARDS  RFC 1035 (DNS), RFC 2308 §2 (NXDOMAIN and NODATA are different answers), RFC 5321 §5.1 (MX), RFC 8461
 READ NEXT  lookups.py
 """
 
@@ -308,3 +308,29 @@ class Pause(Question[None]):
     """Let this many seconds pass before going on (Exim: delay). It costs the client time."""
 
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PageFetched:
+    """What a GET by HTTPS brought. `problem`: why there is no answer; `of_certificate`: the server was not believed."""
+
+    status: int = 0
+    content_type: str = ""
+    body: bytes = field(default=b"", repr=False)
+    problem: str = ""
+    of_certificate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyAt(Question[PageFetched]):
+    """What does the policy host of this domain serve for MTA-STS (RFC 8461 §3.3)? One GET, no redirect followed."""
+
+    domain: str
+
+    @property
+    def host(self) -> str:
+        return f"mta-sts.{self.domain}"
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.host}/.well-known/mta-sts.txt"

@@ -124,6 +124,8 @@ class Caller:
         opened = await self._open(hop, host)
         if isinstance(opened, HostTrouble):
             return opened
+        if opened.was_kept_waiting:
+            await self.state.surroundings.sleep(timedelta(seconds=self.plan.timeouts.command))
         called = Called(self.transport.name, hop, opened, host, Manner(), env)
         try:
             trouble = await self._set_up(called, in_clear=in_clear)

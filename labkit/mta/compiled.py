@@ -21,6 +21,7 @@ from labkit.eximconf.reader import ConfigurationError
 from labkit.eximconf.rewriting import Rules, Where
 from labkit.eximconf.rewriting import read_rules as read_rewrite_rules
 from labkit.mta.tls_configuration import tls_problems
+from labkit.mta.tls_doubts import file_doubts, port_doubts
 from labkit.net.disk import Disk
 from labkit.queue.due import Ages, warning_ages
 from labkit.queue.schedule import RetryRule, read_rules
@@ -59,6 +60,7 @@ class Compiled:
     client_authenticators: tuple[ClientAuthenticator, ...] = ()
     signs_itself: bool = False
     runs_programs: bool = False
+    doubts: tuple[ConfigurationError, ...] = ()  # those of the configuration, and what is odd about its TLS
 
 
 def compile_configuration(
@@ -70,9 +72,11 @@ def compile_configuration(
     runs_programs: bool = False,
     signs_itself: bool = False,
     root: Path | None = None,
+    thorough: bool = False,
 ) -> Compiled:
     """Compile for the host `name` at `addresses`, whose disk is below `root` (None: its files are not looked at).
 
+    `thorough`: nobody runs it, somebody wants to know of every doubt, and `name` stands in for the host's.
     Raises ConfigurationError.
     """
     main = configuration.main
@@ -89,6 +93,11 @@ def compile_configuration(
     if root is not None:
         for problem in tls_problems(configuration, Disk(root)):
             raise problem
+    doubts = [*configuration.doubts, *port_doubts(main)]
+    if root is not None:
+        stands_in = thorough and not main.has("primary_hostname")  # labkit lint knows no host
+        own = "" if stands_in else primary_hostname
+        doubts += file_doubts(configuration, Disk(root), own, thorough=thorough)
     return Compiled(
         configuration,
         Here(primary_hostname, addresses, main.text("sqlite_dbfile") or ""),
@@ -120,6 +129,7 @@ def compile_configuration(
         compile_clients(configuration.authenticators),
         signs_itself,
         runs_programs,
+        tuple(doubts),
     )
 
 

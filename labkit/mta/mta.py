@@ -26,6 +26,7 @@ from labkit.mta.fixups import completed
 from labkit.mta.intake import Intake
 from labkit.mta.outcomes import LOGIN as DAEMON
 from labkit.mta.runner import QueueRun, Runner
+from labkit.mta.server_tls import is_tls_port
 from labkit.mta.session import Session
 from labkit.mta.state import MtaState
 from labkit.mta.surroundings import Surroundings
@@ -150,10 +151,12 @@ class Mta:
     async def _listen(self, places: Sequence[tuple[str, int]] | None) -> None:
         if places is None:
             places = [(address, port) for address in self.state.addresses for port in self.ports]
+        main = self.state.compiled.configuration.main
         try:
             for address, port in places:
-                accept = partial(self.intake.accept, port=port)
-                self._listeners.append(await self.state.network.listen(address, port, accept))
+                accept, waits = partial(self.intake.accept, port=port), is_tls_port(main, port)
+                listener = await self.state.network.listen(address, port, accept, speaks_first=not waits)
+                self._listeners.append(listener)
         except OSError:
             self._close_listeners()
             raise

@@ -49,6 +49,11 @@ class Rates:
             self._changed = True
         return age
 
+    @property
+    def met(self) -> dict[str, float]:
+        """The keys that `seen` has written down, and when."""
+        return dict(self._seen)
+
     # --- storing ------------------------------------------------------------------------------
 
     def store(self) -> None:

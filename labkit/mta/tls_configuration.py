@@ -3,7 +3,7 @@
 WHAT       `tls_problems(configuration, disk)`: each a ConfigurationError with the line that names the file.
 DECIDES    what can be known: a file that a text names without asking anything about the client. Where the name depends
            on the client (on $tls_in_sni, say) nothing is said.
-READ NEXT  server_tls.py
+READ NEXT  server_tls.py, tls_doubts.py
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def tls_problems(configuration: Configuration, disk: Disk) -> Iterator[Configura
     certificate, key = main.expansion("tls_certificate"), main.expansion("tls_privatekey")
     of_certificate = written(main, "tls_certificate")
     of_key = written(main, "tls_privatekey") or of_certificate
-    name, key_name = _known(certificate), _known(key)
+    name, key_name = known(certificate), known(key)
     if name and of_certificate is not None and of_key is not None and (key is None or key_name is not None):
         yield from _of_files(disk, name, key_name or "", of_certificate, of_key)
     elif not name and key_name and certificate is None and of_key is not None:
         problem = "there is a tls_privatekey, and no tls_certificate"
         yield ConfigurationError(of_key, problem, "name the certificate that belongs to it")
-    ciphers, place = _known(main.expansion("tls_require_ciphers")), written(main, "tls_require_ciphers")
+    ciphers, place = known(main.expansion("tls_require_ciphers")), written(main, "tls_require_ciphers")
     if ciphers and place is not None:
         try:
             check_ciphers(ciphers)
@@ -54,8 +54,8 @@ def _of_files(
         yield ConfigurationError(place, fault.problem, fault.remedy)
 
 
-def _known(text: Compiled | None) -> str | None:
-    """What it is for every client; None if that cannot be known. An unset text is ""."""
+def known(text: Compiled | None) -> str | None:
+    """What a text is for every client; None if that cannot be known. An unset text is ""."""
     if text is None:
         return ""
     constant = text.code.constant

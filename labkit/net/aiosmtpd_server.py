@@ -58,13 +58,15 @@ _COMMAND_LINE = 2048  # octets; RFC 5321 §4.5.3.1.4 asks for 512
 class Offer:
     """What a port offers. `context` None: no TLS; `at_once`: TLS from the start; `authenticates`: AUTH, inside TLS.
 
-    `in_clear`: AUTH also without TLS, as only somebody offers it who wants the password.
+    `in_clear`: AUTH also without TLS, as only somebody offers it who wants the password. `keeps_plaintext`: what came
+    behind STARTTLS in the clear is obeyed inside of TLS, as servers did before CVE-2011-0411 was known.
     """
 
     context: ssl.SSLContext | None = None
     at_once: bool = False
     authenticates: bool = False
     in_clear: bool = False
+    keeps_plaintext: bool = False
     message_size: int = 10 * 1024 * 1024
     recipients: int = 100  # RFC 5321 §4.5.3.1.8 asks for at least so many
     timeout: float = 300.0  # seconds of real time, for clients from outside the lab
@@ -287,7 +289,8 @@ class GuardedSmtp(SMTP):
     async def _start_tls(self, context: ssl.SSLContext) -> None:
         words = "220 2.0.0 Ready to start TLS"
         self.owner.heard(Line("S", words, State.TLS.value))
-        self._lines.forget()
+        if not self.offer.keeps_plaintext:
+            self._lines.forget()
         try:
             await self.below.start_tls(context, words.encode() + b"\r\n")
         except TlsFailure as failure:

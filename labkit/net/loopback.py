@@ -93,7 +93,7 @@ class Loopback(Network):
 
     # --- TCP ---
 
-    async def listen(self, address: str, port: int, accept: Accept) -> Listener:
+    async def listen(self, address: str, port: int, accept: Accept, *, speaks_first: bool = True) -> Listener:
         self._expect_host(address)
         if (address, port) in self._doors:
             raise in_use(address, port)
@@ -101,6 +101,7 @@ class Loopback(Network):
         if not self.is_silent(address, port) and address not in self._refusing:
             door.open()
         self._doors[address, port] = door
+        self._note_manners(address, port, speaks_first)
         self._arrange_silence()
         return door
 

@@ -45,9 +45,11 @@ class Memory(Network):
         self._mailslots: dict[Place, Answer] = {}
         self._connections: WeakKeyDictionary[MemoryTransport, None] = WeakKeyDictionary()
 
-    async def listen(self, address: str, port: int, accept: Accept) -> Listener:
+    async def listen(self, address: str, port: int, accept: Accept, *, speaks_first: bool = True) -> Listener:
         self._expect_host(address)
-        return _Listening(self._doors, (address, port), accept)
+        listening = _Listening(self._doors, (address, port), accept)
+        self._note_manners(address, port, speaks_first)
+        return listening
 
     async def connect(
         self, source: str, address: str, port: int, make: Callable[[], asyncio.BaseProtocol]

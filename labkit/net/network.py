@@ -86,11 +86,12 @@ class Network(ABC):
         self._refusing: set[str] = set()
         self._blocked: set[tuple[str, int]] = set()
         self.on_silence: Callable[[Collection[tuple[str, int | None]]], None] = lambda places: None
+        self._waits_for_callers: set[tuple[str, int]] = set()
         self._connects = 0
 
     @abstractmethod
-    async def listen(self, address: str, port: int, accept: Accept) -> Listener:
-        """Listen for TCP connections.
+    async def listen(self, address: str, port: int, accept: Accept, *, speaks_first: bool = True) -> Listener:
+        """Listen for TCP connections. `speaks_first` False: nothing is said there before the caller says something.
 
         Raises ValueError if no host has `address`, OSError (EADDRINUSE) if somebody in the lab listens there,
         PortTaken if somebody else does, LoopbackUnavailable.
@@ -167,6 +168,19 @@ class Network(ABC):
     def blocked(self) -> frozenset[tuple[str, int]]:
         """Whose calls to which port do not get out."""
         return frozenset(self._blocked)
+
+    def waits_for_callers(self, address: str, port: int) -> bool:
+        """Whether who listens there in this lab says nothing before the caller does, as where TLS begins at once.
+
+        A caller that waits for a banner there would wait for ever; it need not do so in real time.
+        """
+        return (address, port) in self._waits_for_callers
+
+    def _note_manners(self, address: str, port: int, speaks_first: bool) -> None:
+        if speaks_first:
+            self._waits_for_callers.discard((address, port))
+        else:
+            self._waits_for_callers.add((address, port))
 
     def is_silent(self, address: str, port: int) -> bool:
         return (address, None) in self._silent or (address, port) in self._silent

@@ -103,6 +103,7 @@ async def run(
         await asyncio.gather(writing, output, return_exceptions=True)
         with suppress(ProcessLookupError, asyncio.TimeoutError):
             await asyncio.wait_for(process.wait(), 10)
+        _close(process)
     return status, said, status is None and not was_written
 
 
@@ -125,6 +126,11 @@ async def _heard(process: asyncio.subprocess.Process, most: int) -> bytes:
             _kill(process)
             return said + TOO_MUCH
     return said
+
+
+def _close(process: asyncio.subprocess.Process) -> None:
+    """Its pipes, which a program may have handed on to another: asyncio itself waits until the last holder is gone."""
+    process._transport.close()  # type: ignore[attr-defined]  # there is no public way
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

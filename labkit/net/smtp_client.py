@@ -28,6 +28,7 @@ from labkit.smtp.client import Client, Ending, Manner, Result
 from labkit.smtp.transcript import Line, Listener
 
 PATIENCE = 30.0  # seconds for one answer: RFC 5321 §4.5.3.2 has 300, but here a whole lab waits meanwhile
+TOO_LATE = "the server did not answer in time"
 _USUAL = Manner()
 
 
@@ -51,6 +52,7 @@ class SmtpConnection(asyncio.Protocol):
         self.machine = machine
         self.patience = patience or Patience()
         self.encryption: Encryption | None = None
+        self.was_kept_waiting = False  # no banner came; that time is the lab's, and is yet to be spent
         self._tls: TlsLayer | None = None
         self._transport: asyncio.Transport | None = None
         self._moved = asyncio.Event()
@@ -82,7 +84,11 @@ class SmtpConnection(asyncio.Protocol):
         connecting = network.connect(source, address, port, lambda: connection)
         await asyncio.wait_for(connecting, connect_timeout)
         try:
-            if tls is None or await connection._shake_hands(tls):
+            if tls is None and network.waits_for_callers(address, port):
+                connection.was_kept_waiting = True  # each waits for the other: in a lab that is known at once
+                machine.end(TOO_LATE, Ending.SILENCE)
+                connection.abort()
+            elif tls is None or await connection._shake_hands(tls):
                 await connection._until_settled()
         except BaseException:  # nobody waits any more
             connection.abort()
@@ -129,6 +135,11 @@ class SmtpConnection(asyncio.Protocol):
     def objection(self) -> str:
         """What ClientTls(should=True) has found wrong with the certificate; "" before TLS, and if nothing is."""
         return "" if self._tls is None else self._tls.judgement
+
+    @property
+    def certificates(self) -> tuple[bytes, ...]:
+        """What the server has shown, its own first, each as DER; nothing before the handshake is done."""
+        return () if self._tls is None or self.encryption is None else self._tls.certificates
 
     def abort(self) -> None:
         """Hang up at once, if the connection is still there."""
@@ -246,7 +257,7 @@ class SmtpConnection(asyncio.Protocol):
                 allowed = patience.final if machine.awaits_verdict else patience.command
                 deadline = loop.time() + patience.of(allowed)
             if not await self._wait(deadline):
-                machine.end("the server did not answer in time", Ending.SILENCE)
+                machine.end(TOO_LATE, Ending.SILENCE)
                 self.abort()  # nor will it read what is left
         if machine.is_closed:
             self._close()

@@ -93,7 +93,7 @@ class ThisMachine(Network):
                     continue
         return None
 
-    async def listen(self, address: str, port: int, accept: Accept) -> Listener:
+    async def listen(self, address: str, port: int, accept: Accept, *, speaks_first: bool = True) -> Listener:
         """Raises OSError (EADDRINUSE; NotCalled for an address that is neither of the lab nor in 127/8)."""
         place = self.real_place(address, port)
 

@@ -1,10 +1,14 @@
 """Look at a certificate and its key before anybody calls: what is wrong with them, and what to do about it.
 
 WHAT       `faults(certificate, key)`: each with the file it is about, what is wrong, and a remedy; none if all is well.
-DECIDES    files that are not there or hold something else; a key that belongs to another certificate; a certificate
-           that is not valid at this moment of real time (OpenSSL at the other end looks at no lab clock); a key that
-           everybody on this machine may read.
-STANDARDS  RFC 5280 §4.1.2.5 (validity); RFC 9325 §5 (who has the key is the host)
+           `name_doubt`, `chain_doubts`: what is allowed and hardly meant.
+DECIDES    files that are not there or hold something else; a key that belongs to another certificate, or to one that is
+           not the first in the file; an encrypted or a weak key; a certificate that is not valid at this moment of real
+           time (OpenSSL at the other end looks at no lab clock); a key that everybody on this machine may read. A
+           group may read it: Debian's Exim is in the group that has the key.
+LIKE EXIM  Exim starts with such files; the first client hears "454 TLS currently unavailable", and the log says why.
+           What is expired or for another name it shows to everybody, and clients that check it go away.
+STANDARDS  RFC 5280 §4.1.2.5 (validity); RFC 9325 §4.5 (keys of 2048 bits at least)
 READ NEXT  tls_contexts.py
 """
 
@@ -13,11 +17,17 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from labkit.net.tls_trust import is_for
+
+MOST_CERTIFICATES = 20
+LEAST_BITS = 2048  # of an RSA key
 LARGEST = 1024 * 1024  # octets of a file that is read
 
 
@@ -35,31 +45,89 @@ def faults(certificate: Path, key: Path | None, name: str, key_name: str) -> tup
     found: list[Fault] = []
     shown = _certificate(certificate, name, found)
     secret = _key(key or certificate, key_name or name, found, is_about_key=key is not None)
-    if shown is not None:
-        found += _validity(shown, name)
-        if secret is not None and secret != _public(shown):
-            found.append(
-                Fault(
-                    f"the key in {key_name or name} does not belong to the certificate in {name}",
-                    "make the certificate for this key, or name the key that it was made for",
-                    key is not None,
-                )
-            )
+    if shown:
+        if secret is not None and secret != _public(shown[0]):
+            found.append(_of_another(shown, secret, name, key_name or name, is_about_key=key is not None))
+        found += _validity(shown[0], name)
+        found += _strength(shown[0], name)
     return tuple(found)
 
 
-def _certificate(path: Path, name: str, found: list[Fault]) -> x509.Certificate | None:
-    """The first in the file: the host's own."""
+def _of_another(
+    shown: list[x509.Certificate], secret: bytes, name: str, key_name: str, *, is_about_key: bool
+) -> Fault:
+    if any(_public(each) == secret for each in shown[1:]):
+        words = f"the chain in {name} is in the wrong order: the certificate of the key in {key_name} must be the first"
+        return Fault(
+            words, "first the host's own certificate, then who signed it, and so on (cat leaf.pem chain.pem)"
+        )
+    return Fault(
+        f"the key in {key_name} does not belong to the certificate in {name}",
+        "make the certificate for this key, or name the key that it was made for",
+        is_about_key,
+    )
+
+
+def name_doubt(path: Path, name: str, host_name: str) -> list[Fault]:
+    """A certificate for other names than the host's. Raises OSError, ValueError."""
+    shown = x509.load_pem_x509_certificates(path.read_bytes())[0]
+    names = _names(shown)
+    if is_for(shown, host_name) and names:
+        return []
+    if not names:
+        words = f"the certificate {name} has no subjectAltName: clients that check names accept it for none"
+        return [Fault(words, f"make one with DNS:{host_name}; the common name does not count (RFC 9525 §2)")]
+    words = f"the certificate {name} is for {', '.join(names[:5])}, and this host is {host_name}"
+    return [Fault(words, f"make one for {host_name}, or for the name that MX records and clients use")]
+
+
+def chain_doubts(path: Path, name: str, *, thorough: bool) -> list[Fault]:
+    """A chain with a gap. Raises OSError, ValueError."""
+    shown = x509.load_pem_x509_certificates(path.read_bytes())[:MOST_CERTIFICATES]
+    for number, (owned, issuer) in enumerate(pairwise(shown), 1):
+        if owned.issuer != issuer.subject:
+            words = f"in {name}, certificate {number + 1} has not signed certificate {number}"
+            return [Fault(words, "each certificate is followed by that of who signed it")]
+    last = shown[-1]
+    if thorough and len(shown) == 1 and last.issuer != last.subject:
+        words = f"{name} has no certificate of who signed it: {last.issuer.rfc4514_string()}"
+        return [
+            Fault(
+                words, "right if that is a root that clients know; an intermediate must be in the file, too"
+            )
+        ]
+    return []
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return []
+    return found.get_values_for_type(x509.DNSName)
+
+
+def _strength(certificate: x509.Certificate, name: str) -> list[Fault]:
+    key = certificate.public_key()
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size >= LEAST_BITS:
+        return []
+    words = f"the key of the certificate {name} is weak: RSA with {key.key_size} bits"
+    return [Fault(words, f"openssl req -newkey rsa:{LEAST_BITS} …, or an EC key; many clients refuse less")]
+
+
+def _certificate(path: Path, name: str, found: list[Fault]) -> list[x509.Certificate]:
+    """Those in the file: the first is the host's own."""
     octets = _read(path, f"the certificate {name}", found, is_about_key=False)
     if octets is None:
-        return None
+        return []
     try:
-        return x509.load_pem_x509_certificates(octets)[0]
+        return x509.load_pem_x509_certificates(octets)
     except ValueError:
-        found.append(
-            Fault(f"{name} holds no certificate", "a certificate is PEM: -----BEGIN CERTIFICATE-----")
-        )
-        return None
+        what = ", but a private key" if b"PRIVATE KEY-----" in octets else ""
+        remedy = "are tls_certificate and tls_privatekey exchanged?" if what else "a certificate is PEM:"
+        remedy += "" if what else " -----BEGIN CERTIFICATE-----"
+        found.append(Fault(f"{name} holds no certificate{what}", remedy))
+        return []
 
 
 def _key(path: Path, name: str, found: list[Fault], *, is_about_key: bool) -> bytes | None:
@@ -74,7 +142,11 @@ def _key(path: Path, name: str, found: list[Fault], *, is_about_key: bool) -> by
         return None
     try:
         loaded = serialization.load_pem_private_key(octets, password=None)
-    except (ValueError, TypeError):
+    except TypeError:
+        words = f"the key {name} is encrypted, and a server has nobody to type the password"
+        found.append(Fault(words, f"openssl pkey -in {name} -out new.key; chmod 600 new.key", is_about_key))
+        return None
+    except ValueError:
         words = f"{name} holds no private key that can be read without a password"
         found.append(Fault(words, "name the key's file: tls_privatekey = /path", is_about_key))
         return None

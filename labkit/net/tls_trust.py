@@ -29,7 +29,7 @@ class Trust:
     def judge(self, chain: Sequence[bytes], names: Sequence[str] = ()) -> str:
         """What is wrong with a chain of certificates (DER, its owner's first); one of `names` must be the owner's."""
         try:
-            shown = [x509.load_der_x509_certificate(each) for each in chain[:LONGEST_CHAIN]]
+            shown = [load(each) for each in chain[:LONGEST_CHAIN]]
         except ValueError:
             return "a certificate cannot be read"
         if not shown:
@@ -53,6 +53,18 @@ class Trust:
             others = [each for each in others if each is not issuer]
             current = issuer
         return "certificate chain too long"
+
+
+def load(der: bytes) -> x509.Certificate:
+    """A certificate all of which can be read. Raises ValueError, now and not when somebody looks at a part of it."""
+    try:
+        found = x509.load_der_x509_certificate(der)
+        parts = (found.subject, found.issuer, found.extensions, found.not_valid_before_utc)
+        found.public_key()
+    except Exception as problem:  # each part that is broken has an error of its own kind
+        raise ValueError(f"a certificate cannot be read: {problem}") from None
+    assert len(parts) == 4
+    return found
 
 
 def _issued(issuer: x509.Certificate, owned: x509.Certificate) -> bool:

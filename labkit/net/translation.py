@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import AddressValueError, IPv4Address
 
-LAB_PORTS = (25, 53, 465, 587, 2525)  # smtp, domain, submissions, submission, and where relays listen too
+LAB_PORTS = (25, 53, 443, 465, 587, 2525)  # smtp, domain, https, submissions, submission, and of relays
 LOCALHOST = "127.0.0.1"
 
 

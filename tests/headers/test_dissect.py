@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from labkit.headers import Dissection, Kind, Writer, dissect
 from labkit.headers.catalogue import FIELDS, UNKNOWN, entry_of
 from labkit.headers.dates import read_date
-from labkit.headers.encoded_words import decoded, for_people
 from labkit.lab.synthetic_headers import synthetic_headers
+from labkit.mail.encoded_words import decoded, for_people
 
 MANY = 2000 if os.environ.get("LABKIT_THOROUGH") else 250
 

@@ -8,8 +8,8 @@ import pytest
 
 from labkit.headers import dissect
 from labkit.headers.addresses import addresses_of
-from labkit.headers.encoded_words import decoded
 from labkit.headers.fast import survey
+from labkit.mail.encoded_words import decoded
 from labkit.teach.show import show
 
 pytestmark = pytest.mark.alone  # time is measured

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from labkit.mail.plainly import SaidPlainly
 from labkit.teach.plots.picture import BLUE, GREY, ORANGE, SKY, YELLOW, Picture, label
-from labkit.teach.tables import text_table
+from labkit.teach.tables import WIDTH, text_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +25,19 @@ RESULTS = ("pass", "fail", "softfail", "neutral", "none", "policy", "temperror",
 UNKNOWN = "?"
 MOST_WAYS = 40
 MOST_CHECKS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What a cell may say, each word with its colour; the title, and what a row is. `nothing`: of an empty cell."""
+
+    colours: Mapping[str, str]
+    title: str
+    row: str
+    nothing: str
+    example: str
+
+
 _COLOURS = {
     "pass": SKY,
     "fail": ORANGE,
@@ -35,6 +48,13 @@ _COLOURS = {
     "neutral": "#eeeeee",
     "none": "#eeeeee",
 }
+OF_CHECKS = Vocabulary(
+    {result: _COLOURS[result] for result in RESULTS},
+    "Who vouches for it at the end of each way",
+    "way",
+    "none",
+    "{'direct': {'SPF': 'pass'}}",
+)
 
 
 class WrongPrediction(SaidPlainly, ValueError):
@@ -69,20 +89,24 @@ class VerdictMatrix(Picture):
     """The picture; `cells[way][check]` is what it shows."""
 
     def __init__(
-        self, found: Mapping[str, Mapping[str, str]], predicted: Mapping[str, Sequence[str]] | None
+        self,
+        found: Mapping[str, Mapping[str, str]],
+        predicted: Mapping[str, Sequence[str]] | None,
+        vocabulary: Vocabulary = OF_CHECKS,
     ) -> None:
+        self.vocabulary = vocabulary
         self.ways = tuple(found)
         self.checks = tuple(dict.fromkeys(check for said in found.values() for check in said))
         self.cells = {
             way: {
-                check: Cell(said.get(check, "none"), _expected(predicted, way, at))
+                check: Cell(said.get(check, vocabulary.nothing), _expected(predicted, way, at))
                 for at, check in enumerate(self.checks)
             }
             for way, said in found.items()
         }
         self.is_predicted = predicted is not None
         size = (1.9 + 1.35 * len(self.checks), 0.9 + 0.42 * len(self.ways))
-        super().__init__("Who vouches for it at the end of each way", self._drawing, self._words(), size)
+        super().__init__(vocabulary.title, self._drawing, self._words(), size)
 
     @property
     def right(self) -> int:
@@ -96,7 +120,13 @@ class VerdictMatrix(Picture):
 
     def _words(self) -> str:
         rows = [(label(way), *(row[check].words for check in self.checks)) for way, row in self.cells.items()]
-        lines = [text_table(("way", *map(label, self.checks)), rows)]
+        head = (self.vocabulary.row, *map(label, self.checks))
+        grid = text_table(head, rows)
+        if any(len(line) > WIDTH for line in grid.splitlines()):
+            grid = text_table(
+                head, [tuple(word.replace(", not ", ",\nnot ") for word in row) for row in rows]
+            )
+        lines = [grid]
         if self.is_predicted:
             left = len(self.ways) * len(self.checks) - self.asked
             still = f", {left} not predicted yet ({UNKNOWN})" if left else ""
@@ -123,7 +153,9 @@ class VerdictMatrix(Picture):
                         (across - 0.47, down - 0.45),
                         0.94,
                         0.9,
-                        facecolor="white" if cell.is_open else _COLOURS.get(cell.found, "#eeeeee"),
+                        facecolor="white"
+                        if cell.is_open
+                        else self.vocabulary.colours.get(cell.found, "#eeeeee"),
                         edgecolor=BLUE if wrong else GREY,
                         linewidth=2.0 if wrong else 0.5,
                         linestyle=":" if cell.is_open else "-",
@@ -149,22 +181,32 @@ def verdict_matrix(
     found: Mapping[str, Mapping[str, str]], predicted: Mapping[str, str] | None = None
 ) -> VerdictMatrix:
     """Draw it. Raises WrongPrediction: an unknown way, a word too many or too few, a word that is no result."""
+    return VerdictMatrix(found, read_predictions(found, predicted))
+
+
+def read_predictions(
+    found: Mapping[str, Mapping[str, str]],
+    predicted: Mapping[str, str] | None,
+    vocabulary: Vocabulary = OF_CHECKS,
+) -> dict[str, list[str]] | None:
+    """What somebody expects, word by word; None if nothing was asked for. Raises WrongPrediction."""
+    row = vocabulary.row
     if not isinstance(found, Mapping) or not all(isinstance(said, Mapping) for said in found.values()):
-        raise WrongPrediction("what was found maps each way to its checks: {'direct': {'SPF': 'pass'}}")
+        raise WrongPrediction(f"what was found maps each {row} to its checks: {vocabulary.example}")
     checks = list(dict.fromkeys(check for said in found.values() for check in said))
     if not checks or len(found) > MOST_WAYS or len(checks) > MOST_CHECKS:
-        raise WrongPrediction(f"a matrix has 1 to {MOST_WAYS} ways and 1 to {MOST_CHECKS} checks")
-    read = (
-        None
-        if predicted is None
-        else {way: _read(way, said, found, checks) for way, said in predicted.items()}
-    )
-    return VerdictMatrix(found, read)
+        raise WrongPrediction(f"a matrix has 1 to {MOST_WAYS} {row}s and 1 to {MOST_CHECKS} checks")
+    if predicted is None:
+        return None
+    return {way: _read(way, said, found, checks, vocabulary) for way, said in predicted.items()}
 
 
-def _read(way: str, said: object, found: Mapping[str, object], checks: Sequence[str]) -> list[str]:
+def _read(
+    way: str, said: object, found: Mapping[str, object], checks: Sequence[str], vocabulary: Vocabulary
+) -> list[str]:
+    known = ", ".join(vocabulary.colours)
     if way not in found:
-        raise WrongPrediction(f"there is no way {way!r}; there are {', '.join(found)}")
+        raise WrongPrediction(f"there is no {vocabulary.row} {way!r}; there are {', '.join(found)}")
     if not isinstance(said, str):
         raise WrongPrediction(f"{way}: write one text, a word for each of {', '.join(checks)}")
     words = said.lower().replace(",", " ").split()
@@ -173,8 +215,6 @@ def _read(way: str, said: object, found: Mapping[str, object], checks: Sequence[
             f"{way}: {len(checks)} words are wanted ({', '.join(checks)}), there are {len(words)}"
         )
     for word in words:
-        if word != UNKNOWN and word not in RESULTS:
-            raise WrongPrediction(
-                f"{way}: {word!r} is no result; the words are {', '.join(RESULTS)}, or {UNKNOWN}"
-            )
+        if word != UNKNOWN and word not in vocabulary.colours:
+            raise WrongPrediction(f"{way}: {word!r} is no result; the words are {known}, or {UNKNOWN}")
     return words

@@ -5,7 +5,7 @@ DECIDES    blanks between two encoded words vanish; a word of an unknown charset
 SAFE       linear: each encoded word is looked at once. Only charsets of the list below: Python knows "charsets" that
            are compressors, or take a time that grows with the square. Line ends that were encoded become escapes.
 STANDARDS  RFC 2047 §2, §4, §6; RFC 2231 §5 (language after *)
-READ NEXT  scan.py
+READ NEXT  visible.py
 """
 
 from __future__ import annotations
@@ -52,8 +52,13 @@ def for_people(text: str) -> str:
     return visible(decoded(text).replace("\r", "\\r").replace("\n", "\\n").replace("\0", "\\0"))
 
 
+def codec_of(charset: str) -> str | None:
+    """The codec for a charset's name as mail has it; None for one that is not in the list above."""
+    return CHARSETS.get(_PUNCTUATION.sub("", charset[:40].lower()))
+
+
 def _decoded_word(charset: str, encoding: str, content: str) -> str | None:
-    codec = CHARSETS.get(_PUNCTUATION.sub("", charset.lower()))
+    codec = codec_of(charset)
     if codec is None:
         return None
     octets = _base64(content) if encoding in "bB" else _quoted(content)

@@ -1,0 +1,107 @@
+"""TLS reports (RFC 8460): the record, the JSON form there and back, and what is no report."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labkit.auth.tls_report import (
+    FailureDetail,
+    PolicySeen,
+    ReportUnreadable,
+    TlsReport,
+    read_json,
+    read_tlsrpt,
+    write_json,
+)
+
+
+@pytest.mark.parametrize(
+    "texts, expected, because",
+    [
+        (["v=TLSRPTv1;rua=mailto:reports@a.test"], ("mailto:reports@a.test",), "RFC 8460 §3"),
+        (
+            ["v=TLSRPTv1; rua=https://a.test/v1 , mailto:x@a.test;"],
+            ("https://a.test/v1", "mailto:x@a.test"),
+            "both",
+        ),
+        (["hello", "v=TLSRPTv1; rua=mailto:x@a.test"], ("mailto:x@a.test",), "other records do not count"),
+        (["v=TLSRPTv1; rua=mailto:x@a.test"] * 2, (), "two records: none"),
+        (["v=TLSRPTv2; rua=mailto:x@a.test"], (), "another version"),
+        (["v=TLSRPTv1"], (), "no rua"),
+        (["v=TLSRPTv1; rua=ftp://a.test, x@a.test"], (), "neither mailto nor https"),
+        ([], (), "nothing"),
+    ],
+)
+def test_record(texts: list[str], expected: tuple[str, ...], because: str) -> None:
+    assert read_tlsrpt(texts) == expected, because
+
+
+SEEN = PolicySeen(
+    "bigmail.test",
+    "sts",
+    ("version: STSv1", "mode: testing", "mx: mx.bigmail.test", "max_age: 86400"),
+    ("mx.bigmail.test",),
+    5326,
+    303,
+    (FailureDetail("starttls-not-supported", 303, "mx.bigmail.test", "203.0.113.66", "203.0.113.11"),),
+)
+REPORT = TlsReport(
+    "st11", "mailto:postmaster@a.test", "1@a.test", "2026-09-07T00:00:00Z", "2026-09-07T23:59:59Z", (SEEN,)
+)
+
+
+def test_there_and_back() -> None:
+    text = write_json(REPORT)
+    assert read_json(text) == read_json(text.encode()) == REPORT
+    found = json.loads(text)["policies"][0]
+    assert found["summary"] == {"total-successful-session-count": 5326, "total-failure-session-count": 303}
+    assert found["failure-details"][0]["receiving-mx-hostname"] == "mx.bigmail.test"
+    assert "303 x starttls-not-supported at mx.bigmail.test" in str(REPORT)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        "1",
+        '{"policies": 1}',
+        '{"policies": [1]}',
+        '{"policies": [{"summary": {"total-successful-session-count": -1}}]}',
+        '{"policies": [{"summary": {"total-failure-session-count": 1e400}}]}',
+        '{"organization-name": {}}',
+        "[" * 100_000,
+        " " * 2_000_000,
+        b"\xff\xfe\x00",
+    ],
+)
+def test_no_report(text: str | bytes) -> None:
+    with pytest.raises(ReportUnreadable):
+        read_json(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(max_size=9),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["policies", "policy", "summary", "mx-host", "failure-details", "date-range"]
+                ),
+                inner,
+                max_size=4,
+            )
+        ),
+    )
+)
+def test_whatever_it_says(value: object) -> None:
+    with contextlib.suppress(ReportUnreadable):
+        read_json(json.dumps(value))
