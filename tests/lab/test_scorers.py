@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -155,3 +156,34 @@ def test_a_scorer_that_fails_is_no_refusal() -> None:
             return await judged(world, HAM)
 
     assert "451 Temporary local problem" in asyncio.run(story())
+
+
+@pytest.mark.needs("exim")
+def test_both_engines_send_the_same_octets() -> None:
+    """But for dates, ids, and the name of the program in Received:."""
+
+    async def heard_by(engine: str) -> list[str]:
+        heard: list[str] = []
+
+        def recording(message: bytes) -> Scored:
+            heard.append(message.decode("latin-1"))
+            return Scored(1.0)
+
+        async with partners(st=11, partner=2, engine={"partner": engine}, alongside=True) as world:
+            filtering(world.partner)
+            await world.partner.reload()
+            await world.partner.serve_spamd(recording)
+            for text in (HAM, HAM + "..\n.dot\nFrom here\n", HAM.replace("tea?\n", "t\u00e9a")):
+                assert "=> bob" in await judged(world, text)
+        return [_without_accidents(each) for each in heard]
+
+    ours, theirs = asyncio.run(heard_by("labkit")), asyncio.run(heard_by("exim"))
+    assert len(ours) == 3
+    assert ours == theirs
+
+
+def _without_accidents(text: str) -> str:
+    text = re.sub(r"(?m)^(From \S+ ).*$", r"\1DATE", text, count=1)
+    text = re.sub(r"\((?:Exim|labkit) [0-9.]+\)", "(MTA)", text)
+    text = re.sub(r"(?m)[0-9]{2}:[0-9]{2}:[0-9]{2}", "TIME", text)
+    return re.sub(r"\b[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}\b", "ID", text)

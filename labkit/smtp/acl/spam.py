@@ -174,7 +174,7 @@ def _as_mbox(scene: Scene) -> bytes:
     values = scene.env.variables
     sender = values.get("sender_address", "")
     date = mbox_date(scene.env.now) if scene.env.now is not None else ""
-    lines = [f"From {values.get('return_path') or 'MAILER-DAEMON'} {date}\n"]
+    lines = [f"From {scene.memory.return_path or 'MAILER-DAEMON'} {date}\n"]
     if sender:
         lines.append(f"X-Envelope-From: <{sender}>\n")
     if scene.recipients:
