@@ -186,4 +186,4 @@ def _without_accidents(text: str) -> str:
     text = re.sub(r"(?m)^(From \S+ ).*$", r"\1DATE", text, count=1)
     text = re.sub(r"\((?:Exim|labkit) [0-9.]+\)", "(MTA)", text)
     text = re.sub(r"(?m)[0-9]{2}:[0-9]{2}:[0-9]{2}", "TIME", text)
-    return re.sub(r"\b[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}\b", "ID", text)
+    return re.sub(r"\bE?[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}\b", "ID", text)
