@@ -6,8 +6,8 @@ WHAT       `key = make_key()`; `key.self_signed(names)` and `key.request(names)`
 DECIDES    the authority signs for who controls the names, and says how it has found out, step by step: the host that
            asks is at the address that the DNS has for the name, or a TXT record at _acme-challenge.NAME has the text
            that belongs to this key. For a star only the record counts.
-RULES      keys are random, so they are made here. Dates are real time's: OpenSSL knows no lab clock. A key shows its
-           public half only.
+RULES      keys are random, so they are made here; a key shows its public half only. A certificate is valid now in real
+           time, which labkit's own TLS goes by, and at the lab's present, which programs in the lab go by.
 STANDARDS  RFC 2986 (requests), RFC 5280; RFC 8555 §8.3, §8.4 (how ACME has control proved; much simpler here)
 LIKE       openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout tls.key -out tls.csr
 READ NEXT  authority.py, keys.py
@@ -25,6 +25,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.lab.clock import FIRST_MORNING
 from labkit.lab.exim_engine import EximEngine
 from labkit.lab.handshakes import pem_certificates
 from labkit.lab.host import Host
@@ -180,7 +181,7 @@ async def have_signed(
 
     asked = _read(request)
     names = _asked_names(asked)
-    start, end = _dates(days, begin)
+    start, end = _dates(days, begin, host.world.now())
     key = asked.public_key()
     steps = [_step("Has who asks the key?", "the request is signed with it", asked.is_signature_valid)]
     if not isinstance(key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)):
@@ -291,11 +292,15 @@ def _checked_names(names: Sequence[str]) -> Iterator[str]:
         yield name
 
 
-def _dates(days: int, begin: datetime | None) -> tuple[datetime, datetime]:
+def _dates(
+    days: int, begin: datetime | None, lab_time: datetime = FIRST_MORNING
+) -> tuple[datetime, datetime]:
     if not 0 < days <= MOST_DAYS:
         raise CertificateMistake(f"{days} days: a certificate is valid for 1 to {MOST_DAYS} days")
-    start = begin or datetime.now(timezone.utc) - timedelta(minutes=5)
-    return start, start + timedelta(days=days)
+    if begin is not None:
+        return begin, begin + timedelta(days=days)
+    now = datetime.now(timezone.utc)
+    return min(now, lab_time) - timedelta(minutes=5), max(now, lab_time) + timedelta(days=days)
 
 
 def _read(request: str | bytes) -> x509.CertificateSigningRequest:

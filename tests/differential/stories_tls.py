@@ -7,6 +7,7 @@ import ssl
 
 import pytest
 
+from labkit.eximconf.place import ConfigurationError
 from labkit.lab.host import Host
 from labkit.lab.scenarios import HostPlan
 from labkit.mail.event import EventKind
@@ -84,6 +85,31 @@ async def implicit_tls_on_465(lab: Lab) -> None:
         await world.settle()
         (letter,) = world.mine.mailbox("ann")
         assert " with esmtps " in next(letter.all("Received")).value
+
+
+@story()
+async def tls_files_that_became_bad(lab: Lab) -> None:
+    """An error with file and line on both engines, and the old configuration goes on."""
+    configuration = exim_conf(MINE, TLS)
+    async with lab.world(host(MINE, configuration, "ann"), files={f"{MINE}/etc/tls.crt": ""}) as world:
+        etc = world.mine.folder / "etc"
+        good = (etc / "tls.key").read_text()
+        await lab.call(
+            world.mine, "EHLO c.test", "STARTTLS", "EHLO c.test", source=LAPTOP, tls=lab.authority.trusted()
+        )
+        offers = list(lab.outcome.sections.values())[-1]
+        assert offers.count("250-STARTTLS") == 1, "before, and not after"
+        (etc / "tls.key").write_text(lab.authority.certify(MINE)[1])
+        with pytest.raises(ConfigurationError, match="does not belong to the certificate") as raised:
+            await world.mine.reload()
+        assert raised.value.remedy and raised.value.place.line > 1
+        (etc / "tls.key").write_text(good)
+        await world.mine.reload()
+        await world.settle()
+        said = await lab.call(
+            world.mine, "EHLO c.test", "STARTTLS", "EHLO c.test", source=LAPTOP, tls=lab.authority.trusted()
+        )
+        assert said[2].startswith("220 ")
 
 
 SERVER = f"""\

@@ -18,6 +18,9 @@ from .outcome import Outcome, compared, differences
 from .stage import NotThisWay
 from .stories import STORIES, Story
 
+# what is doubtful about a configuration may be what a story is about
+pytestmark = pytest.mark.filterwarnings("ignore::labkit.lab.engine.DoubtfulConfiguration")
+
 Saw = Callable[[str, str], Outcome]
 
 

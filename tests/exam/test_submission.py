@@ -159,6 +159,39 @@ def test_openssl_verifies_it(lab: World, relay: Host, authority: Authority, tmp_
     assert "Verify return code: 0 (ok)" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.needs("openssl")
+def test_a_certificate_by_openssl(lab: World, relay: Host, authority: Authority, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """LAB.md 16a: the student's own commands; whoever trusts this certificate believes it, and nobody else does."""
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 90 -keyout tls.key -out tls.crt -subj /CN=relay.test "
+        "-addext subjectAltName=DNS:relay.test"
+    )
+    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True, timeout=30)
+    files = {kind: (tmp_path / kind).read_text() for kind in ("tls.crt", "tls.key")}
+    kept = {kind: (relay.folder / kind).read_text() for kind in files}
+    try:
+        for kind, text in files.items():
+            (relay.folder / kind).write_text(text)  # owner and mode stay
+        relay.stop()
+        relay.start()
+        for trusted, is_good in ((files["tls.crt"], True), (authority.pem, False)):
+            context = ssl.create_default_context(cadata=trusted)
+            with lab.smtp(relay, 587) as client:
+                client._host = "relay.test"  # type: ignore[attr-defined]  # smtplib's name for SNI and the check
+                if is_good:
+                    assert client.starttls(context=context)[0] == 220
+                    assert client.ehlo()[0] == 250 and "starttls" not in client.esmtp_features
+                else:
+                    with pytest.raises(ssl.SSLCertVerificationError):
+                        client.starttls(context=context)
+                    client.close()
+    finally:
+        for kind, text in kept.items():
+            (relay.folder / kind).write_text(text)
+        relay.stop()
+        relay.start()
+
+
 def plain(login: str, password: str) -> str:
     return base64.b64encode(f"\0{login}\0{password}".encode()).decode()
 

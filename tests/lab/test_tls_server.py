@@ -22,7 +22,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from labkit import partners
+from labkit.cli.lint import lint
 from labkit.eximconf.reader import ConfigurationError
+from labkit.lab.authority import Authority
+from labkit.lab.certificates import make_key
+from labkit.lab.engine import DoubtfulConfiguration
 from labkit.lab.world import World
 from labkit.mail.event import EventKind
 
@@ -419,6 +423,29 @@ def another_key(etc: Path) -> None:
     (etc / "other.key").rename(etc / "tls.key")
 
 
+def locked_key(etc: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    locked = serialization.BestAvailableEncryption(b"secret")
+    octets = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
+    (etc / "tls.key").write_bytes(octets)
+
+
+def key_for_both(etc: Path) -> None:
+    (etc / "tls.crt").write_bytes((etc / "tls.key").read_bytes())
+
+
+def wrong_order(etc: Path) -> None:
+    own = (etc / "tls.crt").read_bytes()
+    certificate(etc, "b.test", "other")
+    (etc / "tls.crt").write_bytes((etc / "other.crt").read_bytes() + own)
+
+
+def weak(etc: Path) -> None:
+    key = make_key("rsa", 1024)
+    (etc / "tls.key").write_text(key.private_pem)
+    (etc / "tls.crt").write_text(key.self_signed("b.test"))
+
+
 BAD: list[tuple[str, str, Callable[[Path], object], str]] = [
     (TLS, "tls_certificate", lambda etc: (etc / "tls.crt").unlink(), "the certificate /etc/tls.crt cannot be read"),
     (TLS, "tls_privatekey", lambda etc: (etc / "tls.key").unlink(), "the key /etc/tls.key cannot be read"),
@@ -429,6 +456,11 @@ BAD: list[tuple[str, str, Callable[[Path], object], str]] = [
     (TLS, "tls_certificate", lambda etc: certificate(etc, "b.test", end=-DAY / 2), "has expired"),
     (TLS, "tls_certificate", lambda etc: certificate(etc, "b.test", begin=DAY, end=2 * DAY), "is not yet valid"),
     ("tls_certificate = /etc/tls.crt\n", "tls_certificate", lambda etc: None, "holds no private key"),
+    (TLS, "tls_privatekey", lambda etc: locked_key(etc), "is encrypted, and a server has nobody"),
+    (TLS, "tls_certificate", lambda etc: key_for_both(etc), "but a private key"),
+    (TLS, "tls_certificate", lambda etc: wrong_order(etc), "in the wrong order"),
+    (TLS, "tls_certificate", lambda etc: weak(etc), "weak: RSA with 1024 bits"),
+    ("tls_privatekey = /etc/tls.key\n", "tls_privatekey", lambda etc: None, "and no tls_certificate"),
     ("tls_require_ciphers = nothing\n", "tls_require_ciphers", lambda etc: None, "names no cipher"),
 ]  # fmt: skip
 
@@ -450,6 +482,76 @@ def test_said_when_the_configuration_is_read(
             assert raised.value.remedy
 
     run(story())
+
+
+SUBMISSIONS = "daemon_smtp_ports = 25 : 465\n"
+DOUBTFUL: list[tuple[str, str, Callable[[Path], object], str]] = [
+    (TLS + "tls_on_connect_ports = 465\n", "tls_on_connect_ports", lambda etc: None, "does not listen there"),
+    (TLS + SUBMISSIONS, "daemon_smtp_ports", lambda etc: None, "both wait"),
+    ("tls_advertise_hosts =\n" + TLS, "tls_certificate", lambda etc: None, "offered to nobody"),
+    (TLS, "tls_certificate", lambda etc: certificate(etc, "b.test"), "is for b.test, and this host is"),
+    (TLS, "tls_certificate", lambda etc: nameless(etc), "has no subjectAltName"),
+    (TLS, "tls_certificate", lambda etc: a_gap(etc), "has not signed certificate 1"),
+]
+
+
+def nameless(etc: Path) -> None:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mx2.st11.sne21.test")])
+    key = ec.generate_private_key(ec.SECP256R1())
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1)
+        .not_valid_before(datetime.now(timezone.utc) - DAY)
+        .not_valid_after(datetime.now(timezone.utc) + DAY)
+        .sign(key, hashes.SHA256())
+    )
+    (etc / "tls.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (etc / "tls.key").write_bytes(secret)
+
+
+def a_gap(etc: Path) -> None:
+    certificate(etc, "b.test", "other")
+    (etc / "tls.crt").write_bytes((etc / "tls.crt").read_bytes() + (etc / "other.crt").read_bytes())
+
+
+@pytest.mark.parametrize("main, option, spoil, words", DOUBTFUL)
+def test_doubts(run: Run, main: str, option: str, spoil: Callable[[Path], object], words: str) -> None:
+    """The host runs with it, and is told."""
+
+    async def story() -> None:
+        async with lab() as world:
+            etc = world.folder / world.mine.name / "etc"
+            spoil(etc)
+            text = main + (etc / "exim.conf").read_text()
+            world.mine.write_configuration(text)
+            with pytest.warns(DoubtfulConfiguration, match=words) as told:
+                await world.mine.reload()
+            assert len(told) == 1
+            assert text.split("\n")[told[0].lineno - 1].startswith(option)
+
+    run(story())
+
+
+def test_lint_says_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A chain of one: right under a root, wrong under an intermediate; who asks is told."""
+    authority = Authority(tmp_path / "authority")
+    pem = authority.certificate_for("mx.test").read_text()
+    leaf, key = pem[: pem.index("-----END CERT") + 26], pem[pem.index("-----BEGIN PRIVATE") :]
+    for name, text in (("tls.crt", leaf), ("tls.key", key)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    file = tmp_path / "exim.conf"
+    file.write_text(TLS.replace("/etc/", f"{tmp_path}/"))
+    assert lint([str(file)]) == 0
+    said = capsys.readouterr()
+    assert (
+        "has no certificate of who signed it: CN=labkit's lab authority" in said.err
+        and "with doubts" in said.out
+    )
+    (tmp_path / "tls.crt").write_text(pem[: pem.index("-----BEGIN PRIVATE")])
+    assert lint([str(file)]) == 0 and "doubts" not in capsys.readouterr().out
 
 
 @pytest.fixture(autouse=True)
