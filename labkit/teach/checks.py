@@ -122,6 +122,8 @@ _TASKS = (  # modules of labkit.teach.tasks
     "relay_domain",
     "relay_verdict",
     "relay_puzzle",
+    "spam_blocklist",
+    "spam_greylist",
 )
 
 
