@@ -124,6 +124,9 @@ _TASKS = (  # modules of labkit.teach.tasks
     "relay_puzzle",
     "spam_blocklist",
     "spam_greylist",
+    "spam_bayes",
+    "spam_combination",
+    "spam_choice",
 )
 
 

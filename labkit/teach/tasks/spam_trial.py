@@ -1,9 +1,13 @@
 """Trying out a host that defends itself: a lab of its own for the trial, in which the student's exim.conf runs.
 
-WHAT       `async with trial_of(world) as trial` copies the student's exim.conf, and what is in /etc, into a fresh world of
-           the same names, on the same engine. `await trial.write(client, sender, recipient)` is one attempt of one client.
-WHY        what a greylist remembers, and what a block list says during a trial, stays out of the student's world.
-RULES      what clients heard, and when they were let in, is all that counts. The text of the file is only looked at to
+WHAT       `async with trial_of(world) as trial` copies the student's exim.conf, and what is in /etc, into a
+           fresh world of
+           the same names, on the same engine. `await trial.write(client, sender, recipient)` is one attempt
+           of one client.
+WHY        what a greylist remembers, and what a block list says during a trial, stays out of the student's
+           world.
+RULES      what clients heard, and when they were let in, is all that counts. The text of the file is only
+           looked at to
            find the right hint.
 READ NEXT  spam_blocklist.py, spam_greylist.py
 """
@@ -65,25 +69,12 @@ class Trial:
     async def write(self, what: str, client: Client, sender: str, recipient: str) -> Attempt:
         """One letter, one attempt. A recipient without a domain is one of the student's people."""
         to = recipient if "@" in recipient else f"{recipient}@{self.domain}"
-        world, now = self.world, self.world.now()
-        header = f"From: {sender or 'mailer-daemon@' + client.name}\r\nTo: {to}\r\nSubject: A letter of the check\r\n"
-        header += f"Date: {header_date(now)}\r\nMessage-ID: <{len(self.heard)}.{now:%d%H%M%S}@{client.name}>\r\n"
-        caller = Sender(what, False, (client.address,), client.name, client.name)
-        content = f"{header}\r\nDoes this arrive?\r\n".encode()
-        posting = Posting(len(self.heard), now, caller, 0, sender, (to,), content)
-
-        async def go() -> None:
-            self.heard[what] = await attempt(world, posting, client.address, world.mine.address)
-
-        await world.do(go, "a letter of the check")
+        self.heard[what] = await one_attempt(self.world, client, sender, to, len(self.heard))
         return self.heard[what]
 
     def reply(self, what: str) -> str:
         """What decided, in a line."""
-        found = self.heard[what]
-        if found.hung_up or found.reply is None:
-            return f"no answer ({found.phase})"
-        return " ".join((str(found.reply.code), *found.reply.lines))
+        return said(self.heard[what])
 
     def let_in(self, what: str) -> bool:
         return self.heard[what].is_accepted
@@ -91,6 +82,31 @@ class Trial:
     def seen(self, *names: str) -> tuple[Seen, ...]:
         """As evidence."""
         return tuple(Seen(self.heard[name].at, self.host, f"{name}: {self.reply(name)}") for name in names)
+
+
+def said(found: Attempt) -> str:
+    """What decided, in a line."""
+    if found.hung_up or found.reply is None:
+        return f"no answer ({found.phase})"
+    return " ".join((str(found.reply.code), *found.reply.lines))
+
+
+async def one_attempt(
+    world: World, client: Client, sender: str, to: str, number: int = 0, content: bytes | None = None
+) -> Attempt:
+    """One letter, one attempt: whatever the client hears, it does not come again."""
+    now, mine, found = world.now(), world.mine, list[Attempt]()
+    header = f"From: {sender or 'mailer-daemon@' + client.name}\r\nTo: {to}\r\nSubject: A letter\r\n"
+    header += f"Date: {header_date(now)}\r\nMessage-ID: <{number}.{now:%d%H%M%S}@{client.name}>\r\n"
+    caller = Sender("one attempt", False, (client.address,), client.name, client.name)
+    letter = content or f"{header}\r\nDoes this arrive?\r\n".encode()
+    posting = Posting(number, now, caller, 0, sender, (to,), letter)
+
+    async def go() -> None:
+        found.append(await attempt(world, posting, client.address, mine.address))
+
+    await world.do(go, "one attempt")
+    return found[0]
 
 
 @asynccontextmanager
@@ -144,8 +160,9 @@ def in_the_way(of: object, name: str, probe: str) -> Verdict | None:
         return todo(f'Let your host be tried: check("{name}", await {probe}(world)).')
     if of.untouched:
         return todo(
-            "Your host still runs the first exim.conf, or one of the notebook's. Write your lines and put them to "
-            "work: await defend(world, Solution(\"mine\", mine))."
+            "Your host still runs the first exim.conf, or one of the notebook's. Write your lines and put "
+            "them to "
+            'work: await defend(world, Solution("mine", mine)).'
         )
     if of.refusal:
         return hint(f"Your host does not take the file. {of.refusal}")
