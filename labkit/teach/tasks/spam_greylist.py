@@ -115,7 +115,7 @@ def _form(trial: Trial) -> Verdict | None:
             "a folder that is not there, a file it may not write, SQL with a mistake. The main log names it.",
             *trial.seen(FIRST, AGAIN),
         )
-    if trial.let_in(FIRST) and not trial.let_in(STRANGER) and not trial.let_in(NEXT):
+    if trial.let_in(FIRST) and not trial.let_in(AGAIN):
         return hint(
             "The first attempt gets in, and later ones do not: the condition is the other way round. Look "
             "at the ! "
