@@ -3,9 +3,8 @@
 WHAT       `check("bayes", Trained(bayes, threshold))` tries the filter on the letters that the corpus holds
            out.
 DECIDES    from what the filter says of letters, and from what it knows: words that stand only in held-out
-           letters. A
-           lost letter costs as much as LOST missed spams; the threshold must be cheaper than no filter, by
-           some way.
+           letters. A lost letter costs as much as LOST missed spams; the threshold must be cheaper than no
+           filter, by some way.
 READ NEXT  spam_combination.py
 """
 

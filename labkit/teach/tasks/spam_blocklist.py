@@ -1,11 +1,10 @@
 """The first exercise of notebook 07: a block list in the ACL that cannot be turned against its user.
 
 WHAT       `await probe_blocklist(world)` lets a listed machine write, and one that is not; lists the
-           student's own laptop;
-           writes to postmaster; lets the list die in both ways. `blocklist` judges what was heard.
+           student's own laptop; writes to postmaster; lets the list die in both ways. `blocklist` judges what
+           was heard.
 DECIDES    which mistake is told first: nobody is refused; everybody is; the form of the refusal; then what
-           goes wrong on
-           the day on which the list goes wrong.
+           goes wrong on the day on which the list goes wrong.
 STANDARDS  RFC 5782 §2.1, §5 (test entries), RFC 5321 §4.5.1 (postmaster), RFC 6471 §3.4 (lists that end)
 READ NEXT  spam_greylist.py
 """

@@ -1,11 +1,9 @@
 """The last question of notebook 07: which of the measured solutions would you run, and why?
 
 WHAT       `check("which one", Choice(measured, run="…", …))`: a name, the four figures that speak for it or
-           against it, and
-           who still gets in.
+           against it, and who still gets in.
 DECIDES    by the student's own measurements. Any choice will do for which no other one is better in
-           everything, and that
-           does not lose mail for nothing.
+           everything, and that does not lose mail for nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The fourth exercise of notebook 07: a combination of defences that keeps within limits on a day nobody has seen.
 
 WHAT       `await try_combination(mine)` lets a stream with another seed loose on the student's solution;
-           `combination`
-           judges what came of it.
+           `combination` judges what came of it.
 DECIDES    in the order of what matters: honest mail lost, honest mail late, then spam caught.
 READ NEXT  spam_choice.py
 """

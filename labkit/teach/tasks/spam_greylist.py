@@ -1,11 +1,9 @@
 """The second exercise of notebook 07: greylisting that lets in who comes again, and no more than that.
 
-WHAT       `await probe_greylist(world)` plays an hour: a firm that comes again, a provider whose retries
-           come from other
-           networks, a callout, postmaster, the student's laptop; and those who must not get in at once: a
-           bot that takes
-           a known sender's name, a stranger after somebody else has passed, a spammer with a valid SPF
-           record.
+WHAT       `await probe_greylist(world)` plays an hour: a firm that comes again, a provider whose retries come
+           from other networks, a callout, postmaster, the student's laptop; and those who must not get in at
+           once: a bot that takes a known sender's name, a stranger after somebody else has passed, a spammer
+           with a valid SPF record.
 DECIDES    which mistake is told first: nobody waits; nobody ever gets in; who waits and should not; who does
            not wait.
 STANDARDS  RFC 6647 (the triplet, the windows, null senders), RFC 5321 §4.5.1 (postmaster), §4.5.4.1 (retries)
@@ -205,8 +203,7 @@ def _waits_for_nothing(trial: Trial) -> Verdict | None:
         return hint(
             "Your partner's host wanted to know whether ann's address exists before it took her letter: "
             "MAIL FROM:<>, "
-            "RCPT, QUIT. It heard 4yz, so ann's letter is put off over there. A null sender is in a hurry "
-            "(RFC 6647).",
+            "RCPT, QUIT. It heard 4yz, so ann's letter is put off over there. A null sender is in a hurry.",
             *trial.seen(CALLOUT),
         )
     if not trial.let_in(NEXT):

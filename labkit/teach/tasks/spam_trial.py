@@ -1,14 +1,12 @@
 """Trying out a host that defends itself: a lab of its own for the trial, in which the student's exim.conf runs.
 
 WHAT       `async with trial_of(world) as trial` copies the student's exim.conf, and what is in /etc, into a
-           fresh world of
-           the same names, on the same engine. `await trial.write(client, sender, recipient)` is one attempt
-           of one client.
+           fresh world of the same names, on the same engine. `await trial.write(client, sender, recipient)`
+           is one attempt of one client.
 WHY        what a greylist remembers, and what a block list says during a trial, stays out of the student's
            world.
 RULES      what clients heard, and when they were let in, is all that counts. The text of the file is only
-           looked at to
-           find the right hint.
+           looked at to find the right hint.
 READ NEXT  spam_blocklist.py, spam_greylist.py
 """
 

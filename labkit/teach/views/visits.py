@@ -1,9 +1,8 @@
 """Somebody writes once, and the view says what he heard: one line for each attempt.
 
 WHAT       `await visit(world, "bot.winner.test", to="ann")` lets that machine of the lab hand one letter to
-           the student's
-           host, as itself or under another `sender`; the `Visit` it gives says what was replied, and how
-           long it took.
+           the student's host, as itself or under another `sender`; the `Visit` it gives says what was
+           replied, and how long it took.
 LIKE       `swaks --server mx2… --ehlo … --from … --to …`, from that machine
 RULES      one attempt: who is put off does not come again by itself. Ids are left out, so that all engines
            say the same.
