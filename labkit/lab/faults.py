@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 MOST_MESSAGES = 1_000_000
 LONGEST_TEXT = 400  # octets of a reply
-ANSWERS = tuple(each for each in OUTSIDE_ENGINES if each != "middle")  # a man in the middle answers nothing himself
+ANSWERS = tuple(
+    each for each in OUTSIDE_ENGINES if each != "middle"
+)  # a man in the middle answers nothing himself
 OURS = ("labkit", *ANSWERS)
 
 

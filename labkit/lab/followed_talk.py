@@ -1,7 +1,7 @@
 """An SMTP conversation, followed by somebody in between: which octets are a command, a reply, a letter.
 
 WHAT       `FollowedTalk` is told the octets of both sides as they come and gives them back in pieces: `Command`,
-           `Content` (of a message), `Answer` (a whole reply, with the command that it answers), `Blind` (not understood).
+           `Content` (of a message), `Answer` (a reply, with the command that it answers), `Blind` (not understood).
 RULES      no I/O; all octets come out again, in order. What is too long to follow, or makes no sense, is given back as
            Blind, and so is all that comes after it.
 STANDARDS  RFC 5321 §4.1.1.4 (DATA), RFC 3030 §2 (BDAT), RFC 2920 (several commands at once), RFC 4954 §4 (AUTH)

@@ -67,6 +67,11 @@ class MiddleEngine(OutsideEngine):
         self._forged = ForgedName(host.world, plan.stands_before, host.address)
         self._talks: set[MiddleSession] = set()
 
+    @property
+    def open_connections(self) -> int:
+        """How many go through it right now."""
+        return len(self._talks)
+
     # --- what it does -------------------------------------------------------------------------
 
     def forge(
@@ -74,9 +79,9 @@ class MiddleEngine(OutsideEngine):
     ) -> None:
         """Lead those here who ask for the server's address, and do that to them: `attack` is one of ATTACKS.
 
-        `before`: the name of the server, if not the one of the scenario, or of last time. `certificate` is one of authority.KINDS for the server's name, but `good`; or OWN: a good one for this host's
-        name. Who is connected already is not affected. Raises NoSuchAttack, and LookupError if no zone has the name,
-        or no host.
+        `before`: the name of the server, if not the one of the scenario, or of last time. `certificate` is one of
+        authority.KINDS for the server's name, but `good`; or OWN: a good one for this host's name. Who is connected
+        already is not affected. Raises NoSuchAttack, and LookupError if no zone has the name, or no host.
         """
         if attack not in ATTACKS:
             raise NoSuchAttack(f"there is no attack {attack!r}; there are {', '.join(ATTACKS)}")
@@ -132,6 +137,11 @@ class MiddleEngine(OutsideEngine):
             lines.append(f"AUTH PLAIN {secret}")
         own = self.own_address
         lines += [f"MAIL FROM:<{own}>", f"RCPT TO:<{own}>", "DATA"]
+        lines += [
+            f"From: {own}",
+            "Subject: what the client said",
+            "",
+        ]  # all that follows is the letter's body
         return "".join(f"{line}\r\n" for line in lines).encode()
 
     @property

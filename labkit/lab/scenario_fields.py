@@ -50,8 +50,8 @@ FIELDS: tuple[Row, ...] = (
     Row("host", "rate", "number", "of a provider: how many messages an hour it takes from one address; 0 is any"),
     Row("host", "lists", "list", "of a mailing list host: its lists"),
     Row("host", "poses_as", "a host", "of an impostor: whose name it greets with"),
-    Row("host", "keeps_plaintext", "yes, no", "of a relay or provider: a defect, commands sent before the handshake are "
-        "obeyed inside of TLS; no"),
+    Row("host", "keeps_plaintext", "yes, no", "of a relay or provider: a defect, commands sent before the "
+        "handshake are obeyed inside of TLS; no"),
     Row("host", "stands_before", "a host", "of a middle: the server to which it passes everything on"),
     Row("host", "account", "list", "of a middle: its own address at that server, and perhaps its login and password"),
     Row("host", "certificate", "good, or what is bad", "of the last five: `self-signed`, `expired`, `wrong name`"),

@@ -5,8 +5,8 @@ WHAT       `matrix = await run_matrix()` sends one letter for each cell through 
            world of yours. `server=` is another exim.conf for the server: what would yours do?
 DECIDES    the outcome, from facts: what arrived, what the attacker heard, what can be read in the capture. Where
            several are true, the worst counts (tls_cell.OUTCOMES).
-RULES      nothing here knows how a cell should end. Between two cells the lab's clock goes on, so that no retry time and
-           no cached address of the one touches the other.
+RULES      nothing here knows how a cell should end. Between two cells the lab's clock goes on, so that no retry time
+           and no cached address of the one touches the other.
 STANDARDS  RFC 3207 §6, RFC 7435, RFC 8314 §3
 READ NEXT  tls_cell.py, middle_engine.py
 """

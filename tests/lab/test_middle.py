@@ -1,0 +1,248 @@
+"""The man in the middle himself: what he must not break, whoever speaks, and a server that lets itself be injected."""
+
+from __future__ import annotations
+
+import asyncio
+import smtplib
+import ssl
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from labkit.lab.followed_talk import Answer, Blind, Command, Content, FollowedTalk
+from labkit.lab.middle_engine import NoSuchAttack
+from labkit.lab.overheard import Confession
+from labkit.lab.tls_cell import client_configuration
+from labkit.lab.world import World
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+Calls = Callable[..., Coroutine[Any, Any, Any]]
+CAROL, VICTIM = "carol@bigmail.test", "mx.bigmail.test"
+
+
+def opened(network: str = "memory", scenario: str = "tls_matrix", **more: Any) -> World:
+    return World.open(scenario, network=network, alongside=True, queue_interval=None, **more)
+
+
+# --- following a talk -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, 1000])
+def test_all_octets_come_out_again(step: int) -> None:
+    """However they are cut into pieces."""
+    client = b"EHLO a\r\nMAIL FROM:<a@b>\r\nBDAT 10 LAST\r\nEHLO\r\nXX\r\nDATA\r\n"
+    talk = FollowedTalk(greets=False)
+    pieces = [p for at in range(0, len(client), step) for p in talk.client_said(client[at : at + step])]
+    assert b"".join(piece.octets for piece in pieces) == client
+    verbs = [piece.verb for piece in pieces if isinstance(piece, Command)]
+    assert verbs == ["EHLO", "MAIL", "BDAT", "DATA"], "the content of a chunk is no command"
+    assert b"".join(p.octets for p in pieces if isinstance(p, Content)) == b"EHLO\r\nXX\r\n"
+    server = b"250-a\r\n250 b\r\n250 c\r\n250 d\r\n354 go\r\n"
+    answers = [p for at in range(0, len(server), step) for p in talk.server_said(server[at : at + step])]
+    assert [(p.verb, p.code) for p in answers if isinstance(p, Answer)] == [
+        ("EHLO", 250), ("MAIL", 250), ("BDAT", 250), ("DATA", 354),
+    ]  # fmt: skip
+    content = list(talk.client_said(b"QUIT\r\n.\r\nQUIT\r\n"))
+    assert [type(piece) for piece in content] == [Content, Content, Command]
+
+
+def test_lines_without_an_end_pass_unread() -> None:
+    talk = FollowedTalk()
+    passed = sum(len(p.octets) for _ in range(100) for p in talk.client_said(b"x" * 10_000))
+    assert passed == 1_000_000 and talk.is_blind
+    silent = FollowedTalk()
+    assert b"".join(p.octets for p in silent.server_said(b"SSH-2.0-hello\r\n")) == b"SSH-2.0-hello\r\n"
+    endless = FollowedTalk()
+    said = [p for _ in range(100) for p in endless.server_said(b"250-" + b"x" * 9996)]
+    assert all(isinstance(piece, Blind) for piece in said) and endless.is_blind
+
+
+@pytest.mark.parametrize(
+    "command, answers, told, because",
+    [
+        ("AUTH PLAIN AGFubgBzZWNyZXQ=", [], ("ann", 6), "an initial response"),
+        ("AUTH PLAIN", [b"AGFubgBzZWNyZXQ=\r\n"], ("ann", 6), "after 334"),
+        ("auth login", [b"YW5u\r\n", b"c2VjcmV0\r\n"], ("ann", 6), "two answers"),
+        ("AUTH LOGIN YW5u", [], None, "the password is still to come"),
+        ("AUTH CRAM-MD5", [b"YW5uIDEyMzQ=\r\n"], None, "a digest is no password"),
+        ("AUTH PLAIN ====", [], None, "no base64"),
+        ("AUTH", [b"*\r\n"], None, "nothing"),
+    ],
+)
+def test_what_a_password_is(command: str, answers: list[bytes], told: object, because: str) -> None:
+    confession = Confession.begun(command)
+    for answer in answers:
+        confession.say(answer)
+    assert confession.told == told, because
+
+
+# --- on the way -------------------------------------------------------------------------------
+
+
+def test_nobody_is_there_unless_the_name_is_forged(run: Run) -> None:
+    async def story() -> None:
+        async with opened() as world:
+            middle, mine = world.middle, world.mine
+            zone = world.zone("sne21.test")
+            middle.forge("strips")
+            assert world.zone("sne21.test") != zone
+            middle.relent()
+            middle.relent()
+            assert world.zone("sne21.test") == zone
+            await mine.send("ann@st11.sne21.test", "bob@st2.sne21.test", "Subject: x\n\nx\n")
+            assert len(world.partner.mailbox("bob")) == 1
+            assert middle.host.conversations() == []
+            with pytest.raises(
+                NoSuchAttack, match="there are none, strips, own certificate, injects, answers"
+            ):
+                middle.forge("begs")
+            with pytest.raises(NoSuchAttack, match="it can have: own, self-signed, expired, wrong name"):
+                middle.forge("own certificate", certificate="good")
+
+    run(story())
+
+
+def test_he_knows_the_length_of_a_password_alone(run: Run) -> None:
+    async def story() -> None:
+        async with opened() as world:
+            mine, middle = world.mine, world.middle
+            text = client_configuration("plain", 587, host=mine.name, server=world.partner.name)
+            mine.write_configuration(text)
+            await mine.reload()
+            middle.forge("strips")
+            await mine.send("ann@st11.sne21.test", "bob@st2.sne21.test", "Subject: x\n\nx\n")
+            (heard,) = middle.heard
+            assert (heard.login, heard.characters, heard.is_right) == ("ann", 17, True)
+            said = "\n".join(str(each) for each in middle.host.conversations())
+            assert "AUTH PLAIN ****" in said
+            assert "dummy" not in said and "dummy" not in repr(heard)
+
+    run(story())
+
+
+def test_hostile_clients(run: Run, call: Calls) -> None:
+    """Endless lines, half-closed connections, clients that vanish: he goes on, and keeps nothing open."""
+
+    async def story() -> None:
+        async with opened("loopback") as world:
+            middle = world.middle
+            for attack in ("none", "strips", "own certificate", "injects", "answers"):
+                middle.forge(attack)
+                endless = await call(world, host=middle.host.name, source=world.mine.address)
+                endless.say(b"x" * 2_000_000)
+                endless.say(b"\r\n")
+                assert (await endless.hear()).startswith("500 ")
+                endless.hang_up()
+                half = await call(world, host=middle.host.name, source=world.mine.address)
+                half.say(b"EHLO a.test\r\nSTARTTLS\r\n")
+                half.writer.write_eof()
+                await half.rest()
+                half.hang_up()
+                gone = await call(world, host=middle.host.name, source=world.mine.address)
+                gone.say(b"EHLO a.test\r\nSTARTTLS\r\n\x16\x03\x01\x40\x00rubbish")
+                gone.hang_up()
+                no_tls = await call(
+                    world, host=middle.host.name, source=world.mine.address, port=465, banner=False
+                )
+                no_tls.say(b"EHLO a.test\r\n" * 100)
+                await no_tls.rest()
+                no_tls.hang_up()  # else it is half open, and may be for five minutes
+            for _ in range(100):
+                if not middle.open_connections:
+                    break
+                await asyncio.sleep(0.02)
+            assert middle.open_connections == 0
+            polite = await call(world, host=middle.host.name, source=world.mine.address)
+            assert await polite.codes("EHLO a.test", "QUIT") == [250, 221]
+
+    run(story())
+
+
+def test_a_server_that_is_down(run: Run, call: Calls) -> None:
+    async def story() -> None:
+        async with opened("loopback") as world:
+            world.middle.forge()
+            await world.partner.stop()
+            caller = await call(world, host=world.middle.host.name, source=world.mine.address, banner=False)
+            assert await caller.rest() == ""
+            assert world.middle.open_connections == 0
+
+    run(story())
+
+
+def test_stopping_hangs_up(run: Run, call: Calls) -> None:
+    async def story() -> None:
+        async with opened("loopback") as world:
+            world.middle.forge()
+            caller = await call(world, host=world.middle.host.name, source=world.mine.address)
+            await world.middle.host.stop()
+            assert await caller.rest() == ""
+
+    run(story())
+
+
+def test_who_says_starttls_though_it_was_stripped(run: Run, call: Calls) -> None:
+    async def story() -> None:
+        async with opened("loopback") as world:
+            world.middle.forge("strips")
+            caller = await call(world, host=world.middle.host.name, source=world.mine.address)
+            (offer,) = await caller.ask("EHLO a.test")
+            assert "STARTTLS" not in offer and offer.rpartition("/")[2].startswith("250 ")
+            assert await caller.codes("STARTTLS", "NOOP", "QUIT") == [500, 250, 221]
+
+    run(story())
+
+
+# --- a server that obeys what was said before the handshake -----------------------------------
+
+
+@pytest.mark.parametrize("keeps, gets_it", [("no", "carol"), ("yes", "mallory")])
+def test_injection(keeps: str, gets_it: str, run: Run) -> None:
+    """CVE-2011-0411: the certificate is right, the client is content, and its letter goes to somebody else.
+
+    Python's smtplib is the client: it believes each reply to be for what it said last.
+    """
+
+    async def story() -> None:
+        async with opened("loopback", "tls", keeps_plaintext=keeps) as world:
+            world.middle.forge("injects", before=VICTIM)
+            place = world.real(world.middle.host.address, 25)
+            here = world.real(world.host("laptop").address, 0)[0], 0
+            context = ssl.create_default_context(cafile=str(world.authority.prepare()))
+
+            def speak() -> dict[str, Any]:
+                with smtplib.SMTP(*place, "a.test", 20, here) as client:
+                    client._host = VICTIM  # type: ignore[attr-defined]  # the name that it checks
+                    client.starttls(context=context)
+                    letter = (
+                        f"From: ann@st11.sne21.test\r\nTo: {CAROL}\r\nSubject: The key\r\n\r\nFlower pot\r\n"
+                    )
+                    return client.sendmail("ann@st11.sne21.test", [CAROL], letter)
+
+            refused = await asyncio.get_running_loop().run_in_executor(None, speak)
+            await world.settle()
+            assert refused == {}, "it believes that all went well"
+            folder = world.host(VICTIM).folder / "var/mail"
+            (box,) = (path for path in folder.iterdir() if not path.name.endswith(".lock"))
+            assert box.name.partition(".")[0] == gets_it
+            assert ("rcpt TO:<carol@bigmail.test>" in box.read_text()) == (gets_it == "mallory")
+
+    run(story())
+
+
+def test_our_client_notices_replies_that_nobody_asked_for(run: Run) -> None:
+    """The server obeys the injection, and our client does not go on: the letter waits."""
+
+    async def story() -> None:
+        async with opened(scenario="tls", keeps_plaintext="yes") as world:
+            laptop = world.host("laptop")
+            laptop.write_configuration(client_configuration("verified", 25, host=laptop.name, server=VICTIM))
+            await laptop.reload()
+            world.middle.forge("injects", before=VICTIM)
+            await laptop.send("ann@st11.sne21.test", CAROL, "Subject: x\n\nx\n")
+            assert "nothing was asked" in laptop.log()
+            assert len(laptop.queue) == 1
+            assert world.host(VICTIM).mailbox("mallory") == []
+
+    run(story())

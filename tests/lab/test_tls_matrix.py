@@ -1,0 +1,168 @@
+"""The matrix of TLS: what each cell must be, by hand from the RFCs, and what labkit and the real Exim make of it.
+
+EXPECTED   RFC 3207 §4: a public MX takes mail in the clear, submission may refuse it; §6: who lets STARTTLS be stripped
+           goes on in the clear. RFC 7435: opportunistic means any certificate. RFC 8314 §3: with TLS from the start
+           nothing can be stripped or put in. Verification alone keeps a password from whoever ends the TLS himself.
+THOROUGH   LABKIT_THOROUGH=1 runs all 48 cells on the real Exim, too.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from labkit.lab.data import data_path
+from labkit.lab.tls_cell import ATTACKERS, CLIENTS, OUTCOMES, PORTS
+from labkit.lab.tls_matrix import NoSuchCell, TlsMatrix, run_cell, run_matrix
+from labkit.lab.world import World
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+THOROUGH = os.environ.get("LABKIT_THOROUGH") == "1"
+
+# port, client: what becomes of the letter with nobody, stripping, own certificate, injection in between; because
+EXPECTED = [
+    (25, "plain", "clear clear clear clear", "an MX takes what comes, and nothing hides it"),
+    (25, "opportunistic", "encrypted clear read encrypted", "it takes what it gets, and any certificate"),
+    (25, "required", "encrypted refused read encrypted", "it insists on TLS, with whomever"),
+    (25, "verified", "encrypted refused refused encrypted", "with the right one, or with nobody"),
+    (465, "plain", "refused refused refused refused", "it waits for a banner, the server for TLS"),
+    (465, "opportunistic", "encrypted encrypted stolen encrypted", "TLS there is, and any certificate"),
+    (465, "required", "encrypted encrypted stolen encrypted", "the same: TLS is there anyway"),
+    (465, "verified", "encrypted encrypted refused encrypted", "nobody can pose as the server"),
+    (587, "plain", "refused stolen refused refused", "it tells its password to who offers AUTH"),
+    (587, "opportunistic", "encrypted stolen stolen encrypted", "stripped, it goes on in the clear"),
+    (587, "required", "encrypted refused stolen encrypted", "it insists on TLS, with whomever"),
+    (587, "verified", "encrypted refused refused encrypted", "with the right one, or with nobody"),
+]
+ROWS = {f"{port} {client}": dict(zip(ATTACKERS, said.split())) for port, client, said, _ in EXPECTED}
+
+
+def test_the_expectation_is_whole() -> None:
+    assert set(ROWS) == {f"{port} {client}" for port in PORTS for client in CLIENTS}
+    assert all(set(row) == set(ATTACKERS) and set(row.values()) <= set(OUTCOMES) for row in ROWS.values())
+
+
+def no_password_leaves(matrix: TlsMatrix) -> None:
+    """The invariant, asked of the evidence and not of the outcome's name."""
+    asked = 0
+    for (_, client, _), cell in matrix.cells.items():
+        if client == "verified":
+            asked += 1
+            assert cell.told == () and cell.letters == () and cell.on_wire == (), cell
+            assert cell.outcome in ("encrypted", "refused") and cell.fate in ("delivered", "waits"), cell
+        if cell.outcome == "stolen":
+            assert [(told.login, told.is_right) for told in cell.told] == [("ann", True)], cell
+        if cell.outcome == "refused":
+            assert cell.fate == "waits", "nothing is lost"
+        if cell.outcome in ("clear", "read", "encrypted"):
+            assert cell.fate == "delivered"
+    assert asked
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("network", ["memory", "loopback"])
+def test_on_labkit(network: str, run: Run) -> None:
+    began = time.process_time()
+    matrix = run(run_matrix(network=network, engine="labkit"))
+    assert matrix.rows() == ROWS
+    no_password_leaves(matrix)
+    assert time.process_time() - began < 6, "the notebook has no more for all 48 cells"
+
+
+@pytest.mark.needs("exim", "gcc")
+def test_on_the_real_exim(run: Run) -> None:
+    """All attackers at submission, where the passwords are; the rest where there is time."""
+    ports = tuple(PORTS) if THOROUGH else (587,)
+    matrix = run(run_matrix(network="loopback", engine="exim", ports=ports))
+    assert matrix.rows() == {row: said for row, said in ROWS.items() if int(row.split()[0]) in ports}
+    no_password_leaves(matrix)
+
+
+@pytest.mark.needs("exim", "gcc")
+@pytest.mark.parametrize(
+    "port, client, attacker, outcome",
+    [
+        (25, "plain", "none", "clear"),
+        (25, "verified", "own certificate", "refused"),
+        (465, "plain", "none", "refused"),
+        (465, "verified", "own certificate", "refused"),
+    ],
+)
+def test_some_more_on_the_real_exim(port: int, client: str, attacker: str, outcome: str, run: Run) -> None:
+    matrix = run(
+        run_matrix(engine="exim", network="loopback", ports=[port], clients=[client], attackers=[attacker])
+    )
+    assert matrix.why(port=port, client=client, attacker=attacker).outcome == outcome
+
+
+@pytest.mark.parametrize("certificate", ["own", "expired", "wrong name", "self-signed"])
+def test_every_bad_certificate_is_refused_by_who_verifies(certificate: str, run: Run) -> None:
+    """A certificate that is good for another name is as bad as one that nobody vouches for (RFC 9525 §6)."""
+
+    async def story() -> None:
+        async with World.open("tls_matrix", network="memory", alongside=True, queue_interval=None) as world:
+            for port in (465, 587):
+                cell = await run_cell(world, port, "verified", "own certificate", certificate=certificate)
+                assert (cell.outcome, cell.told) == ("refused", ()), cell
+            taken = await run_cell(world, 587, "required", "own certificate", certificate=certificate)
+            assert taken.outcome == "stolen"
+
+    run(story())
+
+
+def test_words_before_the_handshake(run: Run) -> None:
+    """What is put behind the server's 220 must not be taken for the answer to EHLO inside of TLS."""
+
+    async def story() -> None:
+        async with World.open("tls_matrix", network="memory", alongside=True, queue_interval=None) as world:
+            cell = await run_cell(world, 587, "verified", "answers")
+            assert (cell.outcome, cell.fate) == ("refused", "waits")
+            assert "synch error" in "\n".join(cell.client_log)
+
+    run(story())
+
+
+def test_silence_costs_lab_time_alone(run: Run) -> None:
+    """A client that waits for a banner at 465 waits by the lab's clock, however long its patience is."""
+
+    async def story() -> None:
+        async with World.open("tls_matrix", network="loopback", alongside=True, queue_interval=None) as world:
+            mine = world.mine
+            mine.write_configuration(mine.configuration.replace("port     = 25", "port = 465"))
+            await mine.reload()
+            before, began = world.now(), time.monotonic()
+            await mine.send("ann@st11.sne21.test", "bob@st2.sne21.test", "Subject: x\n\nx\n")
+            await world.advance(minutes=6)
+            assert time.monotonic() - began < 5
+            deferred = next(line for line in mine.log().splitlines() if " == " in line)
+            assert "SMTP timeout after initial connection" in deferred
+            assert deferred.startswith(f"{before + timedelta(minutes=5):%Y-%m-%d %H:%M:%S}")
+
+    run(story())
+
+
+def test_a_server_of_your_own(run: Run) -> None:
+    """A server that offers AUTH in the clear: then nobody has to meddle, looking is enough."""
+    text = data_path("scenarios", "tls_server", "host.conf").read_text(encoding="utf-8")
+    text = text.replace("{host}", "mx.st2.sne21.test").replace("{domain}", "st2.sne21.test")
+    careless = text.replace("  server_advertise_condition = ${if def:tls_in_cipher}\n", "")
+    assert careless != text
+    matrix = run(
+        run_matrix(server=careless, network="memory", ports=[587], clients=["plain"], attackers=["none"])
+    )
+    cell = matrix.why(port=587, client="plain", attacker="none")
+    assert cell.outcome == "stolen" and "password" in cell.on_wire
+    assert cell.fate == "gone", "the server wants TLS before MAIL and says 530, but the password is out"
+
+
+def test_cells_that_there_are_not(run: Run) -> None:
+    with pytest.raises(NoSuchCell, match="there is no 26; there are 25, 465, 587"):
+        run(run_matrix(ports=[26]))
+    matrix = run(run_matrix(network="memory", ports=[25], clients=["plain"], attackers=["none"]))
+    with pytest.raises(NoSuchCell, match="was not run"):
+        matrix.why(port=25, client="plain", attacker="strips")
