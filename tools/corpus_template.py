@@ -8,7 +8,9 @@ FILE       At the top `name: value`, one a line: `kind` (ham, spam), `use` (trai
 GRAMMAR    {a|b|}        one of these, nested as deep as you like; spammers call it spintax
            {name}        a word of that list; the same one in the whole letter
            {name+}       a word of that list, drawn anew
-           {####}        so many digits;  {3-9}  a number from 3 to 9
+           {####}        so many digits;  {3-9}  a number from 3 to 9;  {clock}  a time of day
+           {price}       a price, {postage} a low one, and {total} the sum of those so far
+           In a list, `Corner Books @ books.example` makes {shop} the first and {shop_domain} the second.
            [pick 2-3]    so many of the paragraphs down to [end], in any order
 RULES      Dice are made of a hash: the same letters on every machine and with every Python.
 READ NEXT  corpus_letter.py, make_corpus.py
@@ -26,6 +28,7 @@ from typing import TypeVar
 _Thing = TypeVar("_Thing")
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _PICK = re.compile(r"\[pick (\d+)(?:-(\d+))?\]")
+_CENTS = {"price": (390, 6490), "postage": (290, 690)}  # from, to
 _NAME = re.compile(r"[a-z_]+")
 _HEAD = re.compile(r"(\w+):\s*(.*)")
 
@@ -112,14 +115,28 @@ class Style:
         name = inside.removesuffix("+")
         if not _NAME.fullmatch(name):
             return inside
+        if name == "clock":
+            return f"{dice.between(7, 22):02}:{dice.below(60):02}:{dice.below(60):02}"
+        if name in _CENTS:
+            return self._price(dice.between(*_CENTS[name]), known)
         if name in known and not inside.endswith("+"):
             return known[name]
         if name not in self.head:
             raise KeyError(f"{self.name}.{self.language}: nothing says what {{{inside}}} is")
         word = self.expand(dice.one(self.head[name].split(" | ")), dice, known)
+        word, _, domain = word.partition(" @ ")
+        if domain:
+            known[f"{name}_domain"] = domain
         if not inside.endswith("+"):
             known[name] = word
         return word
+
+    def _price(self, cents: int, known: dict[str, str]) -> str:
+        """A price in the language's way of writing; the sum grows."""
+        point = "." if self.language == "en" else ","
+        total = cents + int(known.get("total", "0").replace(point, ""))
+        known["total"] = f"{total // 100}{point}{total % 100:02}"
+        return f"{cents // 100}{point}{cents % 100:02}"
 
 
 def read_style(path: Path, common: Mapping[str, str]) -> Style:
@@ -127,7 +144,9 @@ def read_style(path: Path, common: Mapping[str, str]) -> Style:
     name, language = path.stem.split(".")
     head, *blocks = path.read_text(encoding="utf-8").split("\n---\n")
     lines = [line for line in head.splitlines() if line and not line.startswith("#")]
-    return Style(name, language, {**common, **_fields(path, lines)}, tuple(_text(path, each) for each in blocks))
+    return Style(
+        name, language, {**common, **_fields(path, lines)}, tuple(_text(path, each) for each in blocks)
+    )
 
 
 def _text(path: Path, block: str) -> Text:
@@ -135,9 +154,7 @@ def _text(path: Path, block: str) -> Text:
     own = 0
     while lines[own].startswith("@"):
         own += 1
-    return Text(
-        lines[own], "\n".join(lines[own + 1 :]), _fields(path, [line[1:] for line in lines[:own]])
-    )
+    return Text(lines[own], "\n".join(lines[own + 1 :]), _fields(path, [line[1:] for line in lines[:own]]))
 
 
 def _fields(path: Path, lines: Sequence[str]) -> dict[str, str]:

@@ -40,11 +40,12 @@ def corpus_files() -> dict[str, bytes]:
             (letter_of(style, number) for number in range(int(style["count"]))), key=lambda made: made.sent
         )
         name = f"{style['use']}/{style['kind']}/{style.language}/{style.name}.mbox"
-        made[name] = b"".join(map(_as_mbox, letters))
+        made[name] = b"".join(map(as_mbox, letters))
     return made
 
 
-def _as_mbox(made: Made) -> bytes:
+def as_mbox(made: Made) -> bytes:
+    """A message with its From_ line, in LF and quoted."""
     line = f"From {made.sender} {made.sent.astimezone(timezone.utc):%a %b %d %H:%M:%S %Y}\n"
     return line.encode("ascii") + _FROM.sub(b">", made.content.replace(b"\r\n", b"\n")) + b"\n"
 

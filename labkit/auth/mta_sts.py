@@ -197,7 +197,7 @@ def _fetched(name: str, steps: list[Step]) -> Asking[tuple[StsPolicy | None, str
     """The policy of the file, and why; or None, why not, and how a report names that."""
     question = PolicyAt(name)
     page = yield from ask(question)
-    if reason := _no_page(page):
+    if reason := page_problem(page):
         failure = "sts-webpki-invalid" if page.of_certificate else "sts-policy-fetch-error"
         steps.append(Step(f"{question.url} cannot be used: {reason}.", "RFC 8461 §3.3", question=question))
         return None, f"the policy cannot be fetched: {reason}", failure
@@ -214,7 +214,7 @@ def _fetched(name: str, steps: list[Step]) -> Asking[tuple[StsPolicy | None, str
     return policy, f"fetched from mta-sts.{name}", ""
 
 
-def _no_page(page: PageFetched) -> str:
+def page_problem(page: PageFetched) -> str:
     """Why the page is no policy file, whatever it says; "" if it may be one."""
     if page.problem:
         return page.problem

@@ -5,10 +5,10 @@ WHAT       `read_corpus()` gives the shipped letters, `read_corpus(Path("my_mail
 FOLDER     `ham` and `spam`, and in them .eml, mbox, Maildir (mail_files.py). What stands deeper names itself: a folder
            of two small letters (`en`, `de`) is a language, the first other folder (or an mbox file) is a style.
            Above them `training` and `held_out` may stand: then the folder says itself what is held out.
-DECIDES    what is held out otherwise: whole styles, a quarter of the class at least, chosen by the hash of their name,
-           if the class has three styles or more; else every fourth letter, chosen by the hash of its content. New mail
-           never moves old letters of its style to the other side as long as the styles stay the same.
-BOUNDED    a letter of at most 1 MB; 100,000 letters; 400 MB of them. What is left out is counted and named: `left_out`.
+DECIDES    what is held out otherwise: of a class with three styles or more every fourth style (one at least), chosen by
+           the hash of the names; else every fourth letter, chosen by the hash of its content. New letters of the same
+           styles never move old ones to the other side.
+BOUNDED    a letter of at most 1 MB; of each class 100,000 letters and 400 MB. `left_out` names what was not taken.
 RULES      letters end their lines in CR LF. The same content twice is one letter; as ham and as spam it is none.
 SAFE       Nothing leaves the machine: files are read, no name is looked up, no address in a letter is asked, and no
            copy is kept. A table shows names of folders and counts, never a word of a letter.
@@ -32,7 +32,7 @@ from labkit.lab.mail_files import read_messages
 LARGEST = 1_000_000  # octets of one letter
 MOST_LETTERS = 100_000
 MOST_OCTETS = 400_000_000
-ONE_IN = 4  # so many letters are there for each one that is held out
+ONE_IN = 4  # so many styles, or letters, for one that is held out
 STYLES_TO_SPLIT = 3  # a class with fewer styles is split letter by letter
 NO_STYLE = "unsorted"
 NO_LANGUAGE = "unknown"
@@ -168,43 +168,38 @@ def split(letters: Iterable[Letter]) -> tuple[list[Letter], list[Letter]]:
 
 
 def _styles_to_hold_out(letters: list[Letter]) -> set[str]:
-    """Whole styles until a quarter of the letters is held out; never all styles."""
-    styles = sorted({letter.style for letter in letters}, key=lambda name: (_number(name.encode()), name))
-    if len(styles) < STYLES_TO_SPLIT:
-        return set()
-    counts = dict.fromkeys(styles, 0)
-    for letter in letters:
-        counts[letter.style] += 1
-    held: set[str] = set()
-    for style in styles[:-1]:
-        if sum(counts[each] for each in held) * ONE_IN >= len(letters):
-            break
-        held.add(style)
-    return held
+    """Every fourth style, one at least; none where there are too few to learn anything from the rest."""
+    styles = sorted(
+        {letter.style for letter in letters},
+        key=lambda name: (_number(name.encode("utf-8", "surrogateescape")), name),
+    )
+    return set(styles[: max(1, len(styles) // ONE_IN)]) if len(styles) >= STYLES_TO_SPLIT else set()
 
 
 def _letters_of(folder: Path, side: Path, problems: list[str]) -> list[Letter]:
     """What stands in `ham` and `spam` below `side`; names are those below `folder`."""
     letters: list[Letter] = []
-    octets = 0
     for kind, is_spam in CLASSES.items():
         place = side / kind
         if not place.is_dir():
             continue
+        count = octets = 0
         prefix = place.relative_to(folder).as_posix()
 
         def tell(words: str, prefix: str = prefix) -> None:
             problems.append(f"{prefix}: {words}")
 
         for source, raw in read_messages(place, tell):
-            if len(letters) >= MOST_LETTERS or octets >= MOST_OCTETS:
-                tell(f"reading ends at {source}; {len(letters):,} letters of {octets:,} octets are enough")
+            if count >= MOST_LETTERS or octets >= MOST_OCTETS:
+                most = f"{MOST_LETTERS:,} letters or {MOST_OCTETS:,} octets of {kind}"
+                tell(f"reading ends at {source}; more than {most}")
                 break
             if not raw.strip():
                 tell(f"{source}: no message is in it")
             elif len(raw) > LARGEST:
                 tell(f"{source}: {len(raw):,} octets; a letter of the corpus has {LARGEST:,} at most")
             else:
+                count += 1
                 octets += len(raw)
                 style, language = _named(source)
                 content = _LINE_END.sub(b"\r\n", raw)

@@ -4,7 +4,7 @@ WHY        Exim knows nothing of MTA-STS. What it can do is read a file for each
            such agents, too (beside Postfix: a socketmap server).
 WHAT       `agent = PolicyAgent(host)`; `await agent.refresh("bigmail.test")` finds out which policy applies and writes
            /etc/mta-sts on the host's disk: a line for each domain, by which the exim.conf of
-           data/scenarios/mta_sts/host.conf decides. `await agent.look_after()` does so for all domains it knows.
+           data/scenarios/sts/host.conf decides. `await agent.look_after()` does so for all domains it knows.
 RULES      the file is replaced as a whole. A line says until when it counts, and the exim.conf looks at the clock:
            an agent that has died lets nothing go on for longer than max_age. After a fetch that failed, the same id is
            not tried again for five minutes (RFC 8461 §3.3). What a mode `none` or a forgotten policy leaves is no line.

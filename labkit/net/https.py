@@ -133,8 +133,9 @@ class _Client(asyncio.Protocol):
     def _at_end(self) -> None:
         """The server has said that no more comes: an answer without a length ends here (RFC 9112 §6.3)."""
         if not self.done.done():
-            self._http.receive_data(b"")
-            self._read()
+            with suppress(h11.RemoteProtocolError):
+                self._http.receive_data(b"")
+                self._read()
         self._answer(PageFetched(problem="the server closed the connection in the middle of its answer"))
 
     def eof_received(self) -> bool:

@@ -23,6 +23,8 @@ from labkit.mail.questions import (
     MxRecord,
     NamesOf,
     OwnAddresses,
+    PageFetched,
+    PolicyAt,
     TextOf,
     V6AddressesOf,
     VerifyRecipient,
@@ -49,6 +51,7 @@ _OTHERS: Mapping[type, Callable[[Any], str]] = {
     FileText: lambda q: f"What stands in {q.path}?",
     FolderEntry: lambda q: f"Is there an entry {q.name} in {q.folder}?",
     Exists: lambda q: f"Is there a file {q.path}?",
+    PolicyAt: lambda q: f"GET {q.url}?",
     VerifyRecipient: lambda q: f"Would this host know what to do with mail for {q.recipient}?",
     VerifySender: lambda q: f"Could a report be sent to {q.sender}?",
 }
@@ -72,6 +75,8 @@ def answer_words(question: Question[Any], answer: Any) -> str:
         return _dns_words(answer)
     if isinstance(answer, (Unopened, Unanswered)):
         return answer.reason
+    if isinstance(answer, PageFetched):
+        return _page_words(answer)
     if isinstance(answer, Account):
         return f"yes, with the home directory {answer.home}"
     if answer is None:
@@ -88,6 +93,13 @@ def _dns_words(answer: DnsAnswer[Any]) -> str:
         return _FAILURES[answer.outcome]
     alias = f"(a CNAME leads to {answer.canonical})\n" if answer.canonical else ""
     return alias + _listed(answer.records)
+
+
+def _page_words(page: PageFetched) -> str:
+    if page.problem:
+        return f"no answer: {page.problem}"
+    text = page.body[:LONGEST_RECORD].decode("utf-8", "replace").replace("\r", "")
+    return f"{page.status}, {page.content_type or 'no type'}\n{text}".rstrip()
 
 
 def _listed(found: tuple[Any, ...]) -> str:
@@ -119,12 +131,18 @@ _KINDS: Mapping[type, tuple[str, ...]] = {
     V6AddressesOf: ("one address", "several addresses"),
     NamesOf: ("one name", "several names"),
 }
+_STS = ("an MTA-STS record (v=STSv1 …)", "two or more MTA-STS records", "text, but no MTA-STS record")
+_PAGES = ("a file (200)", "another answer (404, a redirect …)", "no answer, or a bad certificate")
 _CALLER = "addresses, the client's own among them"
 _OTHERS_ONLY = "addresses, but not the client's"
 
 
 def kinds(question: Question[Any], *, knows_client: bool = False) -> tuple[str, ...]:
     """All sorts of answers that such a question can get: what is offered does not depend on the answer."""
+    if _is_of_sts(question):
+        return (*_STS, NO_RECORD, NO_NAME, NO_ANSWER)
+    if isinstance(question, PolicyAt):
+        return _PAGES
     if type(question) in _DNS:
         is_address = isinstance(question, (AddressesOf, V6AddressesOf))
         found = (_CALLER, _OTHERS_ONLY) if knows_client and is_address else _KINDS[type(question)]
@@ -144,6 +162,8 @@ def kind_of(question: Question[Any], answer: Any, client: str = "") -> str:
     """Which of `kinds` this answer is; "" where there are none."""
     if isinstance(answer, DnsAnswer) and type(question) in _DNS:
         return _dns_kind(question, answer, client)
+    if isinstance(answer, PageFetched):
+        return _PAGES[2 if answer.problem else answer.status != 200]
     offered = kinds(question)
     if not offered:
         return ""
@@ -157,6 +177,10 @@ def kind_of(question: Question[Any], answer: Any, client: str = "") -> str:
     return first if answer else second
 
 
+def _is_of_sts(question: Question[Any]) -> bool:
+    return isinstance(question, TextOf) and question.name.startswith("_mta-sts.")
+
+
 def _dns_kind(question: Question[Any], answer: DnsAnswer[Any], client: str) -> str:
     if answer.outcome.is_temporary:
         return NO_ANSWER
@@ -164,6 +188,9 @@ def _dns_kind(question: Question[Any], answer: DnsAnswer[Any], client: str) -> s
         return NO_NAME
     if answer.outcome is DnsOutcome.NODATA or not answer.records:
         return NO_RECORD
+    if _is_of_sts(question):
+        count = sum(text.startswith("v=STSv1") for text in answer.records)
+        return _STS[(2, 0, 1)[min(count, 2)]]
     if isinstance(question, TextOf):
         found = [tag for text in answer.records for tag in _TAGS if text.lower().startswith(tag)]
         if found.count("v=spf1") > 1:

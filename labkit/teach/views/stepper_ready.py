@@ -1,8 +1,9 @@
-"""Decisions of the lab, ready to be walked through: a route, SPF, DMARC.
+"""Decisions of the lab, ready to be walked through: a route, SPF, DMARC, MTA-STS.
 
 WHAT       `await step_route(world.mine, "bob@st2.sne21.test")`: `exim -bt`, one question at a time.
            `await step_spf("203.0.113.2", "mx2.st2.sne21.test", "bob@st2.sne21.test", world)`: may this client use it?
            `await step_dmarc("st2.sne21.test", ("pass", "st2.sne21.test"), None, world)`: does it belong to the author?
+           `await step_mta_sts(world, "bigmail.test")`: which policy applies to mail for that domain?
 RULES      the answers are the lab's: its nameserver, the host's accounts and files.
 READ NEXT  stepper.py
 """
@@ -14,9 +15,10 @@ from functools import partial
 
 from labkit.lab.asking import routing
 from labkit.lab.host import Host
+from labkit.lab.policy_agent import PolicyAgent
 from labkit.lab.world import World
 from labkit.mail.lookups import FileLine
-from labkit.mail.questions import AccountNamed, AddressesOf, MxOf, NamesOf, TextOf
+from labkit.mail.questions import AccountNamed, AddressesOf, MxOf, NamesOf, PolicyAt, TextOf
 from labkit.teach.given import expect
 from labkit.teach.views.stepper import Stepper, stepper
 from labkit.teach.views.stepper_choices import RFC_WORDS
@@ -113,6 +115,45 @@ async def step_dmarc(
     )
     return await stepper(
         partial(evaluate, author_domain, spf, dkim),
+        answer_with=partial(world.ask, at=at),
+        predict=predict,
+        about=about,
+    )
+
+
+async def step_mta_sts(
+    world: World,
+    domain: str,
+    agent: PolicyAgent | None = None,
+    *,
+    at: Host | None = None,
+    predict: bool | str = True,
+) -> Stepper:
+    """Which MTA-STS policy applies to mail for the domain? `agent`: with what it remembers.
+
+    Who is asked: as in step_spf; the policy file is fetched from the policy host.
+    """
+    from labkit.auth.mta_sts import discover
+
+    expect(world, World, 'step_mta_sts(world, "bigmail.test")')
+    expect(domain, str, 'step_mta_sts(world, "bigmail.test")')
+    name = domain.lower().rstrip(".")
+    cached = None if agent is None else agent.cache.get(name)
+    kept = "nothing" if cached is None else f"mode {cached.policy.mode}, id {cached.id}"
+    about = About(
+        "MTA-STS, one question at a time",
+        (("mail for", name), ("remembered", kept)),
+        others=(
+            TextOf(f"_mta-sts.{name}"),
+            PolicyAt(name),
+            TextOf(name),
+            MxOf(name),
+            AddressesOf(f"mta-sts.{name}"),
+        ),
+        verdicts=("fresh", "cached", "none"),
+    )
+    return await stepper(
+        partial(discover, name, world.now().timestamp(), cached),
         answer_with=partial(world.ask, at=at),
         predict=predict,
         about=about,
