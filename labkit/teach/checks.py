@@ -122,6 +122,11 @@ _TASKS = (  # modules of labkit.teach.tasks
     "relay_domain",
     "relay_verdict",
     "relay_puzzle",
+    "tls_offer",
+    "tls_submission",
+    "tls_client",
+    "tls_question",
+    "tls_policy",
 )
 
 
