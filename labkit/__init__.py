@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from labkit.teach.views.queue import queue_view
     from labkit.teach.views.stepper import stepper
     from labkit.teach.views.stepper_ready import step_dmarc, step_route, step_spf
+    from labkit.teach.views.triplets import triplets_view
 
 __version__ = "0.1.0"
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "step_route",
     "step_spf",
     "stepper",
+    "triplets_view",
 ]
 
 _WHERE = {
@@ -72,6 +74,7 @@ _WHERE = {
     "step_route": "labkit.teach.views.stepper_ready",
     "step_spf": "labkit.teach.views.stepper_ready",
     "stepper": "labkit.teach.views.stepper",
+    "triplets_view": "labkit.teach.views.triplets",
 }
 
 

@@ -33,6 +33,7 @@ OTHER_NAMES = {
     "chromium": ("chromium-browser", "google-chrome", "chrome"),
     "exim": ("exim4",),
 }
+OPTIONAL = ("rspamd",)  # not promised in CI either
 
 
 def is_ci() -> bool:
@@ -50,7 +51,7 @@ def find(program: str) -> str | None:
 
 def missing(what: str) -> None:
     """Skip the test, or fail it where nothing may be missing."""
-    if is_ci():
+    if is_ci() and what not in OPTIONAL:
         pytest.fail(f"{what} is missing, and CI promises to have it", pytrace=False)
     pytest.skip(f"{what} is not installed here")
 

@@ -190,7 +190,7 @@ def _without_holes(lines: list[str]) -> list[str]:
     """At most one empty line between two others, none at the ends; a choice may have left nothing."""
     kept: list[str] = []
     for line in "\n".join(lines).split("\n"):
-        text = line.rstrip()
+        text = re.sub(r"^ (?! )", "", line.rstrip())  # two blanks and more are meant
         if text or (kept and kept[-1]):
             kept.append(text)
     while kept and not kept[-1]:

@@ -21,7 +21,10 @@ PROGRAMS = {  # and the package of Debian and Ubuntu that has it
     "openssl": "openssl",
     "nc": "netcat-openbsd",
     "gpg": "gnupg",
+    "spamd": "spamd",
+    "bogofilter": "bogofilter",
 }
+DAEMONS = "/usr/local/sbin:/usr/sbin:/sbin"  # a user's PATH may lack them
 
 
 def doctor() -> int:
@@ -73,7 +76,7 @@ def _shim() -> tuple[bool, str]:
 
 
 def _program(name: str) -> tuple[bool, str]:
-    found = shutil.which(name)
+    found = shutil.which(name) or shutil.which(name, path=DAEMONS)
     if found is None:
         return False, f"{name}: on Debian and Ubuntu: sudo apt-get install {PROGRAMS[name]}"
     return True, f"{name} at {found}"

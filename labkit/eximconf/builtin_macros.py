@@ -17,11 +17,12 @@ DKIM_SIGN_HEADERS = (  # what is signed if nothing is said
     "Content-ID:Content-Description:Resent-Date:Resent-From:Resent-Sender:Resent-To:Resent-Cc:Resent-Message-ID:"
     "In-Reply-To:References:List-Id:List-Help:List-Unsubscribe:List-Subscribe:List-Post:List-Owner:List-Archive"
 )
-HAVE = """_HAVE_CRYPTEQ _HAVE_DKIM _HAVE_LOOKUP_DNSDB _HAVE_LOOKUP_DSEARCH _HAVE_LOOKUP_LSEARCH _HAVE_LOOKUP_PASSWD
-    _HAVE_LOOKUP_SQLITE _HAVE_NATIVE_SRS _HAVE_SPF _HAVE_SRS _HAVE_TRANSPORT_APPEND_MAILDIR""".split()
+HAVE = """_HAVE_CONTENT_SCANNING _HAVE_CRYPTEQ _HAVE_DKIM _HAVE_LOOKUP_DNSDB _HAVE_LOOKUP_DSEARCH
+    _HAVE_LOOKUP_LSEARCH _HAVE_LOOKUP_PASSWD _HAVE_LOOKUP_SQLITE _HAVE_NATIVE_SRS _HAVE_SPF _HAVE_SRS
+    _HAVE_TRANSPORT_APPEND_MAILDIR""".split()
 # the room smtp, above this one, gives them their meaning
 ACL_CONDITIONS = """acl authenticated condition dkim_signers dkim_status dnslists domains encrypted hosts local_parts
-    ratelimit recipients seen sender_domains senders spf spf_guess verify""".split()
+    ratelimit recipients seen sender_domains senders spam spf spf_guess verify""".split()
 ACL_MODIFIERS = """add_header continue control delay endpass log_message log_reject_target logwrite message
     remove_header set""".split()
 

@@ -1,6 +1,6 @@
 """bogofilter with a word list of its own: trained by the student, asked like any other scorer.
 
-WHAT       `Bogofilter(folder)`: `train(ham, spam)`, `score(message)`; it is a scorer: `host.serve_spamd(Bogofilter(f))`.
+WHAT       `Bogofilter(folder)`: `train(ham, spam)`, `score(message)`; as a scorer: `host.serve_spamd(Bogofilter(f))`.
 RULES      the score is bogofilter's spamicity (0 to 1), the threshold its cutoff (0.99 by default; above 0.45 it is
            not sure). The word list is in `folder`, nothing of the machine's or the user's is read or written.
 READ NEXT  scorers.py

@@ -280,7 +280,7 @@ class Host:
 
         A scorer is a function from the octets of a message to Scored. For spamd, `tell` hears how the start goes on,
         and `settings` are lines for its local.cf. What was served there before ends; all ends with the world.
-        Raises SpamdMissing (the text says how to install it), FilterFailed, RuntimeError for spamd in a world in memory.
+        Raises SpamdMissing, which says how to install it, FilterFailed, RuntimeError for spamd in a world in memory.
         """
         from labkit.lab.scorers import serve_scorer
         from labkit.lab.spamassassin import serve_spamassassin

@@ -32,7 +32,7 @@ _FOLDER = "var/spool/spamd"
 _OFTEN = 0.05
 _SETTINGS = "use_bayes 0\nuse_auto_whitelist 0\nscore NO_RELAYS 0\n"
 HOW_TO_INSTALL = (
-    "SpamAssassin's spamd is not installed: apt install spamd (Debian 13: spamd; Debian 12: spamassassin); "
+    "SpamAssassin's spamd is not installed: apt install spamassassin spamd; "
     "no service has to run. Without it, serve a scorer of your own: host.serve_spamd(scorer)"
 )
 

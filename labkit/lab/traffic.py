@@ -10,6 +10,7 @@ READ NEXT  traffic_senders.py, traffic_outcomes.py
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -29,6 +30,7 @@ APEX = "sne21.test"
 LAPTOP = "198.51.100.11"
 ADDRESS = "203.0.113.11"
 FLAG = "X-Spam-Flag"  # what marks a message: YES
+_QUEUE_ID = re.compile(r"\sid ([0-9A-Za-z-]+)")
 LONGEST = timedelta(days=2)  # all retries are over by then
 
 Prepare = Callable[[World], Awaitable[None]]  # what is done to a world before the stream begins
@@ -128,8 +130,7 @@ class Stream:
             for content in read_mbox(host.mailbox_file(person)):
                 message = Message.parse(content)
                 if (message.first(FLAG) or "").upper().startswith("YES"):
-                    trace = (message.first("Received") or "").partition(" id ")[2]
-                    found.add(trace.replace(";", " ").split(" ")[0])
+                    found.update(_QUEUE_ID.findall(message.first("Received") or "")[:1])
         return frozenset(found)
 
     def _slots(self) -> int:

@@ -20,6 +20,7 @@ from labkit.mail.envelope import Envelope
 from labkit.mail.message import Message
 from labkit.mta.compiled import Compiled
 from labkit.net.network import Peer
+from labkit.net.spool_format import OF_A_FILTER
 from labkit.queue.item import QueueItem
 from labkit.smtp.server import Server
 
@@ -235,8 +236,9 @@ def of_item(variables: dict[str, str], item: QueueItem, message: Message) -> Non
 
 
 def of_acls(variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """What ACLs have set; it goes with the message."""
-    return tuple(sorted(each for each in variables.items() if each[0].startswith(("acl_c", "acl_m"))))
+    """What ACLs have set, and what a content filter said; it goes with the message."""
+    own = sorted(each for each in variables.items() if each[0].startswith(("acl_c", "acl_m")))
+    return (*own, *((name, variables[name]) for name in OF_A_FILTER if name in variables))
 
 
 def header_of(message: Message) -> Sequence[tuple[str, str]]:

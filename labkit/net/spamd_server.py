@@ -121,7 +121,7 @@ def _body_of(command: str, scored: Scored, content: bytes) -> bytes:
     report = _NO_TEXT.sub("", scored.report).replace("\n", "\r\n").encode("utf-8", "replace")
     if command == "REPORT" or (command == "REPORT_IFSPAM" and scored.is_spam):
         return report
-    symbols = ",".join(_NO_TEXT.sub("", name) for name in scored.symbols)
+    symbols = ",".join(re.sub(r"\s", "", _NO_TEXT.sub("", name)) for name in scored.symbols)
     if command == "SYMBOLS":
         return f"{symbols}\r\n".encode("utf-8", "replace")
     if command in ("HEADERS", "PROCESS"):
@@ -130,7 +130,7 @@ def _body_of(command: str, scored: Scored, content: bytes) -> bytes:
             f"required={_number(scored.threshold)} tests={symbols}\r\n"
         )
         flag = "X-Spam-Flag: YES\r\n" if scored.is_spam else ""
-        fields = (flag + status.replace("\n", "", status.count("\n") - 1)).encode("utf-8", "replace")
+        fields = (flag + status).encode("utf-8", "replace")
         if command == "PROCESS":
             return fields + content
         header = re.split(rb"\r?\n\r?\n", content, maxsplit=1)[0]
@@ -139,7 +139,9 @@ def _body_of(command: str, scored: Scored, content: bytes) -> bytes:
 
 
 def _number(value: float) -> str:
-    return f"{value:.1f}" if math.isfinite(value) else "0.0"
+    """With one decimal at least, as spamd has it; more where a scale from 0 to 1 needs them."""
+    short = f"{value:.6f}".rstrip("0") if math.isfinite(value) else "0."
+    return f"{short}0" if short.endswith(".") else short
 
 
 def _length(head: bytes) -> int | None:

@@ -45,6 +45,11 @@ _ADDRESS = re.compile(
 _DELIVERY = re.compile(r"[/|].*:.+|\\.\\.+|.+@[^@/]+/\w+", re.DOTALL)
 _AFTER_RECIPIENT = re.compile(r" .*#[0-9]+| [0-9]+(?:,[0-9]+,[0-9]+)?")  # Exim: DSN wishes, one-time aliases
 _OPTION = re.compile(r"--?(?:\(\w+\))?(?P<name>\w+)(?: (?P<value>.*))?")  # "--": a stranger chose the value
+OF_A_FILTER = (
+    "spam_bar",
+    "spam_score",
+    "spam_score_int",
+)  # what `spam =` has found out goes with the message
 _ACL_VARIABLE = re.compile(r"--?(?:\(\w+\))?acl(?P<kind>[cm]?) (?P<name>\w+) (?P<length>[0-9]{1,9})")
 _HEADER_COUNT = re.compile(rb"(?P<length>[0-9]{1,9})(?P<type>[^\n]) ")
 
@@ -157,7 +162,9 @@ def address_line(mailbox: Mailbox) -> str:
 
 
 def _acl_variable(name: str, value: str) -> str:
-    """The line of a variable, and its value, which may have line ends in it."""
+    """The line of a variable, and its value, which may have line ends in it; a filter's verdict is an option."""
+    if name in OF_A_FILTER:
+        return f"-{name} {''.join(c for c in value if c.isascii() and c.isprintable())}"
     octets = value.encode("latin-1", "replace").replace(b"\0", b"")
     return f"--acl{name[4]} {name[5:]} {len(octets)}\n" + octets.decode("utf-8", "surrogateescape")
 
@@ -273,7 +280,10 @@ def decode(header_file: bytes, data_file: bytes) -> QueueItem:
         ),
         frozenset(finished),
         "frozen" in reader.options,
-        tuple(reader.acl_variables),
+        (
+            *reader.acl_variables,
+            *((each, reader.options[each]) for each in OF_A_FILTER if reader.options.get(each)),
+        ),
         _EPOCH + timedelta(seconds=int(since)) if since and since != seconds else None,
         "manual_thaw" in reader.options,
         "deliver_firsttime" in reader.options,

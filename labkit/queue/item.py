@@ -44,7 +44,7 @@ class QueueItem:
     origin: Origin = Origin()
     finished: frozenset[Mailbox] = frozenset()  # delivered or given up: nothing left to do for these
     frozen: bool = False
-    acl_variables: tuple[tuple[str, str], ...] = ()  # what ACLs have set: acl_c… and acl_m… with their values
+    acl_variables: tuple[tuple[str, str], ...] = ()  # what ACLs have set: acl_c…, acl_m…, spam_…
     frozen_at: datetime | None = None  # since when it is frozen; None: nobody noted it
     is_thawed_by_hand: bool = False
     is_untried: bool = False  # nothing was tried for it yet (exim -qi)

@@ -10,6 +10,7 @@ import pytest
 from labkit import World
 from labkit.lab.data import data_path
 from labkit.lab.scenario_file import read_scenario
+from labkit.lab.solutions import defend
 from labkit.mail.event import EventKind, MailEvent
 from labkit.teach.views.probes_talk import ask_whom
 
@@ -36,7 +37,7 @@ def test_all_are_here() -> None:
     wanted = (
         "a_bad_day backscatter backup_mx backup_outage dns_failing greylisting left_over_mx loop loop_bomb",
         "loop_mx_self loop_open loop_smarthost loop_vacation mta_sts null_mx one_domain partners",
-        "partners_and_bigmail relay three_mx virtual_domains vouching what_survives who_vouches",
+        "partners_and_bigmail relay spam three_mx tls tls_matrix virtual_domains vouching what_survives who_vouches",
     )
     assert " ".join(wanted).split() == NAMES
 
@@ -329,5 +330,28 @@ def test_virtual_domains(run: Run, network: str, engine: str) -> None:
             assert alone == "250 Accepted", "RFC 5321 §4.5.1: also without a domain"
             await world.laptop.send(BOB, "a client of the house may relay")
             assert len(world.partner.mailbox("bob")) == 1
+
+    run(story())
+
+
+@WAYS
+def test_spam(run: Run, network: str, engine: str) -> None:
+    """The bot is on the list, and has no name that leads back; the partner's host gets past a greylist by itself."""
+
+    async def story() -> None:
+        async with opened("spam", network, engine) as world:
+            bot, grace = world.laptops["bot.winner.test"], world.laptops["out1.cloudpost.test"]
+            assert (await bot.send(ANN, "hi", "there")).queue_id is not None
+            await defend(world, "dnsbl")
+            assert "550 198.18.100.61 is listed at bl.test: infected machine" in str(await bot.send(ANN))
+            await defend(world, "ptr")
+            assert "550 198.18.100.61 has no name that leads back to it" in str(await bot.send(ANN))
+            assert (await grace.send(ANN, "hi", "there")).queue_id is not None
+            await defend(world, "greylist_network")
+            assert "451 greylisted" in str(await grace.send(ANN))
+            await world.partner_laptop.send(ANN, "hello", "there")
+            await world.advance(hours=1)
+            subjects = [message.first("Subject") for message in world.mine.mailbox("ann")]
+            assert subjects == ["hi", "hi", "hello"]
 
     run(story())

@@ -48,7 +48,7 @@ def test_load_errors(text: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    """spam = nobody|malware = *|mime_regex = x|regex = x|decode = x
+    """malware = *|mime_regex = x|regex = x|decode = x
     queue = q|udpsend = x|verify = csa|verify = arc|verify = recipient/quota|verify = sender/success_on_redirect
     verify = recipient/callout=hold|control = cutthrough_delivery|control = debug/tag=x|control = dscp/ef
     control = no_mbox_unspool|control = utf8_downconvert""".replace("\n", "|").split("|"),

@@ -147,6 +147,7 @@ class Memory:
     rates_of_message: dict[str, float] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)
     spam: Judged | None = None
+    return_path: str = ""  # as routing a recipient has left it: verify = recipient did
     # for the command
     rates_of_command: dict[str, float] = field(default_factory=dict)
 
@@ -206,7 +207,7 @@ class Scene:
         self.effects = MessageEffects()
         memory = self.memory
         memory.senders, memory.rates_of_message, memory.warned = {}, {}, set()
-        memory.spam = None
+        memory.spam, memory.return_path = None, ""
         memory.has_rewritten_sender = False
         kept = {key: value for key, value in self.env.memo.items() if _is_of_client(key)}
         self.env.memo.clear()

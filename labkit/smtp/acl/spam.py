@@ -13,7 +13,7 @@ READ NEXT  spam_servers.py, spam_answer.py
 from __future__ import annotations
 
 from labkit.eximconf.expansion import Value, compile_text
-from labkit.eximconf.expansion.splitting import separator_of, split_at
+from labkit.eximconf.expansion.splitting import separator_of, split_list
 from labkit.eximconf.place import Place
 from labkit.eximconf.reader import Setting
 from labkit.mail.asking import Asking, ask
@@ -44,7 +44,7 @@ def check(line: Setting, is_negated: bool) -> Check:
 
 
 def _spam(scene: Scene, text: str) -> Asking[Found]:
-    words = split_at(text, "/")
+    words = split_list(text, "/")
     found = yield from _judged(scene, words[0] if words else "")
     if found is Found.LATER and any(word.lower() == "defer_ok" for word in words[1:]):
         scene.because = "no content filter could tell, which is no refusal here (defer_ok)"
@@ -174,7 +174,7 @@ def _as_mbox(scene: Scene) -> bytes:
     values = scene.env.variables
     sender = values.get("sender_address", "")
     date = mbox_date(scene.env.now) if scene.env.now is not None else ""
-    lines = [f"From {values.get('return_path') or 'MAILER-DAEMON'} {date}\n"]
+    lines = [f"From {scene.memory.return_path or 'MAILER-DAEMON'} {date}\n"]
     if sender:
         lines.append(f"X-Envelope-From: <{sender}>\n")
     if scene.recipients:

@@ -17,26 +17,33 @@ from dataclasses import dataclass
 LONGEST_BAR = 51
 LONGEST_ACTION = 31
 _LONGEST_NUMBER = 400
-_FLOAT = r"([+-]?(?:inf(?:inity)?|nan|0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?))"
+_HALF_EXPONENT = re.compile(r"^([+-]?[0-9.]+)e[+-]?$|p[+-]?$")
 _S = r"[ \t\n\v\f\r]*"
-_REPORT = re.compile(
-    rf"SPAMD/{_S}[^\s]{{1,7}}{_S}0{_S}EX_OK{_S}Content-length:{_S}[+-]?[0-9]+{_S}{_FLOAT}/{_S}{_FLOAT}{_S}",
-    re.IGNORECASE,
-)
+_WORD, _LONG_WORD = r"[^\s]{1,7}", r"[^\s]+"
+_HEX = r"0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]*)?"
+_FLOAT = rf"[+-]?(?i:inf(?:inity)?|nan|{_HEX}|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]*)?)"
+
+
+def _taken(name: str, pattern: str) -> str:
+    """As scanf takes a value: as much as it can, and nothing of it is given back."""
+    return rf"(?=(?P<{name}>{pattern}))(?P={name})"
+
+
+_BEGIN = rf"SPAMD/{_S}{_taken('version', _WORD)}{_S}0{_S}EX_OK{_S}"
+_SCORE, _THRESHOLD = _taken("score", _FLOAT), _taken("threshold", _FLOAT)
+_REPORT = re.compile(rf"{_BEGIN}Content-length:{_S}[+-]?[0-9]+{_S}{_SCORE}/{_S}{_THRESHOLD}{_S}")
 _OLDER = re.compile(
-    rf"SPAMD/{_S}[^\s]{{1,7}}{_S}0{_S}EX_OK{_S}Spam:{_S}[^\s]+{_S};{_S}{_FLOAT}{_S}/{_S}{_FLOAT}{_S}",
-    re.IGNORECASE,
+    rf"{_BEGIN}Spam:{_S}{_taken('word', _LONG_WORD)}{_S};{_S}{_SCORE}{_S}/{_S}{_THRESHOLD}{_S}"
 )
-_WORD = r"[^\s]{1,7}"
 _PARTS = (
-    rf"RSPAMD/{_S}{_WORD}",
-    rf"{_S}0{_S}EX_OK{_S}Metric:{_S}default;{_S}{_WORD}",
-    rf"{_S}{_FLOAT}",
-    rf"{_S}/{_S}{_FLOAT}",
-    rf"{_S}/{_S}{_FLOAT}",
+    "R" + rf"SPAMD/{_S}{_taken('version', _WORD)}",
+    rf"{_S}0{_S}EX_OK{_S}Metric:{_S}default;{_S}{_taken('word', _WORD)}",
+    rf"{_S}{_SCORE}",
+    rf"{_S}/{_S}{_THRESHOLD}",
+    rf"{_S}/{_S}{_taken('rejects', _FLOAT)}",
 )
-_BEGINNINGS = tuple(re.compile("".join(_PARTS[:count]), re.IGNORECASE) for count in range(len(_PARTS) + 1))
-_RSPAMD = re.compile("".join(_PARTS) + _S, re.IGNORECASE)
+_BEGINNINGS = tuple(re.compile("".join(_PARTS[:count])) for count in range(len(_PARTS) + 1))
+_RSPAMD = re.compile("".join(_PARTS) + _S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ def read_answer(said: str, *, is_rspamd: bool) -> SpamAnswer | str:
     found = _RSPAMD.match(said) if is_rspamd else _REPORT.match(said) or _OLDER.match(said)
     if found is None or (is_rspamd and found.end() >= len(said)):
         return f", output: {_understood(said)}" if is_rspamd else " output"
-    score, threshold = _number(found[1]), _number(found[2])
+    score, threshold = _number(found["score"]), _number(found["threshold"])
     report, action = said[found.end() :], "reject" if score >= threshold else "no action"
     variables = {
         "spam_score": _shown(score),
@@ -78,6 +85,7 @@ def _understood(said: str) -> int:
 def _number(text: str) -> float:
     """A number as strtod reads it."""
     text = text[:_LONGEST_NUMBER].lower()
+    text = _HALF_EXPONENT.sub(lambda found: found[1] or "", text)
     try:
         return float.fromhex(text) if "0x" in text else float(text)
     except OverflowError:

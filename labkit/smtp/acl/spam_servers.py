@@ -22,6 +22,7 @@ from labkit.eximconf.expansion.splitting import split_list
 MOST_SERVERS = 32
 MOST_SECONDS = 2**31 - 1
 _NUMBER = re.compile(r"(pri|weight)=[ \t]*([+-]?[0-9]{1,30})")
+_WORD = re.compile("((?:[^ ]+|  )*) ?")  # two blanks are one inside a word, as with every separator
 _TIME = re.compile(r"[ \t]*[+-]?[0-9]")
 
 
@@ -60,8 +61,7 @@ def most_wanted(servers: Sequence[SpamServer]) -> Sequence[SpamServer]:
 
 
 def _server(item: str, complaints: list[str]) -> SpamServer | None:
-    words = split_list(item, " ")
-    words = tuple(word for word in words if word)
+    words = tuple([found[1].replace("  ", " ") for found in _WORD.finditer(item) if found[1]])
     if not words or (len(words) < 2 and not words[0].startswith("/")):
         return None
     place, options = (words[0], words[1:]) if words[0].startswith("/") else (" ".join(words[:2]), words[2:])

@@ -62,6 +62,7 @@ def recipient(scene: Scene, wish: Wish) -> Asking[Found]:
     sender_address = scene.env.variables.get("sender_address", "") if callout and callout.uses_sender else ""
     verification = yield from ask(VerifyRecipient(scene.recipient, callout, sender_address))
     variables = scene.env.variables
+    scene.memory.return_path = variables.get("sender_address", "")
     variables["recipient_verify_failure"] = verification.failure
     variables["address_data"] = verification.address_data
     found = _found(verification)

@@ -8,7 +8,7 @@ READ NEXT  roc.py, precision_recall.py
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from labkit.filters.measures import CurvePoint, Rate, best_threshold, confusion, curve
 from labkit.mail.plainly import SaidPlainly
@@ -38,7 +38,8 @@ class Judge:
 
     @property
     def is_yes_or_no(self) -> bool:
-        return len(self.points) <= 3  # nothing, the one inner point, everything
+        """Its scores are 1 and 0: there is no threshold to choose."""
+        return {point.threshold for point in self.points[1:]} <= {0.0, 1.0}
 
 
 def read_filters(
@@ -66,8 +67,14 @@ def _judge(name: str, judged: list[Sequence[float]], ham_costs: float, threshold
     last = points[-1].confusion
     if not (last.spam_caught and last.ham_caught):
         raise NoJudgements(f"{name}: at least one spam and one ham are wanted, else nothing can be compared")
-    chosen = best if threshold is None else CurvePoint(threshold, confusion(judged, threshold))
-    return Judge(label(name, 30), points, chosen, judged)
+    judge = Judge(label(name, 30), points, best, judged)
+    if threshold is None and judge.is_yes_or_no:
+        threshold = 1.0
+    return (
+        judge
+        if threshold is None
+        else replace(judge, chosen=CurvePoint(threshold, confusion(judged, threshold)))
+    )
 
 
 def share(rate: Rate) -> str:

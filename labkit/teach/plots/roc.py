@@ -53,7 +53,9 @@ class RocPicture(Picture):
             )
             for each in self.judges
         ]
-        cost = f"Thresholds: the cheapest if a lost ham is as bad as {self.ham_costs:g} missed spams, or yours."
+        cost = (
+            f"Thresholds: the cheapest if a lost ham is as bad as {self.ham_costs:g} missed spams, or yours."
+        )
         return f"{text_table(head, rows)}\nIn brackets: Wilson's interval for 95 %.\n{cost}"
 
     def _drawing(self, figure: Figure) -> None:

@@ -19,7 +19,7 @@ from labkit.lab.middle_engine import OWN
 from labkit.lab.world import World
 from labkit.mail.event import EventKind, MailEvent
 from labkit.teach.checks import Seen, Verdict, done, exercise, hint, todo
-from labkit.teach.tasks.tls_ready import ann_at_home, is_first
+from labkit.teach.tasks.tls_ready import ann_at_home, careless, is_as, is_first
 
 STRIPPED, INJECTED, UNSIGNED, OTHER_NAME = "strips", "injects", "self-signed", "other name"
 WAYS = (
@@ -50,7 +50,7 @@ class ProbedClient:
 async def probe_client(world: World) -> ProbedClient:
     """Try it. What waits afterwards leaves by itself."""
     client, middle = ann_at_home(world), world.middle
-    if is_first(client):
+    if is_first(client) or is_as(client, careless(world)):
         return ProbedClient(world, False)
     try:
         await client.reload()

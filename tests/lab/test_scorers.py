@@ -1,0 +1,189 @@
+"""Content filters of a host: both engines ask them by `spam =`; and what they say outside of SMTP."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from labkit.lab.bogofilter import Bogofilter
+from labkit.lab.host import Host
+from labkit.lab.scorers import FilterFailed, Scored
+from labkit.lab.world import World, partners
+
+GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+ACL = """
+content:
+  deny spam = nobody
+    message = This message scored $spam_score spam points.
+  accept add_header = X-Spam: $spam_score ($spam_bar) $spam_action
+"""
+HAM = "Date: Mon, 07 Sep 2026 09:00:00 +0000\nTo: bob\nFrom: ann@st11.sne21.test\nSubject: tea\n\nShall we have tea?\n"
+
+
+def told(message: bytes) -> Scored:
+    """A scorer of ours."""
+    return Scored(9.0 if GTUBE.encode() in message else -1.0, 5.0, "because\nit is so", ("OURS",))
+
+
+def filtering(host: Host) -> None:
+    text = host.configuration
+    host.write_configuration(text.replace("begin acl\n", f"acl_smtp_data = content\nbegin acl\n{ACL}", 1))
+
+
+async def judged(world: World, text: str) -> str:
+    """Send it from host to host: what the sender's log says of it."""
+    before = len(world.mine.log())
+    await world.mine.send("ann@st11.sne21.test", "bob@st2.sne21.test", text)
+    await world.settle()
+    return world.mine.log()[before:]
+
+
+async def refuses_gtube(world: World, scorer: Callable[[bytes], Scored] | None, points: str) -> None:
+    filtering(world.partner)
+    await world.partner.reload()
+    served = await world.partner.serve_spamd(scorer)
+    assert "=> bob" in await judged(world, HAM)
+    assert world.partner.mailbox("bob")[-1].first("X-Spam") is not None
+    said = await judged(world, HAM.replace("tea", "y") + GTUBE + "\n")
+    assert f"550 This message scored {points} spam points." in said
+    await served.stop()
+    assert "451 Temporary local problem" in await judged(world, HAM)
+    assert "all spamd servers failed" in world.partner.log()
+
+
+@pytest.mark.parametrize("network", ["memory", "loopback"])
+def test_a_scorer_of_ours(network: str) -> None:
+    async def story() -> None:
+        async with partners(st=11, partner=2, network=network, alongside=True) as world:
+            await refuses_gtube(world, told, "9.0")
+
+    asyncio.run(story())
+
+
+@pytest.mark.needs("exim")
+def test_a_scorer_of_ours_and_the_real_exim() -> None:
+    async def story() -> None:
+        async with partners(st=11, partner=2, engine="exim", alongside=True) as world:
+            await refuses_gtube(world, told, "9.0")
+
+    asyncio.run(story())
+
+
+@pytest.mark.needs("spamd")
+@pytest.mark.parametrize("engine", ["labkit", pytest.param("exim", marks=pytest.mark.needs("exim"))])
+def test_spamassassin(engine: str) -> None:
+    async def story() -> list[Scored]:
+        words: list[str] = []
+        async with partners(st=11, partner=2, engine=engine, alongside=True) as world:
+            filtering(world.partner)
+            await world.partner.reload()
+            served = await world.partner.serve_spamd(tell=words.append)
+            assert served.started_in > 0
+            assert words[-1].startswith("spamd answers after")
+            assert "=> bob" in await judged(world, HAM)
+            said = await judged(world, HAM + GTUBE + "\n")
+            assert "550 This message scored 1" in said
+            steps: list[int] = []
+            letters = [HAM.encode(), (HAM + GTUBE + "\n").encode()] * 5
+            found = await served.score_all(letters, lambda done, total: steps.append(done))
+            assert steps == list(range(1, 11))
+            assert "GTUBE" in await served.report(letters[1])
+            return found
+
+    found = asyncio.run(story())
+    assert [each.is_spam for each in found] == [False, True] * 5
+    assert "GTUBE" in found[1].symbols
+
+
+def test_spamd_needs_sockets() -> None:
+    async def story() -> None:
+        async with partners(st=11, partner=2, network="memory", alongside=True) as world:
+            with pytest.raises((RuntimeError, FilterFailed)):
+                await world.partner.serve_spamd()
+
+    asyncio.run(story())
+
+
+def test_spamd_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with partners(st=11, partner=2, network="memory", alongside=True) as world:
+            with pytest.raises(FilterFailed, match="apt install"):
+                await world.partner.serve_spamd()
+
+    monkeypatch.setattr("labkit.lab.spamassassin.PLACES", ())
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    asyncio.run(story())
+
+
+@pytest.mark.needs("bogofilter")
+def test_bogofilter(tmp_path: Path) -> None:
+    filter = Bogofilter(tmp_path / "words")
+    with pytest.raises(FilterFailed, match="train"):
+        filter.score(b"Subject: x\n\ny\n")
+    ham = [f"Subject: meeting {n}\n\nDear Ann, the minutes of our lecture\n".encode() for n in range(20)]
+    spam = [
+        f"Subject: win {n}\n\ncheap pills, casino bonus, act now\nFrom here\n".encode() for n in range(20)
+    ]
+    filter.train(ham, spam)
+    found = filter.score_all(
+        [b"Subject: win\n\ncasino pills bonus cheap\n", b"Subject: minutes\n\nlecture Ann\n"]
+    )
+    assert [each.is_spam for each in found] == [True, False]
+    assert found[0].report.startswith("bogofilter: spam")
+
+    async def story() -> None:
+        async with partners(st=11, partner=2, network="memory", alongside=True) as world:
+            served = await world.partner.serve_spamd(filter)
+            assert [await served.score(spam[0])] == [Scored(1.0, 0.99, "", ("BOGOFILTER_SPAM",))]
+
+    asyncio.run(story())
+
+
+def test_a_scorer_that_fails_is_no_refusal() -> None:
+    def broken(message: bytes) -> Scored:
+        raise ValueError("no")
+
+    async def story() -> str:
+        async with partners(st=11, partner=2, network="memory", alongside=True) as world:
+            asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+            filtering(world.partner)
+            await world.partner.reload()
+            await world.partner.serve_spamd(broken)
+            return await judged(world, HAM)
+
+    assert "451 Temporary local problem" in asyncio.run(story())
+
+
+@pytest.mark.needs("exim")
+def test_both_engines_send_the_same_octets() -> None:
+    """But for dates, ids, and the name of the program in Received:."""
+
+    async def heard_by(engine: str) -> list[str]:
+        heard: list[str] = []
+
+        def recording(message: bytes) -> Scored:
+            heard.append(message.decode("latin-1"))
+            return Scored(1.0)
+
+        async with partners(st=11, partner=2, engine={"partner": engine}, alongside=True) as world:
+            filtering(world.partner)
+            await world.partner.reload()
+            await world.partner.serve_spamd(recording)
+            for text in (HAM, HAM + "..\n.dot\nFrom here\n", HAM.replace("tea?\n", "t\u00e9a")):
+                assert "=> bob" in await judged(world, text)
+        return [_without_accidents(each) for each in heard]
+
+    ours, theirs = asyncio.run(heard_by("labkit")), asyncio.run(heard_by("exim"))
+    assert len(ours) == 3
+    assert ours == theirs
+
+
+def _without_accidents(text: str) -> str:
+    text = re.sub(r"(?m)^(From \S+ ).*$", r"\1DATE", text, count=1)
+    text = re.sub(r"\((?:Exim|labkit) [0-9.]+\)", "(MTA)", text)
+    text = re.sub(r"(?m)[0-9]{2}:[0-9]{2}:[0-9]{2}", "TIME", text)
+    return re.sub(r"\bE?[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}\b", "ID", text)
