@@ -281,7 +281,7 @@ FORCE_MISTAKES: dict[str, tuple[tuple[Change, ...], str]] = {
     ),
     "on 465 alone": (
         at_mail("deny condition = ${if eq{$received_port}{465}}", "!encrypted = *", SAYS_530, "accept"),
-        "all is taken in the clear",
+        "MAIL is still taken in the clear",
     ),
     "at RCPT": (
         (
@@ -383,6 +383,7 @@ def test_force_tls_mistakes() -> None:
             told[name] = verdict.verdict.words
 
     run(steps)
+    told.pop("on 465 alone")  # the same as "only who has logged in may"
     told.pop("on the wrong port")  # the same as "on every port": what the partner meets
     assert len(set(told.values())) == len(told)
 
@@ -560,10 +561,6 @@ POLICY_MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "short": ({"mode": "enforce", "mx": "mx.bigmail.test", "max_age": 86_400}, "max_age is how long"),
     "everybody": ({"mode": "enforce", "mx": "*.test", "max_age": MONTH}, "true mail exchanger"),
-    "names Mallory's too": (
-        {"mode": "enforce", "mx": ["mx.bigmail.test", "*.mallory.test"], "max_age": MONTH},
-        "protects from nobody",
-    ),
     "no mode": ({"mode": "strict", "mx": "mx.bigmail.test", "max_age": MONTH}, "no policy"),
 }
 

@@ -120,7 +120,7 @@ def _not_arrived(probed: ProbedClient) -> Verdict | None:
         return None
     words = [event for event in probed.met if event.host == probed.client.name and event.text]
     text, last = " ".join(event.text or "" for event in words), words[-1:]
-    if "failed to open" in text or ("TLS session" in text and "certificate" in text and "reading" in text):
+    if "cannot be read" in text or "reading file" in text.lower() or "failed to open" in text:
         return hint("Ann's host cannot open the file of those whom it believes. Is the name right?", *last)
     if "certificate verification failed" in text and "invalid" not in text:
         return hint(
