@@ -1,4 +1,4 @@
-"""What a client meets at a port of the student's host: is there a banner, is there TLS, with whom, and what is answered?
+"""What a client meets at a port of the student's host: is there a banner, is there TLS, and what is answered?
 
 WHAT       `await call(world, caller, port, "MAIL FROM:<...>", encrypts=True)` is one connection to the
            student's host:

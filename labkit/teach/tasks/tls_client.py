@@ -19,7 +19,7 @@ from labkit.lab.middle_engine import OWN
 from labkit.lab.world import World
 from labkit.mail.event import EventKind, MailEvent
 from labkit.teach.checks import Seen, Verdict, done, exercise, hint, todo
-from labkit.teach.tasks.tls_ready import ann_at_home, is_first
+from labkit.teach.tasks.tls_ready import ann_at_home, careless, is_as, is_first
 
 STRIPPED, INJECTED, UNSIGNED, OTHER_NAME = "strips", "injects", "self-signed", "other name"
 WAYS = (
@@ -50,7 +50,7 @@ class ProbedClient:
 async def probe_client(world: World) -> ProbedClient:
     """Try it. What waits afterwards leaves by itself."""
     client, middle = ann_at_home(world), world.middle
-    if is_first(client):
+    if is_first(client) or is_as(client, careless(world)):
         return ProbedClient(world, False)
     try:
         await client.reload()
@@ -120,7 +120,7 @@ def _not_arrived(probed: ProbedClient) -> Verdict | None:
         return None
     words = [event for event in probed.met if event.host == probed.client.name and event.text]
     text, last = " ".join(event.text or "" for event in words), words[-1:]
-    if "failed to open" in text or ("TLS session" in text and "certificate" in text and "reading" in text):
+    if "cannot be read" in text or "reading file" in text.lower() or "failed to open" in text:
         return hint("Ann's host cannot open the file of those whom it believes. Is the name right?", *last)
     if "certificate verification failed" in text and "invalid" not in text:
         return hint(

@@ -1,4 +1,4 @@
-"""What the exercises of notebook 06 begin with and go on with: a host with TLS, and one with users that have passwords.
+"""What the exercises of notebook 06 begin with: a host with TLS, and one with users that have passwords.
 
 WHAT       `await with_tls(world)` gives the student's host a key, a certificate of the lab's authority and
            the lines for
@@ -52,7 +52,12 @@ def first_configuration(host: Host) -> str:
 
 def is_first(host: Host) -> bool:
     """Whether its exim.conf says what it said in the beginning."""
-    return _plain(host.configuration) == _plain(first_configuration(host))
+    return is_as(host, first_configuration(host))
+
+
+def is_as(host: Host, text: str) -> bool:
+    """Whether its exim.conf says the same as that text."""
+    return _plain(host.configuration) == _plain(text)
 
 
 def offering(text: str) -> str:
@@ -102,6 +107,22 @@ async def _with(world: World, text: str) -> World:
 def ann_at_home(world: World) -> Host:
     """Ann's own machine, a host with an exim.conf."""
     return next(host for host in world.hosts.values() if host.role == "client")
+
+
+def careless(world: World) -> str:
+    """The exim.conf of Ann's own machine as many a page has it: it logs in, at 587, with whomever."""
+    from labkit.lab.tls_cell import client_configuration
+
+    return client_configuration("opportunistic", 587, host=ann_at_home(world).name, server=world.mine.name)
+
+
+async def with_careless_ann(world: World) -> World:
+    """Submission as it should be, and a client as it should not."""
+    await with_submission(world)
+    client = ann_at_home(world)
+    client.write_configuration(careless(world))
+    await client.reload()
+    return world
 
 
 def _plain(text: str) -> list[str]:

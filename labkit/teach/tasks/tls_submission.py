@@ -19,7 +19,7 @@ from labkit.lab.world import World
 from labkit.teach.checks import Verdict, done, exercise, hint, todo
 from labkit.teach.tasks.tls_calls import AS_ANN, BROKEN, ENCRYPTED, REFUSED, SILENT, Called, call
 from labkit.teach.tasks.tls_offer import bad_configuration, reloaded
-from labkit.teach.tasks.tls_ready import first_configuration, knowing_users, offering
+from labkit.teach.tasks.tls_ready import first_configuration, is_as, knowing_users, offering
 
 CAROL = "carol@bigmail.test"
 MUST_FIRST = 530
@@ -43,7 +43,7 @@ class ProbedSubmission:
 
 async def probe_submission(world: World) -> ProbedSubmission:
     """Reload, and call."""
-    if world.mine.configuration == knowing_users(offering(first_configuration(world.mine))):
+    if is_as(world.mine, knowing_users(offering(first_configuration(world.mine)))):
         return ProbedSubmission(world, False)
     if problem := await reloaded(world):
         return ProbedSubmission(world, True, problem)
