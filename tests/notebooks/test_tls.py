@@ -24,7 +24,6 @@ from labkit.teach.tasks.tls_ready import (
     ann_at_home,
     careless,
     first_configuration,
-    offering,
     with_careless_ann,
     with_submission,
     with_tls,
