@@ -127,6 +127,11 @@ _TASKS = (  # modules of labkit.teach.tasks
     "tls_client",
     "tls_question",
     "tls_policy",
+    "spam_blocklist",
+    "spam_greylist",
+    "spam_bayes",
+    "spam_combination",
+    "spam_choice",
 )
 
 

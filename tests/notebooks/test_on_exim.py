@@ -67,4 +67,5 @@ def test_there_are_notebooks_with_facts() -> None:
         "04_loops",
         "05_virtual_domains",
         "06_tls",
+        "07_spam",
     }
