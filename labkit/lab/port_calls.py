@@ -33,7 +33,7 @@ REFUSED, SILENT, BANNER, CLEAR, BROKEN, ENCRYPTED = (
     "broken",  # TLS was begun, and came to nothing
     "encrypted",
 )
-_PATIENCE = Patience(command=8)  # seconds of real time, for a real Exim; labkit says at once that none comes
+_PATIENCE = Patience(command=4)  # seconds of real time, for a real Exim; labkit says at once that none comes
 
 
 @dataclass(frozen=True, slots=True)
