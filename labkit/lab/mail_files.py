@@ -55,6 +55,9 @@ def read_messages(
     is_empty = True
     for file in files:
         is_empty = False
+        if file.is_symlink():
+            tell(f"{file.relative_to(place).as_posix()}: a link, and none is followed")
+            continue
         yield from _file(file, file.relative_to(place).as_posix(), tell)
     if is_empty:
         tell(f"{place}: no message in this folder; {kinds} are looked at")
@@ -71,7 +74,8 @@ def messages_in(
 
 
 def is_maildir(folder: Path) -> bool:
-    return (folder / "cur").is_dir() and (folder / "new").is_dir()
+    parts = folder / "cur", folder / "new"
+    return all(part.is_dir() and not part.is_symlink() for part in parts)
 
 
 def _maildir(folder: Path) -> Iterator[Path]:

@@ -18,6 +18,7 @@ REFUSED = "refused"
 PUT_OFF = "put off for ever"  # the sender does not come again
 HUNG_UP = "sender hung up"
 FATES = (INBOX, MARKED, REFUSED, PUT_OFF, HUNG_UP)
+_SHORT = dict(zip(FATES, ("inbox", "marked", "refused", "put off", "hung up")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +146,10 @@ class Measured:
         """A line of figures, and one for each kind of sender."""
         lines = [
             repr(self),
-            f"{'':<22}{'messages':>9}  " + "  ".join(f"{fate:>16}" for fate in FATES) + "  delay",
+            f"{'':<22}{'messages':>9}  " + "  ".join(f"{_SHORT[fate]:>8}" for fate in FATES) + "  delay",
         ]
         for row in self.by_kind():
-            cells = "  ".join(f"{row.fates.get(fate, 0) or '-':>16}" for fate in FATES)
+            cells = "  ".join(f"{row.fates.get(fate, 0) or '-':>8}" for fate in FATES)
             delay = "" if row.median_minutes is None else f"{row.median_minutes:g} min"
             lines.append(
                 f"{'spam' if row.is_spam else 'ham':<5}{row.kind:<19}{row.messages:>7}  {cells}  {delay}"

@@ -122,6 +122,16 @@ _TASKS = (  # modules of labkit.teach.tasks
     "relay_domain",
     "relay_verdict",
     "relay_puzzle",
+    "tls_offer",
+    "tls_submission",
+    "tls_client",
+    "tls_question",
+    "tls_policy",
+    "spam_blocklist",
+    "spam_greylist",
+    "spam_bayes",
+    "spam_combination",
+    "spam_choice",
 )
 
 

@@ -116,3 +116,29 @@ def test_an_mbox_is_a_stream(tmp_path: Path) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 3_000_000
+
+
+def test_no_link_inside_a_folder_is_followed(tmp_path: Path) -> None:
+    """A folder that somebody else packed must not read this machine's files, through a file or a Maildir."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "passwd").write_bytes(b"root: not for you\n")
+    (secret / "d.eml").write_bytes(TWO)
+    folder = tmp_path / "mail"
+    (folder / "box/new").mkdir(parents=True)
+    (folder / "box/cur").symlink_to(secret)
+    (folder / "good/cur").mkdir(parents=True)
+    (folder / "good/new").mkdir()
+    (folder / "good/cur/1").symlink_to(secret / "passwd")
+    (folder / "good/cur/2").write_bytes(ONE)
+    (folder / "a.eml").symlink_to(secret / "passwd")
+    (folder / "deep").symlink_to(secret)
+    found, problems = read(folder)
+    assert found == [("good/cur/2", ONE)]
+    assert sorted(problems) == [
+        "a.eml: a link, and none is followed",
+        "good/cur/1: a link, and none is followed",
+    ]
+    linked = tmp_path / "mine.eml"
+    linked.symlink_to(folder / "good/cur/2")
+    assert read(linked)[0] == [("mine.eml", ONE)], "a link that the caller names himself is followed"
