@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from labkit.lab.certificates import TlsKey, have_signed, install, make_key
+from labkit.lab.handshakes import watch_handshake
 from labkit.lab.tls_matrix import TlsMatrix, run_matrix
 from labkit.lab.world import World
 from labkit.teach.checks import CheckView, Progress, check
+from labkit.teach.tasks.tls_calls import call
 from labkit.teach.tasks.tls_client import probe_client
 from labkit.teach.tasks.tls_offer import probe_offer
 from labkit.teach.tasks.tls_policy import probe_policy
@@ -31,6 +33,8 @@ from labkit.teach.tasks.tls_ready import (
 )
 from labkit.teach.tasks.tls_submission import probe_submission
 
+from .committed import Committed
+
 NAME, MINE = "mx2.st11.sne21.test", "st11.sne21.test"
 WAYS = pytest.mark.parametrize(
     "network, engine",
@@ -39,6 +43,30 @@ WAYS = pytest.mark.parametrize(
         ("loopback", "labkit"),
         pytest.param("loopback", "exim", marks=pytest.mark.needs("exim", "gcc")),
     ],
+)
+NOTEBOOK = Committed("06_tls")
+SHOWN = {
+    "c4c": [
+        "clear ('MAIL FROM:<bob@st2.sne21.test>', 530,",
+        "encrypted ('MAIL FROM:<bob@st2.sne21.test>', 250,",
+    ],
+    "c6b": [
+        "25 opportunistic encrypted clear read encrypted",
+        "25 verified encrypted refused refused encrypted",
+    ],
+    "c6d": ["587 plain refused stolen refused refused", "587 required encrypted refused stolen encrypted"],
+    "c6g": [
+        "465 opportunistic encrypted encrypted stolen encrypted",
+        "465 plain refused refused refused refused",
+    ],
+    "c7b": ["first contact hidden stolen", "enforce, stripped it waited, then went to Carol"],
+}
+EVERYWHERE = (
+    ("acl_smtp_rcpt =", "acl_smtp_mail = check_mail\nacl_smtp_rcpt ="),
+    (
+        "begin acl\n",
+        "begin acl\ncheck_mail:\n  deny !encrypted = *\n  message = 530 5.7.0 Encrypt\n  accept\n",
+    ),
 )
 LONG_AGO = datetime(2021, 1, 1, tzinfo=timezone.utc)
 Steps = Callable[[World], Awaitable[Any]]
@@ -71,6 +99,39 @@ def changed(text: str, *changes: Change) -> str:
 @lru_cache
 def a_key() -> TlsKey:
     return make_key()
+
+
+# --- the facts ---------------------------------------------------------------------------------
+
+
+@WAYS
+def test_tls_for_everybody_keeps_a_plain_partner_out(network: str, engine: str) -> None:
+    """Part 4, as the committed cells have it; and part 1: who offers STARTTLS."""
+
+    async def steps(world: World) -> None:
+        offers = [
+            (await watch_handshake(world, world.laptop, host.name, 25)).is_encrypted
+            for host in (world.mine, world.partner)
+        ]
+        assert offers == [False, True]
+        await with_users(world)
+        world.mine.write_configuration(changed(world.mine.configuration, *EVERYWHERE))
+        await world.mine.reload()
+        lines = ("MAIL FROM:<bob@st2.sne21.test>", f"RCPT TO:<ann@{MINE}>")
+        heard = [await call(world, world.partner, 25, *lines, encrypts=way) for way in (False, True)]
+        assert [each.code("MAIL") for each in heard] == [530, 250]
+
+    run(steps, network, engine)
+
+
+@pytest.mark.parametrize("cell", ["c4c", "c6b", "c6d", "c6g", "c7b"])
+def test_what_is_committed(cell: str) -> None:
+    """Running the notebook anew cannot bless a mistake."""
+    found = next(each for each in NOTEBOOK.cells if each["id"] == cell)
+    (output,) = found["outputs"]
+    text = "".join(output.get("text") or output["data"]["text/plain"])
+    for line in SHOWN[cell]:
+        assert line in " ".join(text.split()), text
 
 
 # --- exercise 1 -------------------------------------------------------------------------------
@@ -116,11 +177,6 @@ async def two_names(world: World) -> None:
     issued = await have_signed(world.mine, key.request([NAME, "mail.st11.sne21.test"]))
     install(world.mine, issued.pem + key.private_pem, key, certificate_file="/etc/both.pem")
     world.mine.path("/etc/both.pem").chmod(0o640)
-
-
-def with_options(*lines: str) -> str:
-    options = "".join(f"{line}\n" for line in lines)
-    return options
 
 
 TLS_LINES = tuple(OF_TLS.splitlines())
