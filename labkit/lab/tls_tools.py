@@ -97,6 +97,15 @@ _OPENSSL = (
     (r"Verify return code: .*", "the sum of it: 0 is good"),
     (r"Didn't find STARTTLS in server response.*", "the server has not offered it"),
     (r"no peer certificate available", "it came to no TLS"),
+    (
+        r".*SSL routines:[^:]*:[^:]*(?P<shown>alert protocol version):.*",
+        "the server: I do not speak this version",
+    ),
+    (r".*SSL routines:[^:]*:[^:]*(?P<shown>alert [a-z ]+):.*", "the server ends it, and says why"),
+    (
+        r".*SSL routines:[^:]*:(?P<shown>no protocols available):.*",
+        "openssl itself speaks this version no more",
+    ),
 )
 _SWAKS = (
     (r"=== Connected to .*", "the TCP connection is there"),
@@ -157,6 +166,8 @@ async def ask_openssl(
             "no peer",
             "subject",
             "issuer",
+            "alert",
+            "no protocols",
         )
         version = cipher = ""
         lines = tuple(pair for pair in lines if pair[0].startswith(kept))
@@ -259,10 +270,9 @@ def _read(text: str, table: Sequence[tuple[str, str]]) -> tuple[dict[str, str], 
         for pattern, means in table:
             match = re.fullmatch(pattern, line.strip("\r\n ").strip())
             if match is not None and len(lines) < MOST_LINES:
-                found |= {
-                    key: value for key, value in match.groupdict().items() if value and key not in found
-                }
-                shown = re.sub(r"(?<=CONNECTED)\(\w+\)| \(_ssl\.c:\d+\)", "", match[0])
+                named = match.groupdict()
+                shown = re.sub(r"(?<=CONNECTED)\(\w+\)| \(_ssl\.c:\d+\)", "", named.pop("shown", match[0]))
+                found |= {key: value for key, value in named.items() if value and key not in found}
                 lines.setdefault(shown, means)
                 break
     return found, tuple(lines.items())

@@ -100,6 +100,8 @@ def test_versions(run: Run, require: Require, engine: str) -> None:
             for version in ("-tls1_1", "-tls1"):
                 said = await ask_openssl(world, laptop, name, 587, options=(version, *OLD))
                 assert said.version == "" and said.is_good is None, version
+                if engine == "labkit":
+                    assert ("alert protocol version", "the server: I do not speak this version") in said.lines
             log = world.mine.log()
             assert "TLS error on connection from" in log and ("unsupported" in log or "version" in log), log
 
