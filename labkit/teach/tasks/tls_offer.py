@@ -13,11 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from labkit.eximconf.reader import ConfigurationError
+from labkit.lab.handshakes import Checked
+from labkit.lab.tls_calls import BANNER, BROKEN, ENCRYPTED, REFUSED, SILENT, Called, call
 from labkit.lab.world import World
-from labkit.net.certificate_check import Checked
 from labkit.teach.checks import Seen, Verdict, done, exercise, hint, todo
-from labkit.teach.tasks.tls_calls import BANNER, BROKEN, ENCRYPTED, REFUSED, SILENT, Called, call
-from labkit.teach.tasks.tls_ready import is_first
+from labkit.teach.tasks.tls_ready import is_first, seen_by
 
 PORTS = (25, 465, 587)
 
@@ -114,7 +114,7 @@ def _who_listens(probed: ProbedOffer) -> Verdict | None:
             "Nobody listens at port 25 any more: the whole world has lost the way to your users. "
             "daemon_smtp_ports is "
             "the whole list of ports, not what comes on top of 25.",
-            probed.at(25).seen(world),
+            seen_by(world, probed.at(25)),
         )
     missing = [port for port in (465, 587) if probed.at(port).outcome == REFUSED]
     if 465 in missing and "tls_on_connect_ports" in configuration:
@@ -122,13 +122,13 @@ def _who_listens(probed: ProbedOffer) -> Verdict | None:
             "Nobody listens at port 465. tls_on_connect_ports says in which manner a port is served; it "
             "opens none. "
             "Which option says where the daemon listens?",
-            probed.at(465).seen(world),
+            seen_by(world, probed.at(465)),
         )
     if missing:
         return hint(
             f"Nobody listens at port {' and '.join(map(str, missing))}. Which option says where the daemon "
             "listens?",
-            probed.at(missing[0]).seen(world),
+            seen_by(world, probed.at(missing[0])),
         )
     return None
 
@@ -143,7 +143,7 @@ def _who_encrypts(probed: ProbedOffer) -> Verdict | None:
             "talk past each other: it hangs up, or waits. Which option names the ports where TLS comes "
             "before the "
             "banner?",
-            implicit.seen(world),
+            seen_by(world, implicit),
         )
     for port in (25, 587):
         if probed.at(port).outcome == SILENT:
@@ -151,7 +151,7 @@ def _who_encrypts(probed: ProbedOffer) -> Verdict | None:
                 f"At port {port} a client hears nothing: there is no banner. There TLS is expected first, "
                 "as on 465, "
                 f"and no client of {port} begins so: it hangs until its patience ends.",
-                probed.at(port).seen(world),
+                seen_by(world, probed.at(port)),
             )
     for called in (probed.at(25), probed.at(587), probed.calls[-1]):
         if called.outcome not in (ENCRYPTED, BROKEN):
@@ -160,13 +160,13 @@ def _who_encrypts(probed: ProbedOffer) -> Verdict | None:
     if broken:
         return hint(
             "TLS is offered, and the handshake fails. Your host's log says why: print(world.mine.log()).",
-            broken[0].seen(world),
+            seen_by(world, broken[0]),
         )
     return None
 
 
 def _not_offered(probed: ProbedOffer, called: Called) -> Verdict:
-    configuration, seen = probed.world.mine.configuration, called.seen(probed.world)
+    configuration, seen = probed.world.mine.configuration, seen_by(probed.world, called)
     if "tls_certificate" not in configuration:
         return hint(
             f"STARTTLS is not in the answer to EHLO at port {called.port}. TLS needs something to show: "
@@ -181,7 +181,7 @@ def _not_offered(probed: ProbedOffer, called: Called) -> Verdict:
             "for "
             "everybody who calls: whom does tls_advertise_hosts name?",
             seen,
-            others[0].seen(probed.world),
+            seen_by(probed.world, others[0]),
         )
     return hint(
         "There is a certificate, and STARTTLS is offered to nobody. tls_advertise_hosts is the list of "
@@ -228,5 +228,5 @@ def _good(probed: ProbedOffer) -> Verdict:
     return done(
         "All three ports are encrypted for who wants it, and a client that checks knows that it talks to "
         "your host.",
-        [each.seen(probed.world) for each in probed.calls[:3]],
+        [seen_by(probed.world, each) for each in probed.calls[:3]],
     )

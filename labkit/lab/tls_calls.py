@@ -8,7 +8,7 @@ DECIDES    at port 465 TLS comes first; if there is none, it looks whether a ban
            instead.
 RULES      a password is said by `AS_ANN` and never kept.
 STANDARDS  RFC 3207 §4; RFC 8314 §3.3; RFC 4954 §4
-READ NEXT  tls_offer.py, tls_submission.py
+READ NEXT  reaching.py, handshakes.py
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from labkit.net.certificate_check import Checked
 from labkit.net.network import HostSilent
 from labkit.net.smtp_client import Patience, SmtpConnection
 from labkit.net.tls_client import ClientTls
-from labkit.teach.checks import Seen
 
 AS_ANN = "AUTH PLAIN (as ann)"
 REFUSED, SILENT, BANNER, CLEAR, BROKEN, ENCRYPTED = (
@@ -57,14 +56,14 @@ class Called:
         """The last reply to a line that begins so; 0: it was not said."""
         return next((code for line, code, _ in reversed(self.said) if line.startswith(verb)), 0)
 
-    def seen(self, world: World) -> Seen:
-        """As evidence."""
+    def told(self) -> str:
+        """In one line."""
         parts = [f"port {self.port}, called by {self.caller}: {self.words or self.outcome}"]
         if self.version:
             good = self.checked is not None and self.checked.is_good
             parts.append(f"{self.version}, certificate {'good' if good else 'not believed'}")
         parts += [f"{line}: {code} {text}".strip()[:110] for line, code, text in self.said[-2:]]
-        return Seen(world.now(), world.mine.name, "; ".join(parts))
+        return "; ".join(parts)
 
 
 async def call(
