@@ -1,6 +1,7 @@
 """The folder of a world that nobody wants to keep: made for it, and gone with it.
 
 WHY        a kernel that is killed cannot tidy up; the next world does it for all that are dead.
+MEMORY     `in_memory(octets)` is where such a folder may lie in memory: nobody waits for a disk there
 LOCK       a folder that is kept serves one world at a time
 READ NEXT  world.py
 """
@@ -19,6 +20,8 @@ from labkit.lab.lifetime import began
 from labkit.mail.plainly import SaidPlainly
 
 PREFIX = "labkit-world-"
+MEMORY = Path("/dev/shm")  # where Linux has files in memory
+PART = 4  # of what is free there, one in so many may be taken
 OLD = 600.0  # seconds
 OWNER = "pid"  # a file that names the process that uses the folder, and when it began
 
@@ -26,11 +29,20 @@ OWNER = "pid"  # a file that names the process that uses the folder, and when it
 class PrivateFolder:
     """A new folder for this process. `remove` takes it away; so does the end of this object or of the process."""
 
-    def __init__(self) -> None:
-        _sweep(Path(tempfile.gettempdir()))
-        self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+    def __init__(self, parent: Path | None = None) -> None:
+        place = parent or Path(tempfile.gettempdir())
+        _sweep(place)
+        self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
         (self.path / OWNER).write_text(f"{os.getpid()} {began(os.getpid())}", encoding="ascii")
         self.remove = weakref.finalize(self, _remove, self.path, os.getpid())
+
+
+def in_memory(octets: int) -> Path | None:
+    """The place for folders in memory, if this machine has one with plenty of room for so many octets."""
+    with contextlib.suppress(OSError):
+        if os.access(MEMORY, os.W_OK | os.X_OK) and octets * PART <= shutil.disk_usage(MEMORY).free:
+            return MEMORY
+    return None
 
 
 class FolderInUse(SaidPlainly, OSError):

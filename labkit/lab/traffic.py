@@ -16,6 +16,7 @@ from datetime import timedelta
 from functools import partial
 
 from labkit.lab.blocklist import ORIGIN, Blocklist, zone_text
+from labkit.lab.private_folder import PrivateFolder, in_memory
 from labkit.lab.scenarios import NAMESERVER, ROOT_ZONE, HostPlan, LaptopPlan, Scenario
 from labkit.lab.solutions import Solution, configuration, solution
 from labkit.lab.traffic_cast import cast, zones
@@ -31,6 +32,10 @@ LAPTOP = "198.51.100.11"
 ADDRESS = "203.0.113.11"
 FLAG = "X-Spam-Flag"  # what marks a message: YES
 _QUEUE_ID = re.compile(r"\sid ([0-9A-Za-z-]+)")
+COPIES, REST = (
+    8,
+    64_000_000,
+)  # how often a message lies in the folder of its world, at most; octets of all else
 LONGEST = timedelta(days=2)  # all retries are over by then
 
 Prepare = Callable[[World], Awaitable[None]]  # what is done to a world before the stream begins
@@ -201,15 +206,32 @@ async def measure(
     host = scenario.hosts[0].name
     postings = planned(letters(corpus), host.partition(".")[2], host, seed=seed, size=size, kinds=kinds)
     where = network or ("loopback" if engine == "exim" else "memory")
-    world = World(scenario, network=where, seed=seed, queue_interval=None, alongside=True, engine=engine)
-    async with world:
-        world.network.wire = None if engine == "labkit" else world.network.wire
-        stream = Stream(world, postings)
-        if prepare is not None:
-            await prepare(world)
-        stream.start()
-        await world.advance(hours=LONGEST / timedelta(hours=1))
-        return stream.measured(chosen.name, seed)
+    private = PrivateFolder(in_memory(_room(postings)) if engine == "labkit" else None)
+    try:
+        world = World(
+            scenario,
+            folder=private.path,
+            network=where,
+            seed=seed,
+            queue_interval=None,
+            alongside=True,
+            engine=engine,
+        )
+        async with world:
+            world.network.wire = None if engine == "labkit" else world.network.wire
+            stream = Stream(world, postings)
+            if prepare is not None:
+                await prepare(world)
+            stream.start()
+            await world.advance(hours=LONGEST / timedelta(hours=1))
+            return stream.measured(chosen.name, seed)
+    finally:
+        private.remove()
+
+
+def _room(postings: Sequence[Posting]) -> int:
+    """Octets that the folder of their world may need: spool, mailboxes, journal."""
+    return COPIES * sum(len(each.content) * len(each.recipients) for each in postings) + REST
 
 
 async def compare(

@@ -2,6 +2,8 @@
 
 WHAT       `SpamdServer` is one connection: a request line, header lines, a message; one answer; the end.
 COMMANDS   CHECK, SYMBOLS, REPORT, REPORT_IFSPAM, HEADERS, PROCESS, PING, SKIP
+DECIDES    Exim hands its spool over: an mbox line and X-Envelope fields before the message, lines that end in LF.
+           The scorer gets the message, with CR LF; an answer that repeats it (PROCESS) repeats what was sent.
 SAFE       a head of MOST_HEAD octets, a message of MOST_CONTENT, and no connection longer than PATIENCE (real time);
            a scorer that raises is an answer EX_SOFTWARE (70), and the connection goes on to its end
 STANDARDS  spamd's PROTOCOL file; sysexits(3)
@@ -15,6 +17,7 @@ import math
 import re
 from typing import cast
 
+from labkit.mail.message import with_crlf
 from labkit.mail.scored import Scored, Scorer
 
 MOST_HEAD, MOST_CONTENT = 16_384, 32_000_000  # octets
@@ -23,6 +26,7 @@ VERSION = "1.1"
 _COMMANDS = ("CHECK", "SYMBOLS", "REPORT", "REPORT_IFSPAM", "HEADERS", "PROCESS")
 _REQUEST = re.compile(rb"([A-Z_]{1,20}) SPAMC/([0-9]{1,3})\.([0-9]{1,3})")
 _LENGTH = re.compile(rb"(?i)content-length:[ \t]*([0-9]{1,12})[ \t]*")
+_ENVELOPE = re.compile(rb"(?i)(?:x-envelope-(?:from|to)[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*)+")
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -95,7 +99,7 @@ class SpamdServer(asyncio.Protocol):
             self._say(_problem(76, f"Bad command: {command}"))
         else:
             try:
-                scored = self._scorer(content)
+                scored = self._scorer(as_message(content))
             except Exception as problem:
                 self._say(_problem(70, f"the scorer failed: {type(problem).__name__}"))
                 raise
@@ -105,6 +109,15 @@ class SpamdServer(asyncio.Protocol):
         assert self._transport is not None
         self._transport.write(octets)
         self._transport.close()
+
+
+def as_message(content: bytes) -> bytes:
+    """What was sent to be scored, without what Exim puts before it, with the line ends of a message."""
+    if content.startswith(b"From "):
+        content = content.partition(b"\n")[2]
+    while found := _ENVELOPE.match(content):
+        content = content[found.end() :]
+    return with_crlf(content)
 
 
 def answer_of(command: str, version: tuple[int, int], scored: Scored, content: bytes) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.lab import private_folder
 from labkit.lab.lifetime import began
 from labkit.lab.private_folder import OWNER, PREFIX, FolderInUse, FolderLock, PrivateFolder
 
@@ -47,3 +48,14 @@ def test_a_folder_serves_one_world_at_a_time(tmp_path: Path) -> None:
         FolderLock(tmp_path)
     one.close()
     FolderLock(tmp_path).close()
+
+
+def test_in_memory_where_there_is_plenty_of_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(private_folder, "MEMORY", tmp_path)
+    assert private_folder.in_memory(1) == tmp_path
+    assert private_folder.in_memory(1 << 60) is None
+    one = PrivateFolder(tmp_path)
+    assert one.path.parent == tmp_path
+    one.remove()
+    monkeypatch.setattr(private_folder, "MEMORY", tmp_path / "is-not-there")
+    assert private_folder.in_memory(1) is None

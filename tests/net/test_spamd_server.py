@@ -124,3 +124,32 @@ def test_too_long_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_too_slow_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.05)
     assert call(b"CHECK SPAMC/1.2\r\n", ends=False) == b""
+
+
+@pytest.mark.parametrize(
+    "sent, heard",
+    [
+        (
+            b"From a@b.test Mon Sep 07 08:00:00 2026\nX-Envelope-From: <a@b.test>\n"
+            b"X-Envelope-To: c@d.test,\n e@d.test\nSubject: hi\n\nFrom me\nX-Envelope-To: in the body\n",
+            b"Subject: hi\r\n\r\nFrom me\r\nX-Envelope-To: in the body\r\n",
+        ),
+        (b"Subject: hi\r\n\r\nbody\r\n", b"Subject: hi\r\n\r\nbody\r\n"),
+        (b"X-Envelope-From", b"X-Envelope-From\r\n"),  # no field, but a line
+        (b"From without an end", b""),
+        (b"", b""),
+    ],
+)
+def test_a_scorer_gets_the_message_as_it_was_before_exim_handed_it_over(
+    sent: bytes, heard: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got: list[bytes] = []
+
+    def hears(content: bytes) -> Scored:
+        got.append(content)
+        return Scored(1.0)
+
+    monkeypatch.setitem(globals(), "scorer", hears)
+    assert call(request("CHECK", sent)).startswith(b"SPAMD/1.1 0 EX_OK\r\n")
+    assert call(request("PROCESS", sent)).endswith(sent), "what was sent, unchanged"
+    assert got == [heard, heard]

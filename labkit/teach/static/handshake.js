@@ -36,8 +36,8 @@ function render({ model, el }) {
     return make("li", { class: "lk-turn", "aria-label": `Step ${number + 1}` },
       make("div", { class: "lk-asked" }, make("span", { class: "lk-number" }, `${number + 1}`), make("b", {}, who ? `${who}: ` : ""), make("span", { class: "lk-mono" }, step.title)),
       number in said ? prediction(step, number) : null,
-      step.wire.length ? make("div", { class: "lk-answer" }, make("span", { class: "lk-soft" }, "on the wire: "), ...lines(step.wire)) : null,
-      step.inside.length ? make("div", { class: "lk-answer" }, make("span", { class: "lk-soft" }, "at the two ends: "), ...lines(step.inside)) : null,
+      step.wire.length ? make("div", { class: "lk-answer" }, make("span", { class: "lk-soft" }, "on the wire, everybody reads: "), ...lines(step.wire)) : null,
+      step.inside.length ? make("div", { class: "lk-answer lk-inside" }, make("span", { class: "lk-soft" }, "at the two ends, nobody else knows: "), ...lines(step.inside)) : null,
       step.words ? make("p", { class: "lk-made" }, step.words, make("span", { class: "lk-source" }, ` ${step.source}`)) : null);
   }
 
@@ -46,7 +46,8 @@ function render({ model, el }) {
     const row = make("div", { class: "lk-row", role: "group", "aria-label": "Go on" },
       at ? button("Back", () => go(at - 1), "lk-quiet") : null,
       at < state.steps.length ? button(waits() ? "Just show me" : "Go on", () => go(at + 1), waits() ? "lk-quiet" : "lk-main") : null,
-      at < state.steps.length ? button("Show all", () => go(state.steps.length), "lk-quiet") : null);
+      at < state.steps.length ? button("Show all", () => go(state.steps.length), "lk-quiet") : null,
+      make("span", { class: "lk-hint" }, `${at} of ${state.steps.length} steps; arrow keys go on and back`));
     if (!waits()) return [row];
     const { asks, choices } = state.steps[at].question;
     const options = choices.map((choice, number) =>
@@ -62,7 +63,7 @@ function render({ model, el }) {
       make("p", { class: "lk-title" }, state.title),
       make("ol", { class: "lk-turns", "aria-label": "The steps so far" }, ...state.steps.slice(0, at).map(turn)),
       here);
-    if (within) here.querySelector("button")?.focus({ preventScroll: true });
+    if (within) (here.querySelector(".lk-choice, .lk-main") || here.querySelector("button"))?.focus({ preventScroll: true });
     if (isNew) here.scrollIntoView({ block: "nearest" });
     const last = state.steps[at - 1];
     if (isNew && last) told.textContent = `Step ${at} of ${state.steps.length}: ${last.title}`;

@@ -22,7 +22,7 @@ function render({ model, el }) {
     root.replaceChildren(
       make("p", { class: "lk-title" }, state.title),
       make("p", { class: "lk-time", role: "status" }, state.running ? state.time : "The lab is stopped."),
-      ...state.tables.map(oneTable),
+      ...state.tables.map((each) => make("div", { class: "lk-scroll", tabindex: "0", role: "group", "aria-label": each.caption }, oneTable(each))),
       ...(state.ending ? [make("p", { class: "lk-soft" }, state.ending)] : []),
     );
   };

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 from labkit.eximconf.reader import ConfigurationError
 from labkit.lab.handshakes import Checked
-from labkit.lab.tls_calls import BANNER, BROKEN, ENCRYPTED, REFUSED, SILENT, Called, call
+from labkit.lab.port_calls import BANNER, BROKEN, ENCRYPTED, REFUSED, SILENT, Called, call
 from labkit.lab.world import World
 from labkit.teach.checks import Seen, Verdict, done, exercise, hint, todo
-from labkit.teach.tasks.tls_ready import is_first, seen_by
+from labkit.teach.tasks.tls_calls import seen
+from labkit.teach.tasks.tls_ready import is_first
 
 PORTS = (25, 465, 587)
 
@@ -114,7 +115,7 @@ def _who_listens(probed: ProbedOffer) -> Verdict | None:
             "Nobody listens at port 25 any more: the whole world has lost the way to your users. "
             "daemon_smtp_ports is "
             "the whole list of ports, not what comes on top of 25.",
-            seen_by(world, probed.at(25)),
+            seen(probed.at(25), world),
         )
     missing = [port for port in (465, 587) if probed.at(port).outcome == REFUSED]
     if 465 in missing and "tls_on_connect_ports" in configuration:
@@ -122,13 +123,13 @@ def _who_listens(probed: ProbedOffer) -> Verdict | None:
             "Nobody listens at port 465. tls_on_connect_ports says in which manner a port is served; it "
             "opens none. "
             "Which option says where the daemon listens?",
-            seen_by(world, probed.at(465)),
+            seen(probed.at(465), world),
         )
     if missing:
         return hint(
             f"Nobody listens at port {' and '.join(map(str, missing))}. Which option says where the daemon "
             "listens?",
-            seen_by(world, probed.at(missing[0])),
+            seen(probed.at(missing[0]), world),
         )
     return None
 
@@ -143,7 +144,7 @@ def _who_encrypts(probed: ProbedOffer) -> Verdict | None:
             "talk past each other: it hangs up, or waits. Which option names the ports where TLS comes "
             "before the "
             "banner?",
-            seen_by(world, implicit),
+            seen(implicit, world),
         )
     for port in (25, 587):
         if probed.at(port).outcome == SILENT:
@@ -151,7 +152,7 @@ def _who_encrypts(probed: ProbedOffer) -> Verdict | None:
                 f"At port {port} a client hears nothing: there is no banner. There TLS is expected first, "
                 "as on 465, "
                 f"and no client of {port} begins so: it hangs until its patience ends.",
-                seen_by(world, probed.at(port)),
+                seen(probed.at(port), world),
             )
     for called in (probed.at(25), probed.at(587), probed.calls[-1]):
         if called.outcome not in (ENCRYPTED, BROKEN):
@@ -160,19 +161,19 @@ def _who_encrypts(probed: ProbedOffer) -> Verdict | None:
     if broken:
         return hint(
             "TLS is offered, and the handshake fails. Your host's log says why: print(world.mine.log()).",
-            seen_by(world, broken[0]),
+            seen(broken[0], world),
         )
     return None
 
 
 def _not_offered(probed: ProbedOffer, called: Called) -> Verdict:
-    configuration, seen = probed.world.mine.configuration, seen_by(probed.world, called)
+    configuration, evidence = probed.world.mine.configuration, seen(called, probed.world)
     if "tls_certificate" not in configuration:
         return hint(
             f"STARTTLS is not in the answer to EHLO at port {called.port}. TLS needs something to show: "
             "which file is "
             "your host's certificate?",
-            seen,
+            evidence,
         )
     others = [each for each in probed.calls if each.port != 465 and each.outcome == ENCRYPTED]
     if others:
@@ -180,14 +181,14 @@ def _not_offered(probed: ProbedOffer, called: Called) -> Verdict:
             f"STARTTLS is offered to some and not to {called.caller} at port {called.port}. Encryption is "
             "for "
             "everybody who calls: whom does tls_advertise_hosts name?",
-            seen,
-            seen_by(probed.world, others[0]),
+            evidence,
+            seen(others[0], probed.world),
         )
     return hint(
         "There is a certificate, and STARTTLS is offered to nobody. tls_advertise_hosts is the list of "
         "those to whom it "
         "is offered: an empty list is nobody, and without the line it is everybody.",
-        seen,
+        evidence,
     )
 
 
@@ -228,5 +229,5 @@ def _good(probed: ProbedOffer) -> Verdict:
     return done(
         "All three ports are encrypted for who wants it, and a client that checks knows that it talks to "
         "your host.",
-        [seen_by(probed.world, each) for each in probed.calls[:3]],
+        [seen(each, probed.world) for each in probed.calls[:3]],
     )

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 from labkit.lab.certificates import have_signed, install, make_key
 from labkit.lab.host import Host
-from labkit.lab.tls_calls import Called
 from labkit.lab.world import World
-from labkit.teach.checks import Seen
 
 OF_TLS = """\
 daemon_smtp_ports    = 25 : 465 : 587
@@ -104,11 +102,6 @@ async def _with(world: World, text: str) -> World:
     world.mine.write_configuration(text)
     await world.mine.reload()
     return world
-
-
-def seen_by(world: World, called: Called) -> Seen:
-    """A call as evidence."""
-    return Seen(world.now(), world.mine.name, called.told())
 
 
 def ann_at_home(world: World) -> Host:

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from labkit.lab.tls_calls import AS_ANN, BROKEN, ENCRYPTED, REFUSED, SILENT, Called, call
+from labkit.lab.port_calls import AS_ANN, BROKEN, ENCRYPTED, REFUSED, SILENT, Called, call
 from labkit.lab.world import World
 from labkit.teach.checks import Verdict, done, exercise, hint, todo
+from labkit.teach.tasks.tls_calls import seen
 from labkit.teach.tasks.tls_offer import bad_configuration, reloaded
-from labkit.teach.tasks.tls_ready import first_configuration, is_as, knowing_users, offering, seen_by
+from labkit.teach.tasks.tls_ready import first_configuration, is_as, knowing_users, offering
 
 CAROL = "carol@bigmail.test"
 MUST_FIRST = 530
@@ -96,7 +97,7 @@ def _carries_for_all(probed: ProbedSubmission) -> Verdict | None:
                 "An open relay: a stranger at port 25 may hand in mail for anybody. That is how a host "
                 "comes on every "
                 "block list. Which accept in which ACL lets him through?",
-                seen_by(world, called),
+                seen(called, world),
             )
     for called in probed.unknown:
         if called.code("RCPT") == 250:
@@ -106,7 +107,7 @@ def _carries_for_all(probed: ProbedSubmission) -> Verdict | None:
                 "hand in mail for anybody. Encryption hides what is said; it does not say who is there. "
                 "Which condition "
                 "is about who?",
-                seen_by(world, called),
+                seen(called, world),
             )
     return None
 
@@ -116,7 +117,7 @@ def _keeps_out(probed: ProbedSubmission) -> Verdict | None:
     world, (plain, encrypted) = probed.world, probed.public
     if plain.outcome in (REFUSED, SILENT):
         return hint(
-            "Nobody at port 25 talks to your partner's host: mail for Ann cannot come.", seen_by(world, plain)
+            "Nobody at port 25 talks to your partner's host: mail for Ann cannot come.", seen(plain, world)
         )
     if plain.code("RCPT") == 250 and encrypted.code("RCPT") == 250:
         return None
@@ -127,13 +128,13 @@ def _keeps_out(probed: ProbedSubmission) -> Verdict | None:
             "not ask for TLS (RFC 3207 §4): who cannot encrypt could never write to your users. The rule is "
             "for "
             "submission; which port has a session come in by?",
-            seen_by(world, plain),
+            seen(plain, world),
         )
     return hint(
         "At port 25 your partner's host cannot hand in a letter for Ann, with TLS or without. That port "
         "must take mail "
         "for your users from everybody, and nobody there has a password at your host.",
-        seen_by(world, encrypted),
+        seen(encrypted, world),
     )
 
 
@@ -146,21 +147,21 @@ def _locks_out(probed: ProbedSubmission) -> Verdict | None:
                 f"Ann comes to port {called.port} and would encrypt, and cannot: she must be able to say "
                 "EHLO and "
                 f"STARTTLS before anything else is asked of her{more}.",
-                seen_by(world, called),
+                seen(called, world),
             )
         if called.code("AUTH") != 235:
             return hint(
                 f"Ann is encrypted at port {called.port} and cannot log in: is AUTH still offered inside of "
                 "TLS, and to "
                 "her?",
-                seen_by(world, called),
+                seen(called, world),
             )
         if called.code("MAIL") != 250 or called.code("RCPT") != 250:
             return hint(
                 f"Ann has encrypted and logged in at port {called.port}, and is refused all the same. At "
                 "which verb? The "
                 "condition is too wide: what is true of her that is not true of whom you want to refuse?",
-                seen_by(world, called),
+                seen(called, world),
             )
     return None
 
@@ -172,7 +173,7 @@ def _takes_plain(probed: ProbedSubmission) -> Verdict | None:
             "AUTH is offered at 587 before there is TLS: a client that believes it tells Ann's password to "
             "everybody on "
             "the way. server_advertise_condition of the authenticator says when it is offered.",
-            seen_by(world, plain),
+            seen(plain, world),
         )
     code = plain.code("MAIL")
     if code == MUST_FIRST:
@@ -182,17 +183,17 @@ def _takes_plain(probed: ProbedSubmission) -> Verdict | None:
             "530 comes at RCPT: MAIL has been taken in the clear, and with it everybody has read who "
             "writes. Which ACL "
             "is asked at MAIL?",
-            seen_by(world, plain),
+            seen(plain, world),
         )
     if code == 250 and plain.code("RCPT") != 250:
         return hint(
             "MAIL is still taken in the clear at 587. That the letter is refused later protects the "
             "password and nobody's "
             "address: Ann's program has begun to talk. The refusal must come at MAIL.",
-            seen_by(world, plain),
+            seen(plain, world),
         )
     if code == 250:
-        return hint("At 587 all is taken in the clear: MAIL and RCPT.", seen_by(world, plain))
+        return hint("At 587 all is taken in the clear: MAIL and RCPT.", seen(plain, world))
     if code:
         return hint(
             f"587 refuses MAIL in the clear, with {code}. A mail program reads the number: {code} says that "
@@ -200,9 +201,9 @@ def _takes_plain(probed: ProbedSubmission) -> Verdict | None:
             "or this letter is not wanted, and the letter comes back. Which reply says that STARTTLS must "
             "come first "
             "(RFC 3207 §4)? An ACL's message may begin with a number.",
-            seen_by(world, plain),
+            seen(plain, world),
         )
-    return hint("At 587 a client cannot even say MAIL.", seen_by(world, plain))
+    return hint("At 587 a client cannot even say MAIL.", seen(plain, world))
 
 
 def _good(probed: ProbedSubmission) -> Verdict:
@@ -210,5 +211,5 @@ def _good(probed: ProbedSubmission) -> Verdict:
     return done(
         "Submission takes nothing in the clear, Ann gets through on both ports, and the world still reaches "
         "port 25.",
-        [seen_by(world, probed.plain[0]), seen_by(world, probed.known[0]), seen_by(world, probed.public[0])],
+        [seen(probed.plain[0], world), seen(probed.known[0], world), seen(probed.public[0], world)],
     )

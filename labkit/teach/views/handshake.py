@@ -223,7 +223,7 @@ class BeforeAndAfter(View):
 
     @property
     def _head(self) -> tuple[str, str, str]:
-        return (f"in the clear, port {self.handshake.port}", "inside TLS", "")
+        return (f"in the clear, port {self.handshake.port}", "inside TLS", "what changed")
 
     @property
     def _caption(self) -> str:

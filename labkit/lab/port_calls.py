@@ -1,14 +1,12 @@
 """What a client meets at a port of the student's host: is there a banner, is there TLS, and what is answered?
 
-WHAT       `await call(world, caller, port, "MAIL FROM:<...>", encrypts=True)` is one connection to the
-           student's host:
-           EHLO, maybe TLS, EHLO again, these lines, QUIT. `Called` is what came of it, for the exercises of
-           notebook 06.
+WHAT       `await call(world, caller, port, "MAIL FROM:<...>", encrypts=True)` is one connection to the student's
+           host: EHLO, maybe TLS, EHLO again, these lines, QUIT. `Called` is what came of it.
 DECIDES    at port 465 TLS comes first; if there is none, it looks whether a banner in the clear is there
            instead.
 RULES      a password is said by `AS_ANN` and never kept.
 STANDARDS  RFC 3207 §4; RFC 8314 §3.3; RFC 4954 §4
-READ NEXT  reaching.py, handshakes.py
+READ NEXT  reaching.py
 """
 
 from __future__ import annotations
