@@ -13,10 +13,10 @@ import pytest
 
 from labkit.lab.certificates import TlsKey, have_signed, install, make_key
 from labkit.lab.handshakes import watch_handshake
+from labkit.lab.port_calls import call
 from labkit.lab.tls_matrix import TlsMatrix, run_matrix
 from labkit.lab.world import World
 from labkit.teach.checks import CheckView, Progress, check
-from labkit.teach.tasks.tls_calls import call
 from labkit.teach.tasks.tls_client import probe_client
 from labkit.teach.tasks.tls_offer import probe_offer
 from labkit.teach.tasks.tls_policy import probe_policy

@@ -1,11 +1,9 @@
 """What the exercises of notebook 06 begin with: a host with TLS, and one with users that have passwords.
 
-WHAT       `await with_tls(world)` gives the student's host a key, a certificate of the lab's authority and
-           the lines for
-           ports 25, 465 and 587; `await with_users(world)` also lets Ann log in, and relay, inside TLS;
-           `await with_submission(world)` also refuses plain text on 465 and 587. `careless(world)` lets
-           Ann's own host
-           hand in mail there, with as little care as many a page tells.
+WHAT       `await with_tls(world)` gives the student's host a key, a certificate of the lab's authority and the
+           lines for ports 25, 465 and 587; `await with_users(world)` also lets Ann log in, and relay, inside TLS;
+           `await with_submission(world)` also refuses plain text on 465 and 587; `await with_careless_ann(world)`
+           lets Ann's own host hand in mail there, with as little care as many a page tells.
 READ NEXT  tls_offer.py, tls_submission.py, tls_client.py
 """
 
