@@ -78,3 +78,19 @@ def test_every_address_is_put_off_once(name: str, engine: str) -> None:
     if kept:
         assert set(kept) == set(SENDERS)
         assert set(kept.values()) <= {1, 2}, "a network that passed twice is not counted again"
+
+
+@pytest.mark.parametrize("name", ["greylist_sqlite", "greylist_network"])
+def test_who_never_comes_again_is_forgotten(name: str) -> None:
+    """A day later; who passed is remembered. Else whoever makes up senders fills the disk."""
+
+    async def story() -> dict[str, int]:
+        async with World(stream_scenario(solution(name)), network="loopback", queue_interval=None) as world:
+            await asyncio.to_thread(heard, world, ("good@x.test", *(f"v{n}@x.test" for n in range(20))))
+            await world.advance(minutes=10)
+            await asyncio.to_thread(heard, world, ("good@x.test",))
+            await world.advance(hours=30)
+            await asyncio.to_thread(heard, world, ("new@x.test",))
+            return rows(world)
+
+    assert asyncio.run(story()) == {"good@x.test": 2, "new@x.test": 1}
