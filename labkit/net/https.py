@@ -196,7 +196,9 @@ class Site:
             visit.close()
 
     def _accept(self, peer: Peer) -> asyncio.BaseProtocol:
-        first = next(iter(self._contexts.values()))
+        first = next(iter(self._contexts.values()), None)
+        if first is None:
+            return _HangsUp()
         visit = _Visit(self)
         self._open.add(visit)
         return Securable(visit, first)
@@ -209,6 +211,13 @@ class Site:
         if name in self._contexts:
             tls.context = self._contexts[name or ""]
         remember_name(tls, name, context)
+
+
+class _HangsUp(asyncio.Protocol):
+    """All names were taken away: there is no certificate to begin with."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 class _Visit(asyncio.Protocol):

@@ -182,3 +182,23 @@ def test_odd_requests(authority: Authority, request_: bytes, status: int) -> Non
             assert (b"hello" in answer) == (request_.startswith(b"GET") and status == 200)
 
     asyncio.run(story())
+
+
+@NETWORKS
+def test_a_site_without_names_hangs_up(kind: type[Network], authority: Authority) -> None:
+    """All was withdrawn: who calls hears nothing, and the server has no mishap."""
+
+    async def story() -> None:
+        mishaps: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, about: mishaps.append(about))
+        site = Site(lambda host, path: Page(200, b"hello\n"))
+        site.show(NAME, authority.certificate_for(NAME))
+        async with network_of(kind) as network:
+            await site.listen(network, SERVER)
+            site.forget(NAME)
+            found = await fetched(network, authority)
+            site.close()
+        assert found.problem
+        assert not mishaps
+
+    asyncio.run(story())
