@@ -93,6 +93,9 @@ def test_versions(run: Run, require: Require, engine: str) -> None:
             said = await ask_openssl(world, laptop, name, 587, options=("-tls1_2",))
             assert said.version == "TLSv1.2" and said.is_good
             if engine == "exim":
+                for version, spoken in (("-tls1_1", "TLSv1.1"), ("-tls1", "TLSv1")):
+                    said = await ask_openssl(world, laptop, name, 587, options=(version, *OLD))
+                    assert said.version == spoken, said
                 only_new = "tls_require_ciphers = NORMAL:-VERS-TLS1.1:-VERS-TLS1.0\n"
                 world.mine.write_configuration(only_new + world.mine.configuration_file.read_text())
                 await world.mine.reload()
