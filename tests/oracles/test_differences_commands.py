@@ -246,6 +246,25 @@ def test_a_database_that_is_locked(both: Both, name: str) -> None:
         assert one.run("-bP", "sqlite_lock_timeout").stdout == "sqlite_lock_timeout = 2\n"
 
 
+@pytest.mark.parametrize(
+    "router, number",
+    [
+        ("redirect\n  allow_defer\n  data = :defer: words", "R=bad defer (-1): words"),
+        (
+            "manualroute\n  transport = far\n  route_list = * 127.0.0.10\n  ignore_target_hosts = 0.0.0.0/0\n"
+            "  host_find_failed = defer",
+            "R=bad defer (-32): lookup of host ",
+        ),
+    ],
+)
+@NAMES
+def test_the_number_of_a_deferred_address(both: Both, name: str, router: str, number: str) -> None:
+    """No difference: -32 is for a host that was not found, whatever else a router says is -1."""
+    both[name].configure(router=f"bad:\n  domains = b.test\n  driver = {router}")
+    log = both[name].send("x@b.test")
+    assert f" == x@b.test {number}" in log, log
+
+
 # --- commands ---------------------------------------------------------------------------------
 
 
