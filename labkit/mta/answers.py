@@ -59,7 +59,7 @@ from labkit.net.host_files import HostFiles
 from labkit.net.network import Network
 from labkit.net.socket_lookup import Numbers, Sockets
 from labkit.net.spamd import Spamd
-from labkit.net.sqlite_lookup import SqliteFiles
+from labkit.net.sqlite_lookup import PATIENCE, SqliteFiles
 
 FIRST_UID = 1000  # of the lab's accounts, in their order
 
@@ -79,7 +79,8 @@ class Answers:
 
     `root` is its disk, and a relative path begins at `beside`; `addresses` are its own, the first one calls others;
     `now` and `sleep` are its time; `seed` makes random numbers the same in every run; `rates` is where ratelimit
-    and seen are stored, and callouts beside it; `callout_expiry` tells how long these are believed.
+    and seen are stored, and callouts beside it; `callout_expiry` tells how long these are believed,
+    `lock_timeout` how many seconds a locked database is waited for.
     """
 
     def __init__(
@@ -96,11 +97,12 @@ class Answers:
         seed: str | None = None,
         rates: Path | None = None,
         callout_expiry: Callable[[], CalloutExpiry] = CalloutExpiry,
+        lock_timeout: Callable[[], float] = lambda: PATIENCE,
     ) -> None:
         disk = Disk(root, beside)
         self.addresses, self.resolver, self.accounts = tuple(addresses), resolver, accounts
         self.files = HostFiles(disk, find_line)
-        self.databases = SqliteFiles(disk)
+        self.databases = SqliteFiles(disk, lock_timeout)
         self.sockets = Sockets(disk, network, addresses[0], self._addresses_of)
         self.filters = Spamd(disk, network, addresses[0], self._addresses_of, sleep)
         self.numbers = Numbers(seed)

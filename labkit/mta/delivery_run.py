@@ -339,4 +339,5 @@ def _undirected(route: Route) -> Route:
 
 def _routing_errno(route: Route) -> int:
     """Exim's number for what routing could not find out."""
-    return errors.UNKNOWN_HOST if route.reason.startswith("host lookup did not complete") else -1
+    of_a_host = route.reason.startswith(("host lookup did not complete", "lookup of host "))
+    return errors.UNKNOWN_HOST if of_a_host else -1

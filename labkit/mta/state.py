@@ -77,6 +77,7 @@ class MtaState:
             seed=self.name,
             rates=self.spool.folder / "db/labkit-rates",
             callout_expiry=lambda: expiry_of(self.compiled.configuration.main),
+            lock_timeout=lambda: self.compiled.configuration.main.number("sqlite_lock_timeout"),
         )
 
     @property

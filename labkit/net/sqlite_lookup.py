@@ -19,7 +19,7 @@ import re
 import sqlite3
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from time import monotonic
 
@@ -27,7 +27,7 @@ from labkit.mail.lookups import NoAnswer, SqliteRows, Unanswered, Unopened
 from labkit.net.disk import Disk, is_below
 
 Rows = tuple[tuple[tuple[str, str], ...], ...]
-PATIENCE = 5.0  # seconds of real time for somebody else's lock; Exim: sqlite_lock_timeout
+PATIENCE = 5.0  # seconds of real time for somebody else's lock, if sqlite_lock_timeout says nothing
 _PAUSE = 0.02
 MOST_FILES = 16
 INSTRUCTIONS = 10_000  # of SQLite's machine, between two looks at how many there were
@@ -43,15 +43,15 @@ class _TooMuch(Exception):
 
 
 class SqliteFiles:
-    """The databases of one host."""
+    """The databases of one host. `patience` in seconds: asked anew for each query, as a reload may change it."""
 
-    def __init__(self, disk: Disk, patience: float = PATIENCE) -> None:
+    def __init__(self, disk: Disk, patience: Callable[[], float] = lambda: PATIENCE) -> None:
         self.disk, self.patience = disk, patience
         self._open: dict[str, tuple[tuple[int, int], sqlite3.Connection]] = {}
 
     async def rows(self, question: SqliteRows) -> Rows | NoAnswer:
         """The rows that the statements of a query give, together."""
-        deadline = monotonic() + self.patience
+        deadline = monotonic() + self.patience()
         while True:
             try:
                 connection = self._connection(question.file)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from labkit.lab.certificates import have_signed, install, make_key
-from labkit.lab.tls_tools import ask_all, ask_openssl, ask_smtplib, ask_swaks
+from labkit.lab.tls_tools import ToolSaid, ask_all, ask_openssl, ask_smtplib, ask_swaks
 from labkit.lab.world import World, partners
 from labkit.teach.show import show
 from labkit.teach.views.tls_tools import ToolsView
@@ -93,6 +93,9 @@ def test_versions(run: Run, require: Require, engine: str) -> None:
             said = await ask_openssl(world, laptop, name, 587, options=("-tls1_2",))
             assert said.version == "TLSv1.2" and said.is_good
             if engine == "exim":
+                for version, spoken in (("-tls1_1", "TLSv1.1"), ("-tls1", "TLSv1")):
+                    said = await ask_openssl(world, laptop, name, 587, options=(version, *OLD))
+                    assert said.version == spoken, said
                 only_new = "tls_require_ciphers = NORMAL:-VERS-TLS1.1:-VERS-TLS1.0\n"
                 world.mine.write_configuration(only_new + world.mine.configuration_file.read_text())
                 await world.mine.reload()
@@ -116,3 +119,20 @@ def test_why_not(run: Run) -> None:
                 assert "in memory" in said.why_not and "It was not asked" in show(said).text()
 
     run(story())
+
+
+def test_nobody_agrees_who_was_not_asked() -> None:
+    long = "the certificate of this server was refused because " + "of this and that " * 9 + "and the end"
+    silent = [ToolSaid(tool, tool, 25, why_not="it is not here") for tool in ("openssl", "swaks")]
+    bad = ToolSaid("smtplib", "smtplib", 25, "TLSv1.3", "X", is_good=False, reason=long)
+    for said, ending in (
+        (silent, "None could be asked."),
+        ([*silent, bad], "One was asked: nobody is there to agree with it. 2 could not be asked."),
+        ([silent[0], bad, bad], "All agree. 1 could not be asked."),
+        ([bad, bad], "All agree."),
+    ):
+        view = ToolsView(said)
+        assert view.text().endswith(f"\n{ending}") and f"<p>{ending}</p>" in str(view.html())
+        assert "not believed" not in view.text() or "and the end" in view.text()
+        assert (long in str(view.html())) is (bad in said)
+        assert max(map(len, view.text().split("\n"))) <= 110

@@ -27,7 +27,7 @@ def ask(root: Path, *queries: str, file: str = "/db") -> Any:
     """What the last of the queries gives."""
 
     async def asking() -> Any:
-        files = SqliteFiles(Disk(root), patience=0.2)
+        files = SqliteFiles(Disk(root), patience=lambda: 0.2)
         try:
             answers = [await files.rows(SqliteRows(file, query)) for query in queries]
             return answers[-1]

@@ -163,6 +163,8 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "data-timeout": ("tests/oracles/test_differences_commands.py::test_a_host_that_takes_nothing",),
     "waits": ("tests/oracles/test_differences_commands.py::test_a_host_that_is_there_again",),
     "quota-read": ("tests/oracles/test_differences_commands.py::test_a_full_mailbox_that_nobody_reads",),
+    "sqlite-locked": ("tests/oracles/test_differences_commands.py::test_a_database_that_is_locked",),
+    "old-tls": ("tests/lab/test_tls_tools.py::test_versions",),
     "hints": ("tests/oracles/test_differences_commands.py::test_hints",),
     "submission-errors": ("tests/oracles/test_differences_commands.py::test_errors_of_a_submission",),
     "verbose": ("tests/oracles/test_differences_commands.py::test_what_v_shows_of_connecting",),

@@ -222,6 +222,49 @@ def test_the_database_of_a_query_without_file(both: Both) -> None:
         assert said.stdout == "here.test\ny\n", said
 
 
+@NAMES
+def test_a_database_that_is_locked(both: Both, name: str) -> None:
+    """Both wait for sqlite_lock_timeout, in seconds of real time; then Exim has found nothing, and labkit defers."""
+    one = both[name]
+    file = one.folder / "x.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as database:
+        database.executescript("create table t(a); insert into t values('found')")
+        file.chmod(0o666)
+        one.folder.chmod(0o777)
+        query = f"${{lookup sqlite,file={file}{{select a from t}}}}"
+        took = []
+        database.execute("begin exclusive")
+        for timeout in (0, 2):
+            one.configure(main=f"sqlite_lock_timeout = {timeout}")
+            began = time.monotonic()
+            said = one.run("-be", query).stdout
+            assert "database is locked" in said if name == "labkit" else said == "\n", said
+            took.append(time.monotonic() - began)
+        database.execute("rollback")
+        assert took[1] - took[0] > 1, took
+        assert one.run("-be", query).stdout == "found\n"
+        assert one.run("-bP", "sqlite_lock_timeout").stdout == "sqlite_lock_timeout = 2\n"
+
+
+@pytest.mark.parametrize(
+    "router, number",
+    [
+        ("redirect\n  allow_defer\n  data = :defer: words", "R=bad defer (-1): words"),
+        (
+            "manualroute\n  transport = far\n  route_list = * 127.0.0.10\n  ignore_target_hosts = 0.0.0.0/0\n"
+            "  host_find_failed = defer",
+            "R=bad defer (-32): lookup of host ",
+        ),
+    ],
+)
+@NAMES
+def test_the_number_of_a_deferred_address(both: Both, name: str, router: str, number: str) -> None:
+    """No difference: -32 is for a host that was not found, whatever else a router says is -1."""
+    both[name].configure(router=f"bad:\n  domains = b.test\n  driver = {router}")
+    log = both[name].send("x@b.test")
+    assert f" == x@b.test {number}" in log, log
+
+
 # --- commands ---------------------------------------------------------------------------------
 
 

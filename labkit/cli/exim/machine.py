@@ -81,6 +81,7 @@ class Machine:
             now=self.now,
             sleep=_sleep,
             callout_expiry=lambda: expiry_of(configuration.main),
+            lock_timeout=lambda: main.number("sqlite_lock_timeout"),
         )
 
     @classmethod

@@ -157,6 +157,7 @@ ROWS: tuple[Option, ...] = (
     _works("callout_negative_expire", kinds.TIME, "2h", "how long an address's bad callout is remembered"),
     _works("callout_positive_expire", kinds.TIME, "24h", "how long an address's good callout is remembered"),
     _works("sqlite_dbfile", kinds.STRING, None, "the file of sqlite look-ups that name none"),
+    _works("sqlite_lock_timeout", kinds.INTEGER, "5", "seconds that a query waits for a locked database"),
     # --- nothing to change here
     _moot("add_environment", kinds.STRINGS, None, _NO_PROGRAMS),
     _moot("keep_environment", kinds.STRINGS, None, _NO_PROGRAMS),

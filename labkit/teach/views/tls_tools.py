@@ -69,7 +69,7 @@ class ToolsView(View):
                 str(each.port),
                 _version(each) or "-",
                 cipher_of(each) or "-",
-                _shown(_verdict(each), 80),
+                _shown(_verdict(each)),
             )
             for each in self.said
         ]
@@ -77,7 +77,12 @@ class ToolsView(View):
     @property
     def _ending(self) -> str:
         left = sum(bool(each.why_not) for each in self.said)
+        asked = len(self.said) - left
+        if not asked:
+            return "None could be asked."
         words = "All agree." if self.agree else "They do not agree."
+        if asked == 1:
+            words = "One was asked: nobody is there to agree with it."
         return f"{words} {left} could not be asked." if left else words
 
     def html(self) -> Markup:
