@@ -36,6 +36,7 @@ class End(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._layer: TlsLayer | None = None
         self._is_paused = False
+        self._held = b""  # came while paused: until 3.11.3 asyncio forgets a pause of connection_made
         self.other: End | None = None
         self.is_over = False  # no more comes from there
 
@@ -53,6 +54,9 @@ class End(asyncio.Protocol):
         self._is_paused = False
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
+        held, self._held = self._held, b""
+        if held:
+            self.data_received(held)
 
     def begin_tls(self, context: ssl.SSLContext, *, server_side: bool, name: str = "") -> None:
         """From now on, TLS; what is sent before the handshake is done waits for it."""
@@ -105,6 +109,9 @@ class End(asyncio.Protocol):
             self._transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_paused:
+            self._held += data
+            return
         layer = self._layer
         if layer is None:
             self._owner.heard(self, data)
