@@ -180,7 +180,7 @@ def test_eml_mbox_and_maildir_with_their_names(tmp_path: Path) -> None:
 
 
 def test_whole_styles_are_held_out_where_there_are_some(tmp_path: Path) -> None:
-    names = ("work", "family", "shops", "lists")
+    names = ("office", "family", "shops", "lists")
     files = {f"ham/{name}/{n}.eml": letter(100 * k + n) for k, name in enumerate(names) for n in range(5)}
     files |= {f"spam/{n}.eml": letter(1000 + n) for n in range(80)}
     mine = read_corpus(folder_of(tmp_path, files))
@@ -189,7 +189,7 @@ def test_whole_styles_are_held_out_where_there_are_some(tmp_path: Path) -> None:
     held_spam = [x for x in mine.held_out if x.is_spam]
     assert 5 <= len(held_spam) <= 40, "about every fourth letter, by its content"
     assert [x.name for x in read_corpus(tmp_path)] == [x.name for x in mine]
-    folder_of(tmp_path, {"ham/work/new.eml": letter(5000), "spam/new.eml": letter(5001)})
+    folder_of(tmp_path, {"ham/office/new.eml": letter(5000), "spam/new.eml": letter(5001)})
     after = read_corpus(tmp_path)
     assert {x.name for x in mine.held_out} <= {x.name for x in after.held_out}
 
