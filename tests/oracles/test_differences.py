@@ -123,6 +123,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         "tests/smtp/test_server.py::test_lines_that_end_in_lf_alone_are_answered_at_once",
         "tests/oracles/test_differences.py::test_exim_takes_lines_that_end_in_lf",
     ),
+    "added-cr": ("tests/oracles/test_differences_delivered.py::test_line_ends_in_a_text_that_is_added",),
     "chunks": ("tests/oracles/test_differences_delivered.py::test_quit_after_a_piece_of_a_header",),
     "certificates": (
         "tests/lab/test_tls_server.py::test_said_when_the_configuration_is_read",

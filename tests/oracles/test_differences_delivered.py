@@ -44,6 +44,31 @@ def test_quit_after_a_piece_of_a_header(both: Both, name: str, is_taken: bool) -
     assert both[name].run("-bpc").stdout == f"{int(is_taken)}\n"
 
 
+@pytest.mark.parametrize("name, keeps_cr", [("exim", True), ("labkit", False)])
+def test_line_ends_in_a_text_that_is_added(both: Both, name: str, keeps_cr: bool) -> None:
+    """What a DNSBL says, perhaps. LF begins a field of its own in both; CR is another question."""
+    both[name].configure(main="acl_smtp_data = {folder}/adding")
+    adding = both[name].folder / "adding"
+    adding.write_text("accept add_header = X-One: one\\r\\nX-Two: two\n       add_header = X-Bare: a\\rb\n")
+    adding.chmod(0o644)
+    lines = (
+        "EHLO c.test",
+        "MAIL FROM:<a@b.test>",
+        "RCPT TO:<bob@here.test>",
+        "DATA",
+        "a: b",
+        "",
+        "x",
+        ".",
+        "QUIT",
+    )
+    said = both[name].run("-odi", "-bs", text="".join(f"{line}\r\n" for line in lines))
+    assert "250 OK id=" in said.stdout, said
+    header = (both[name].folder / "spool/bob").read_bytes().partition(b"\n\n")[0]
+    wanted = b"X-One: one\r\nX-Two: two\nX-Bare: a\rb" if keeps_cr else b"X-One: one\nX-Two: two\nX-Bare: a b"
+    assert wanted in header
+
+
 @pytest.mark.parametrize("name, says_size", [("exim", True), ("labkit", False)])
 def test_size_addition(both: Both, name: str, says_size: bool) -> None:
     with server("SIZE 1000000") as (port, heard):
