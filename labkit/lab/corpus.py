@@ -28,6 +28,7 @@ from pathlib import Path
 from labkit.lab.corpus_table import as_html, as_text
 from labkit.lab.data import data_path
 from labkit.lab.mail_files import read_messages
+from labkit.mail.visible import visible
 
 LARGEST = 1_000_000  # octets of one letter
 MOST_LETTERS = 100_000
@@ -63,7 +64,7 @@ class Letter:
         found = _SUBJECT.search(header)
         subject = found[1].decode("ascii", "replace") if found else ""
         kind = "spam" if self.is_spam else "ham"
-        return f"<Letter {self.name}: {kind}, {self.style}, {self.language}, {subject!r}>"
+        return f"<Letter {_line(self.name)}: {kind}, {_line(self.style)}, {self.language}, {subject!r}>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -91,7 +92,7 @@ class Corpus:
         ):
             if wanted is not None and wanted not in known:
                 raise ValueError(
-                    f"no letter has the {what} {wanted!r}; there are {', '.join(known) or 'none'}"
+                    f"no letter has the {what} {wanted!r}; there are {', '.join(map(_line, known)) or 'none'}"
                 )
 
         def chosen(letters: tuple[Letter, ...]) -> tuple[Letter, ...]:
@@ -135,7 +136,9 @@ def _shipped() -> Corpus:
 
 def _read(folder: Path) -> Corpus:
     if not folder.is_dir():
-        raise NoCorpus(f"{folder}: there is no such folder; make it, with two folders in it: ham and spam")
+        raise NoCorpus(
+            f"{_line(folder)}: there is no such folder; make it, with two folders in it: ham and spam"
+        )
     problems: list[str] = []
     if any((folder / side).is_dir() for side in SIDES):
         training, held_out = (_letters_of(folder, folder / side, problems) for side in SIDES)
@@ -187,7 +190,7 @@ def _letters_of(folder: Path, side: Path, problems: list[str]) -> list[Letter]:
         prefix = place.relative_to(folder).as_posix()
 
         def tell(words: str, prefix: str = prefix) -> None:
-            problems.append(f"{prefix}: {words}")
+            problems.append(_line(f"{prefix}: {words}"))
 
         for source, raw in read_messages(place, tell):
             if count >= MOST_LETTERS or octets >= MOST_OCTETS:
@@ -225,11 +228,12 @@ def _without_doubles(letters: Iterable[Letter], problems: list[str]) -> list[Let
     both: set[bytes] = set()
     for letter in letters:
         known = first.setdefault(letter.content, letter)
+        same = _line(f"{letter.name}: the same letter is {known.name}")
         if known.is_spam != letter.is_spam:
             both.add(letter.content)
-            problems.append(f"{letter.name}: the same letter is {known.name}; ham and spam: neither counts")
+            problems.append(f"{same}; ham and spam: neither counts")
         elif known is not letter:
-            problems.append(f"{letter.name}: the same letter is {known.name}; it counts once")
+            problems.append(f"{same}; it counts once")
     return [letter for content, letter in first.items() if content not in both]
 
 
@@ -238,13 +242,18 @@ def _must_hold_both(letters: list[Letter], folder: Path, problems: list[str]) ->
         if not any(letter.is_spam == is_spam for letter in letters):
             told = f" ({len(problems)} left out; the first: {problems[0]})" if problems else ""
             raise NoCorpus(
-                f"{folder}: no letter in {kind}{told}; put .eml files, an mbox or a Maildir into "
-                f"{folder / kind}: a filter learns from both classes"
+                f"{_line(folder)}: no letter in {kind}{told}; put .eml files, an mbox or a Maildir into "
+                f"{_line(folder / kind)}: a filter learns from both classes"
             )
 
 
 def _rows(letters: Iterable[Letter]) -> list[tuple[bool, str, str]]:
     return [(letter.is_spam, letter.style, letter.language) for letter in letters]
+
+
+def _line(name: str | Path) -> str:
+    """What a file or a folder is called, on one line: a name may hold line ends, ESC, octets that are no text."""
+    return visible(str(name)).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _number(octets: bytes) -> int:

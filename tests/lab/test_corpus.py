@@ -302,3 +302,29 @@ def test_a_maildir_with_styles_as_subfolders(tmp_path: Path) -> None:
         )
     )
     assert {x.style for x in mine} == {"Work", "bad"}
+
+
+def test_names_of_files_are_shown_on_one_line_and_obeyed_by_no_terminal(tmp_path: Path) -> None:
+    """A name may hold all octets but a slash; what says it can be printed, and sent to a page."""
+    bad = "a\nb\x1b[31m\u202e\udcff"
+    shown = r"a\nb\x1b[31m\u202e\udcff"
+    for folder in (tmp_path / bad, tmp_path / "mine/ham" / bad, tmp_path / "mine/spam"):
+        folder.mkdir(parents=True)
+    with pytest.raises(NoCorpus) as caught:
+        read_corpus(tmp_path / bad)
+    assert f"{shown}: no letter in ham; put" in str(caught.value)
+    with pytest.raises(NoCorpus) as caught:
+        read_corpus(tmp_path / bad / bad)
+    assert f"{shown}/{shown}: there is no such folder" in str(caught.value)
+    for name, octets in (("1", b"Subject: a\n\nx"), ("2", b"Subject: a\n\nx"), ("3", b"")):
+        (tmp_path / "mine/ham" / bad / f"{name}{bad}.eml").write_bytes(octets)
+    (tmp_path / "mine/spam/x.eml").write_bytes(b"Subject: b\n\ny")
+    mine = read_corpus(tmp_path / "mine")
+    with pytest.raises(ValueError, match="no letter has the style 'nosuch'") as unknown:
+        mine.of(style="nosuch")
+    said = [repr(mine), mine._repr_html_(), *map(repr, mine), *mine.left_out, str(unknown.value)]
+    assert len(mine.left_out) == 2 and all(shown in each for each in mine.left_out)
+    (ham,) = (letter for letter in mine if not letter.is_spam)
+    assert repr(ham) == f"<Letter ham/{shown}/1{shown}.eml: ham, {shown}, unknown, 'a'>"
+    assert all(character.isprintable() or character == "\n" for character in "".join(said))
+    assert all("\n" not in each for each in said[2:])
