@@ -135,6 +135,9 @@ def read_policy(octets: bytes | str) -> StsPolicy:
 def write_policy(mode: str, mx: Sequence[str], max_age: int = 604_800) -> str:
     """The text of a policy file. Raises NotAPolicy for what would be none."""
     lines = ["version: STSv1", f"mode: {mode}", *(f"mx: {pattern}" for pattern in mx), f"max_age: {max_age}"]
+    for line in lines:
+        if not line.isprintable():
+            raise NotAPolicy(f"{line[:60]!r} is not one line of text")
     text = "".join(f"{line}\r\n" for line in lines)
     read_policy(text)
     return text

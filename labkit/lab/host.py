@@ -280,11 +280,16 @@ class Host:
 
         A scorer is a function from the octets of a message to Scored. For spamd, `tell` hears how the start goes on,
         and `settings` are lines for its local.cf. What was served there before ends; all ends with the world.
-        Raises SpamdMissing, which says how to install it, FilterFailed, RuntimeError for spamd in a world in memory.
+        Raises SpamdMissing, which says how to install it, FilterFailed, RuntimeError for spamd in a world in memory,
+        TypeError for a scorer that is no function.
         """
         from labkit.lab.scorers import serve_scorer
         from labkit.lab.spamassassin import serve_spamassassin
 
+        if scorer is not None and not callable(scorer):
+            raise TypeError(
+                f"a scorer is a function from a message to Scored, not {scorer!r:.60}; without one spamd starts"
+            )
         if former := self._serving.pop(port, None):
             await former.stop()
         if scorer is not None:

@@ -96,7 +96,10 @@ class PolicyHosts:
 
     async def withdraw(self, domain: str) -> None:
         """Take the file and both records away. Raises KeyError."""
-        gone = self._published.pop(domain.lower())
+        gone = self._published.pop(domain.lower(), None)
+        if gone is None:
+            known = ", ".join(self._published) or "none"
+            raise KeyError(f"{domain!r} publishes no policy; those that do: {known}")
         self._world.network.silence(gone.address, 443, on=False)
         self._write_records(gone, is_there=False)
 

@@ -99,11 +99,11 @@ class SpamdServer(asyncio.Protocol):
             self._say(_problem(76, f"Bad command: {command}"))
         else:
             try:
-                scored = self._scorer(as_message(content))
+                answer = answer_of(command, version, self._scorer(as_message(content)), content)
             except Exception as problem:
                 self._say(_problem(70, f"the scorer failed: {type(problem).__name__}"))
                 raise
-            self._say(answer_of(command, version, scored, content))
+            self._say(answer)
 
     def _say(self, octets: bytes) -> None:
         assert self._transport is not None

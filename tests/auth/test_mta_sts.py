@@ -169,6 +169,9 @@ def test_written_and_read() -> None:
     assert read_policy(text) == StsPolicy("testing", ("mx.a.test", "*.b.test"), 3600)
     with pytest.raises(NotAPolicy):
         write_policy("enforce", [])
+    for mode, mx in (("enforce", "mx.a.test\r\nmx: mx.mallory.test"), ("testing\nmax_age: 1", "mx.a.test")):
+        with pytest.raises(NotAPolicy, match="is not one line"):
+            write_policy(mode, [mx])
 
 
 # --- which policy applies --------------------------------------------------------------------------------------------

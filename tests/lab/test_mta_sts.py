@@ -169,6 +169,10 @@ def test_by_asking(run: Run) -> None:
                 await world.publish_policy(DOMAIN, fault="gone")
             with pytest.raises((KeyError, ValueError)):
                 await world.publish_policy("nowhere.test")
+            with pytest.raises(
+                KeyError, match=f"'nowhere.test' publishes no policy; those that do: {DOMAIN}"
+            ):
+                await world.withdraw_policy("nowhere.test")
 
     run(story())
 

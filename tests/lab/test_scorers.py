@@ -143,6 +143,19 @@ def test_bogofilter(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_what_is_no_scorer_ends_nothing() -> None:
+    async def story() -> None:
+        async with partners(network="memory", alongside=True) as world:
+            served = await world.mine.serve_spamd(lambda message: Scored(1.0, 5.0, "", ()))
+            with pytest.raises(
+                TypeError, match="a scorer is a function from a message to Scored, not 'spamd'"
+            ):
+                await world.mine.serve_spamd("spamd")  # type: ignore[arg-type]
+            assert served.is_running and (await served.score(HAM)).score == 1.0
+
+    asyncio.run(story())
+
+
 def test_a_scorer_that_fails_is_no_refusal() -> None:
     def broken(message: bytes) -> Scored:
         raise ValueError("no")

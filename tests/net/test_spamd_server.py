@@ -19,6 +19,8 @@ MESSAGE = b"Subject: x\r\n\r\nbuy\r\n"
 def scorer(message: bytes) -> Scored:
     if b"raise" in message:
         raise ValueError("no")
+    if b"a number" in message:
+        return cast(Scored, 7)
     return Scored(7.25 if b"buy" in message else 0.0, 5.0, "why\nso\r\n\x00", ("A\r\nB", "C"))
 
 
@@ -109,6 +111,7 @@ def test_octet_by_octet() -> None:
         (b"CHECK SPAMC/1.2\r\n" + b"x" * 20_000, 76),
         (b"CHECK SPAMC/1.2\r\n" + b"X: y\r\n" * 4_000 + b"\r\n", 76),
         (request("CHECK", b"raise"), 70),
+        (request("CHECK", b"a number"), 70),
     ],
     ids=lambda value: repr(value)[:40],
 )
