@@ -10,11 +10,12 @@ READ NEXT  aiosmtpd_engine.py
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from labkit.lab.whole_file import replace_file
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -47,7 +48,7 @@ class Authority:
         path = self.folder / f"{host}.{kind.replace(' ', '-')}.pem"
         if not path.exists():
             self.prepare()
-            _write(path, self._issued(host, kind))
+            replace_file(path, self._issued(host, kind), 0o600)
         return path
 
     def prepare(self) -> Path:
@@ -58,8 +59,8 @@ class Authority:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             key = ec.generate_private_key(ec.SECP256R1())
             certificate = _signed(NAME, NAME, key.public_key(), key, key.public_key(), is_authority=True)
-            _write(self.folder / "ca.key", _key_text(key))
-            _write(self.ca, _text(certificate), mode=0o644)
+            replace_file(self.folder / "ca.key", _key_text(key), 0o600)
+            replace_file(self.ca, _text(certificate), 0o644)
         return self.ca
 
     def sign(self, key: PublicKey, names: Sequence[str], begin: datetime, end: datetime) -> bytes:
@@ -154,11 +155,3 @@ def _key_text(key: ec.EllipticCurvePrivateKey) -> bytes:
 
     form, bare = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     return key.private_bytes(serialization.Encoding.PEM, form, bare)
-
-
-def _write(path: Path, octets: bytes, mode: int = 0o600) -> None:
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(octets)
-    os.replace(draft, path)

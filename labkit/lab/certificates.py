@@ -29,6 +29,7 @@ from labkit.lab.clock import FIRST_MORNING
 from labkit.lab.exim_engine import EximEngine
 from labkit.lab.handshakes import pem_certificates
 from labkit.lab.host import Host
+from labkit.lab.whole_file import replace_file
 from labkit.mail.plainly import SaidPlainly
 from labkit.mail.questions import AddressesOf, TextOf
 from labkit.net.certificate_check import CertificateFacts, Checked, Step, read_certificate
@@ -254,15 +255,9 @@ def install(
 
 
 def _write(host: Host, name: str, text: str, mode: int) -> Path:
-    """A new file in the place of the old one, at once: who reads it meanwhile gets one of them whole."""
     path = host.path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="ascii") as file:
-        file.write(text)
-    draft.chmod(mode)
-    os.replace(draft, path)
+    replace_file(path, text.encode("ascii"), mode)
     return path
 
 

@@ -37,6 +37,7 @@ from labkit.lab.exim_facts import Fact, fact_in
 from labkit.lab.exim_queue import queue_summary
 from labkit.lab.exim_routes import routes_in
 from labkit.lab.programs import Programs
+from labkit.lab.whole_file import replace_file
 from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
 from labkit.mta.surroundings import Appointment
@@ -149,7 +150,7 @@ class EximEngine(Engine):
             is_set=main_settings(flattened.text),
             configuration=draft / "host.conf",
         )
-        replace(draft / "exim.conf", text)
+        replace_file(draft / "exim.conf", text, 0o644)
         asked = await self._exim(
             "-C",
             draft / "exim.conf",
@@ -175,7 +176,9 @@ class EximEngine(Engine):
         self._ports = tuple(
             SERVICES.get(port) or int(port) for port in ports if port in SERVICES or port.isdecimal()
         )
-        replace(self.configuration, text)  # only now, and in one step: Exim may read it at any moment
+        replace_file(
+            self.configuration, text, 0o644
+        )  # only now, and in one step: Exim may read it at any moment
         self.changes = tuple(changes)
         for old in sorted(draft.parent.glob("[0-9]*"), key=lambda path: int(path.name))[:-KEPT_COPIES]:
             shutil.rmtree(old, ignore_errors=True)
@@ -193,7 +196,7 @@ class EximEngine(Engine):
             with source.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
                 text, differing = copy_of(file.read(), shown, host.folder, included)
             changes.extend(differing)
-            replace(target, text)
+            replace_file(target, text, 0o644)
 
         def included(name: str) -> str:
             """The name of the copy of a file on the host's disk; other names are Exim's to judge."""
@@ -218,7 +221,7 @@ class EximEngine(Engine):
             f"{account.name}:x:1000:1000::{account.home}:/bin/sh\n"
             for account in self._host.accounts.values()
         ]
-        replace(self._host.path("/etc/passwd"), "".join(lines))
+        replace_file(self._host.path("/etc/passwd"), "".join(lines), 0o644)
 
     def _expect_own_address(self, interfaces: str) -> None:
         for name in map(interface_address, filter(None, split_list(interfaces))):
@@ -543,15 +546,6 @@ class EximEngine(Engine):
         )  # as the host names files
         facts = (fact_in(line) for line in text.split("\n"))
         return [fact for fact in facts if fact is not None]
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a file so that a reader sees all of it or nothing, and whatever was there is not followed."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with fresh.open("x", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        file.write(text)
-    os.replace(fresh, path)
 
 
 def interface_address(item: str) -> str:

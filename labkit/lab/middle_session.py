@@ -1,14 +1,15 @@
 """One connection that goes through the man in the middle, and what he does to it.
 
 WHAT       `MiddleSession` holds both ends, follows the talk while it can be read, and interferes as `attack` says:
-           looks      everything passes, and what can be read is read
+           none       everything passes, and what can be read is read
            strips     STARTTLS is left out of the offer; a client that says it all the same hears 500. Where mail is
                       submitted the server would take nothing in the clear: there TLS is begun with the server alone
-           own        TLS with the client ends here, under a certificate of his own; towards the server begins another
+           own certificate
+                      TLS with the client ends here, under a certificate of his own; towards the server begins another
            injects    his commands go to the server behind the client's STARTTLS, in the same segment
            answers    his words go to the client behind the server's 220 to STARTTLS, in the same segment
-RULES      where TLS begins at once there is nothing to strip and nothing to put in: only `own` differs from `looks`.
-           Inside the client's own TLS nothing is read, and all octets pass as they are.
+RULES      where TLS begins at once there is nothing to strip and nothing to put in: only `own certificate`
+           differs from `none`. Inside the client's own TLS nothing is read, and all octets pass as they are.
 STANDARDS  RFC 3207 §4 and §6, RFC 8314 §3
 READ NEXT  middle_engine.py
 """

@@ -6,15 +6,15 @@ WHAT       `agent = PolicyAgent(host)`; `await agent.refresh("bigmail.test")` fi
            /etc/mta-sts on the host's disk: a line for each domain, by which the exim.conf of
            data/scenarios/sts/host.conf decides. `await agent.look_after()` does so for all domains it knows.
 RULES      the file is replaced as a whole. A line says until when it counts, and the exim.conf looks at the clock:
-           an agent that has died lets nothing go on for longer than max_age. After a fetch that failed, the same id is
-           not tried again for five minutes (RFC 8461 §3.3). What a mode `none` or a forgotten policy leaves is no line.
+           an agent that has died lets nothing go on for longer than max_age. After a fetch that failed, the domain's
+           file is not asked for again for five minutes, whatever the record's id (RFC 8461 §3.3 counts them by id).
+           What a mode `none` or a forgotten policy leaves is no line.
 STANDARDS  RFC 8461 §5.1 (control flow)
 READ NEXT  ../auth/mta_sts.py, policy_host.py
 """
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from labkit.auth.mta_sts import (
     judge_exchange,
 )
 from labkit.lab.authority import ON_HOSTS
+from labkit.lab.whole_file import replace_file
 from labkit.mail.asking import Question, answer_later
 from labkit.mail.questions import AddressesOf, PageFetched, PolicyAt
 
@@ -122,10 +123,7 @@ class PolicyAgent:
         lines = [_line(domain, kept) for domain, kept in sorted(self.cache.items())]
         path = self.host.path(FILE)
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.new")
-        draft.write_text(HEADING + "".join(lines), encoding="ascii")
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
+        replace_file(path, HEADING + "".join(lines), 0o644)
 
 
 def _line(domain: str, kept: CachedPolicy) -> str:

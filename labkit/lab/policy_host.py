@@ -12,7 +12,7 @@ READ NEXT  policy_agent.py
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,7 +71,8 @@ class PolicyHosts:
         """What a domain publishes. Raises KeyError."""
         return self._published[domain.lower()]
 
-    def __iter__(self) -> object:
+    def __iter__(self) -> Iterator[str]:
+        """The domains that publish one."""
         return iter(self._published)
 
     async def publish(self, domain: str, plan: PolicyPlan, at: Host | None = None) -> Published:

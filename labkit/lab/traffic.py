@@ -32,10 +32,9 @@ LAPTOP = "198.51.100.11"
 ADDRESS = "203.0.113.11"
 FLAG = "X-Spam-Flag"  # what marks a message: YES
 _QUEUE_ID = re.compile(r"\sid ([0-9A-Za-z-]+)")
-COPIES, REST = (
-    8,
-    64_000_000,
-)  # how often a message lies in the folder of its world, at most; octets of all else
+COPIES = 8  # how often a message lies in the folder of its world, at most
+REST = 64_000_000  # octets of all else there
+STRIDE = 3  # a provider with many addresses: how far the next try is from this one
 LONGEST = timedelta(days=2)  # all retries are over by then
 
 Prepare = Callable[[World], Awaitable[None]]  # what is done to a world before the stream begins
@@ -152,9 +151,6 @@ class Stream:
             now += step
             most = max(most, now)
         return max(most, int(any(self.attempts.values())))
-
-
-STRIDE = 3  # a provider with many addresses: how far the next try is from this one
 
 
 def _outcome(posting: Posting, attempts: Sequence[Attempt], marked: frozenset[str]) -> Outcome:

@@ -2,8 +2,8 @@
 
 WHAT       `scored_by(scorer)` is what `measure(..., prepare=)` wants: the scorer answers the host's `spam =`, on
            labkit and on the real Exim. `bayes_scorer(letters)` trains labkit's filter on them and gives such a scorer.
-RULES      what servers have written is left out, in training and in scoring: Exim puts an mbox line, X-Envelope fields
-           and its own Received on top before it asks. A filter that takes the mbox line for text sees no header at all.
+RULES      what servers have written is left out, in training and in scoring: what Exim puts before a message when it
+           asks (spamd_server.as_message), and the fields of its way, Exim's own Received among them.
 READ NEXT  scorers.py, labkit/filters/bayes.py
 """
 
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from labkit.filters.bayes import Bayes
 from labkit.lab.traffic_plan import LetterLike
-from labkit.mail.message import Message, with_crlf
+from labkit.mail.message import Message
 from labkit.mail.scored import Scored, Scorer
+from labkit.net.spamd_server import as_message
 
 if TYPE_CHECKING:
     from labkit.lab.world import World
 
-TRACE = frozenset({"received", "return-path", "dkim-signature", "authentication-results", "received-spf",
-                   "x-envelope-from", "x-envelope-to"})  # fmt: skip
+TRACE = frozenset({"received", "return-path", "dkim-signature", "authentication-results", "received-spf"})
 POINTS = 10.0  # for a probability of 1
 THRESHOLD = 9.0  # points: a probability of 0.9
 
@@ -49,8 +49,6 @@ def bayes_scorer(letters: Iterable[LetterLike], threshold: float = THRESHOLD) ->
 
 def without_trace(content: bytes) -> bytes:
     """The message without what its servers have added."""
-    if content.startswith(b"From "):  # Exim's first line to a filter is that of an mbox
-        content = content.partition(b"\n")[2]
-    message = Message.parse(with_crlf(content))  # Exim hands its spool over, with LF
+    message = Message.parse(as_message(content))
     kept = tuple(field for field in message.header_fields if field.name.lower() not in TRACE)
     return bytes(Message(kept, message.separator, message.body))

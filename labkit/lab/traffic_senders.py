@@ -37,8 +37,8 @@ class Sender:
 
     `helo` and `names` (the PTR of each address; "" for none) may contain {address} and {dashed}: 198-18-60-7.
     `forward`: the PTR's name leads back to the address. `domain` is what stands in From; `bounces` the domain of the
-    envelope sender, if that is another one. `records`: lines of `domain`'s zone. `signs`: the domain of its DKIM
-    signatures, "" for none. `listed_after`: minutes after which it is on the block list, None for never.
+    envelope sender, if that is another one. `signs`: the domain of its DKIM signatures, "" for none. `listed_after`:
+    minutes after which it is on the block list, None for never.
     """
 
     kind: str

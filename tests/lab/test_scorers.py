@@ -151,7 +151,7 @@ def test_what_is_no_scorer_ends_nothing() -> None:
                 TypeError, match="a scorer is a function from a message to Scored, not 'spamd'"
             ):
                 await world.mine.serve_spamd("spamd")  # type: ignore[arg-type]
-            assert served.is_running and (await served.score(HAM)).score == 1.0
+            assert served.is_running and (await served.score(HAM.encode())).score == 1.0
 
     asyncio.run(story())
 
