@@ -8,7 +8,8 @@ WEAK       who retries gets through; a provider that retries from another addres
            network (`network_bits`), and let known providers pass. Servers that never retry lose mail: allow lists.
 VARIANTS   at RCPT the reply comes before the message is sent; after DATA (`is_after_data`) the whole message has come
            once, for nothing, but a callout, which stops before DATA, is not turned away.
-STANDARDS  RFC 6647 (the triplet, after DATA, the windows: a minute to a day, and a week at least for known ones)
+STANDARDS  RFC 6647 §2.4 (at RCPT), §2.5 (after DATA), §4.2 (callouts), §5 (the triplet; a retry counts from a minute
+           to a day, a known one is remembered for a week at least)
 HERE       on a host Exim does it itself (`seen =` or sqlite in an ACL); this explains its table.
 READ NEXT  blocklist.py
 """

@@ -6,7 +6,7 @@ DOES       writes the zone anew; the lab's nameserver has it with the next query
            was told until the TTL has passed: `ttl` seconds for who is listed, `negative_ttl` for who is not.
 LIKE       real lists: 127.0.0.2 is listed, always, and 127.0.0.1 never is; so a list that answers both alike is dead,
            or lists everybody, and can be seen to (RFC 5782 §5). Each entry has a TXT record with its reason.
-STANDARDS  RFC 5782 §2.1 (names), §2.2 (values), §5 (test entries); RFC 6471 §3.4 (how a list should end: not so)
+STANDARDS  RFC 5782 §2.1 (names), §2.3 (values), §5 (test entries); RFC 6471 §3.4 (how a list should end: not so)
 READ NEXT  traffic_cast.py
 """
 

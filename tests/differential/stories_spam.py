@@ -120,7 +120,7 @@ def database(world: World, path: Path) -> None:
 
 
 async def greylisted(lab: Lab, world: World) -> None:
-    """The first contact is put off, a spammer's and a real MTA's (RFC 6647 §2.3); the MTA comes again."""
+    """The first contact is put off, a spammer's and a real MTA's (RFC 6647 §2.4); the MTA comes again."""
     mail = ("EHLO c.test", "MAIL FROM:<eve@stranger.test>", f"RCPT TO:<{BOB}>")
     for _ in range(2):
         replies = await lab.call(world.partner, *mail)

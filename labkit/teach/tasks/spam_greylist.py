@@ -6,7 +6,7 @@ WHAT       `await probe_greylist(world)` plays an hour: a firm that comes again,
            with a valid SPF record.
 DECIDES    which mistake is told first: nobody waits; nobody ever gets in; who waits and should not; who does
            not wait.
-STANDARDS  RFC 6647 (the triplet, the windows, null senders), RFC 5321 §4.5.1 (postmaster), §4.5.4.1 (retries)
+STANDARDS  RFC 6647 §5 (the triplet, the windows), §4.2 (callouts); RFC 5321 §4.5.1, §4.5.4.1 (retries)
 READ NEXT  spam_bayes.py
 """
 

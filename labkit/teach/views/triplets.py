@@ -6,7 +6,7 @@ LIVE       as queue_view: drawn anew while things happen in the world; static HT
 LIMITS     what `seen` remembers is shown on labkit's own MTA; the real Exim keeps it in a hints file of its own, so
            there only the SQLite table is shown. So many rows are shown, those that moved last; the count is of all.
 SAFE       the file is opened for reading only; what stands in it came from anybody, so it is clipped and escaped.
-STANDARDS  RFC 6647 §2.3 (the triplet)
+STANDARDS  RFC 6647 §2.4, §5 (the triplet)
 READ NEXT  ../following.py, data/solutions/greylist_sqlite.conf
 """
 
