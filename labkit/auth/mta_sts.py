@@ -10,9 +10,10 @@ DECIDES    a policy that was fetched counts until max_age has passed, whatever a
            policy is being hidden: the first contact is trusted as it is.
            enforce: a host that the policy does not name, without TLS, or whose certificate is not good for its name,
            gets nothing; the mail waits. testing: it gets the mail, and a report says so. none: as if there were none.
-STANDARDS  RFC 8461 §3.3 (fetching), §4 (validation), §5 (application), §10.2 (trust on first use), RFC 8460 §4.3
-           (names of what went wrong)
-NOT VERIFIED  how a report names a host that the policy does not name: here validation-failure.
+STANDARDS  RFC 8461 §3.3 (fetching), §4 (validation), §5 (application), §6 (what is reported), §10.2 (trust on first
+           use), RFC 8460 §4.3 (names of what went wrong)
+NO NAME    for a host that the policy does not name: RFC 8460 has none, so it counts as validation-failure, its name
+           for whatever the others do not fit. (certificate-host-mismatch speaks of a certificate that was shown.)
 READ NEXT  mta_sts_lint.py
 """
 
@@ -113,8 +114,9 @@ def discover(domain: str, now: float, cached: CachedPolicy | None = None) -> Ask
     kept = cached if cached is not None and cached.is_valid(now) else None
     steps.append(Step(_words_of_cache(cached, kept, now), "RFC 8461 §5.1"))
     record, reason = yield from _record(name, steps)
-    if record is None:
-        return _without_news(name, kept, reason, "", steps)
+    if record is None:  # who remembers a policy that binds misses the record, and tells so (RFC 8461 §6)
+        is_missed = kept is not None and kept.policy.mode != "none"
+        return _without_news(name, kept, reason, "sts-policy-fetch-error" if is_missed else "", steps)
     if kept is not None and kept.id == record.id:
         reason = f"the id is still {record.id}: the remembered policy is the newest"
         steps.append(Step(f"T{reason[1:]}; nothing is fetched.", "RFC 8461 §3.1"))
@@ -185,7 +187,7 @@ def _record(name: str, steps: list[Step]) -> Asking[tuple[StsRecord | None, str]
         steps.append(Step(f"T{reason[1:]}.", "RFC 8461 §3.1", data=data, question=question))
         return None, reason
     if record is None:
-        reason = f"no TXT record at {question.name} begins with v=STSv1"
+        reason = f"no TXT record at {question.name} begins with v=STSv1;"
         steps.append(Step(f"N{reason[1:]}.", "RFC 8461 §3.1", question=question))
         return None, reason
     words = f"The record at {question.name} has the id {record.id}."

@@ -3,11 +3,11 @@
 WHAT       `find_record(texts)` gives the one record of the TXT records at _mta-sts.DOMAIN; `read_policy(octets)` gives
            the policy of https://mta-sts.DOMAIN/.well-known/mta-sts.txt; `policy.pattern_for(exchange)` says which of
            its lines names a mail exchanger. `write_policy` is the way back.
-RULES      record: begins with v=STSv1 in these letters; records that do not are dropped; exactly one may be left; id
+RULES      record: begins with v=STSv1; in these letters; records that do not are dropped; exactly one may be left; id
            is 1 to 32 letters and digits. Policy: version, mode, max_age, and mx at least once unless the mode is none;
            a field that stands twice counts once, the first; unknown fields are ignored.
            A pattern is a name, or `*.` and a name: the star stands for exactly one label, the first.
-STANDARDS  RFC 8461 §3.1 (record), §3.2 (policy), §4.1 (matching), RFC 6125 §6.4.3
+STANDARDS  RFC 8461 §3.1 (record), §3.2 (policy), §4.1 (matching, as RFC 6125 §6.4.3; now RFC 9525 §6.3)
 LENIENT    blank lines and blanks around a line are passed over; max_age of more than a year counts as a year.
 SAFE       at most 64 kB and 200 patterns; linear
 READ NEXT  mta_sts.py
@@ -80,7 +80,7 @@ def find_record(texts: Iterable[str]) -> StsRecord | None:
 
 def is_sts_record(text: str) -> bool:
     """Whether a TXT record claims to be one of MTA-STS."""
-    return re.match(r"v=STSv1[ \t]*(?:;|\Z)", text) is not None
+    return re.match(r"v=STSv1[ \t]*;", text) is not None
 
 
 def read_record(text: str) -> StsRecord:

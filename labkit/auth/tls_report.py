@@ -28,7 +28,7 @@ FAILURES = {
     "certificate-not-trusted": "nobody who is believed vouches for its certificate",
     "validation-failure": "something else speaks against it",
     "tlsa-invalid": "its TLSA record is no use",
-    "dnssec-invalid": "the DNS answer is signed, and the signature is wrong",
+    "dnssec-invalid": "the resolver had no answer for it that DNSSEC bears out",
     "dane-required": "the sender wants DANE, and there is no TLSA record",
     "sts-policy-fetch-error": "the policy could not be fetched",
     "sts-policy-invalid": "the policy file is no policy",
@@ -67,7 +67,7 @@ class PolicySeen:
 
 @dataclass(frozen=True, slots=True)
 class TlsReport:
-    """A report. `begin` and `end` are RFC 3339 in UTC."""
+    """A report. `begin` and `end` are RFC 3339 in UTC; `contact` is a mail address, without mailto:."""
 
     organization: str
     contact: str

@@ -16,6 +16,7 @@ READ NEXT  ../auth/mta_sts.py, policy_host.py
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from labkit.auth.mta_sts import (
@@ -26,6 +27,7 @@ from labkit.auth.mta_sts import (
     StsResult,
     discover,
     judge_exchange,
+    page_problem,
 )
 from labkit.lab.authority import ON_HOSTS
 from labkit.lab.whole_file import replace_file
@@ -49,7 +51,7 @@ class PolicyAgent:
         self.host = host
         self.cache: dict[str, CachedPolicy] = {}
         self.found: dict[str, StsResult] = {}  # the last look at each domain
-        self._failed_at: dict[str, float] = {}
+        self._failed: dict[str, tuple[float, PageFetched]] = {}  # when, and what came instead of a policy
         self._write()
         trusted = host.path(ON_HOSTS)  # whom the MTA's tls_verify_certificates believes
         if not trusted.exists():
@@ -109,13 +111,14 @@ class PolicyAgent:
 
     async def _fetch(self, question: PolicyAt) -> PageFetched:
         now = self.host.world.now().timestamp()
-        failed = self._failed_at.get(question.domain)
-        if failed is not None and now - failed < RETRY_FETCH:
-            return PageFetched(problem="a fetch has failed less than five minutes ago")
+        at, failed = self._failed.pop(question.domain, (now - RETRY_FETCH, PageFetched()))
+        if now - at < RETRY_FETCH:
+            self._failed[question.domain] = at, failed
+            words = f"a fetch has failed less than five minutes ago: {page_problem(failed)}"
+            return replace(failed, problem=words)
         page = await fetch_policy(self.host.world, question, self.host)
-        self._failed_at.pop(question.domain, None)
         if page.status != 200:
-            self._failed_at[question.domain] = now
+            self._failed[question.domain] = now, page
         return page
 
     def _write(self) -> None:

@@ -36,7 +36,7 @@ def tls_report(agent: PolicyAgent) -> TlsReport:
     facts = [event for event in host.world.journal if event.host == host.name]
     begin = facts[0].at if facts else host.world.now()
     policies = tuple(_seen(domain, found, facts, host.address) for domain, found in agent.found.items())
-    contact = f"mailto:postmaster@{host.name.partition('.')[2]}"
+    contact = f"postmaster@{host.name.partition('.')[2]}"
     end = host.world.now()
     number = f"{end:%Y%m%dT%H%M%S}@{host.name}"
     return TlsReport(host.name, contact, number, _date(begin), _date(end), policies)

@@ -63,6 +63,8 @@ def test_several_records() -> None:
     found = find_record(["hello", "v=spf1 -all", "v=STSv1; id=1"])
     assert found is not None and found.id == "1"
     assert find_record(["v=STSv12; id=1", "x"]) is None, "only those that begin with v=STSv1; count"
+    found = find_record(["v=STSv1", "v=STSv1; id=2", "v=STSv1,id=3"])
+    assert found is not None and found.id == "2", "the semicolon belongs to it (RFC 8461 §3.1)"
     with pytest.raises(NotAPolicy, match="2 records"):
         find_record(["v=STSv1; id=1", "v=STSv1; id=1"])
 
@@ -192,6 +194,7 @@ BAD_CERTIFICATE = PageFetched(
     problem="certificate verification failed: self-signed certificate", of_certificate=True
 )
 OLD = CachedPolicy(read_policy(_text()), "old", NOW - 1000)
+TAKEN_BACK = CachedPolicy(read_policy(_text(mode="none")), "old", NOW - 1000)
 OVER = CachedPolicy(read_policy(_text(max_age="999")), "old", NOW - 1000)
 
 
@@ -215,10 +218,44 @@ def found(record: DnsAnswer[str], page: PageFetched | None, cached: CachedPolicy
         (_dns("v=STSv1; id=old"), None, OLD, "cached", "enforce", "", "the same id: nothing is fetched"),
         (_dns("v=STSv1; id=new"), _page(_text(mode="none")), OLD, "fresh", "none", "", "another id: fetched"),
         (_dns("v=STSv1; id=old"), _page(), OVER, "fresh", "enforce", "", "over max_age: fetched again"),
-        (NXDOMAIN, None, OLD, "cached", "enforce", "", "a record that is hidden changes nothing"),
-        (DnsAnswer(DnsOutcome.SERVFAIL), None, OLD, "cached", "enforce", "", "nor a broken DNS"),
+        (
+            NXDOMAIN,
+            None,
+            OLD,
+            "cached",
+            "enforce",
+            "sts-policy-fetch-error",
+            "a hidden record: told, no more",
+        ),
+        (
+            DnsAnswer(DnsOutcome.SERVFAIL),
+            None,
+            OLD,
+            "cached",
+            "enforce",
+            "sts-policy-fetch-error",
+            "RFC 8461 §6: failures of any kind",
+        ),
+        (NXDOMAIN, None, TAKEN_BACK, "cached", "none", "", "but not of a policy that was taken back"),
+        (
+            _dns("v=STSv1; id=new"),
+            GONE,
+            TAKEN_BACK,
+            "cached",
+            "none",
+            "sts-policy-fetch-error",
+            "its record is there",
+        ),
         (NXDOMAIN, None, OVER, "none", "none", "", "after max_age it is forgotten"),
-        (_dns("v=STSv1; id=1", "v=STSv1; id=2"), None, OLD, "cached", "enforce", "", "two records: none"),
+        (
+            _dns("v=STSv1; id=1", "v=STSv1; id=2"),
+            None,
+            OLD,
+            "cached",
+            "enforce",
+            "sts-policy-fetch-error",
+            "two records: none",
+        ),
         (_dns("v=STSv1; id=1", "v=STSv1; id=2"), None, None, "none", "none", "", "two records: none"),
         (_dns("v=STSv1; id=new"), GONE, OLD, "cached", "enforce", "sts-policy-fetch-error", "hidden file"),
         (_dns("v=STSv1; id=new"), GONE, None, "none", "none", "sts-policy-fetch-error", "trust on first use"),

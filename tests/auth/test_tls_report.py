@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.auth.tls_report import (
+    FAILURES,
     FailureDetail,
     PolicySeen,
     ReportUnreadable,
@@ -51,7 +52,7 @@ SEEN = PolicySeen(
     (FailureDetail("starttls-not-supported", 303, "mx.bigmail.test", "203.0.113.66", "203.0.113.11"),),
 )
 REPORT = TlsReport(
-    "st11", "mailto:postmaster@a.test", "1@a.test", "2026-09-07T00:00:00Z", "2026-09-07T23:59:59Z", (SEEN,)
+    "st11", "postmaster@a.test", "1@a.test", "2026-09-07T00:00:00Z", "2026-09-07T23:59:59Z", (SEEN,)
 )
 
 
@@ -62,6 +63,33 @@ def test_there_and_back() -> None:
     assert found["summary"] == {"total-successful-session-count": 5326, "total-failure-session-count": 303}
     assert found["failure-details"][0]["receiving-mx-hostname"] == "mx.bigmail.test"
     assert "303 x starttls-not-supported at mx.bigmail.test" in str(REPORT)
+
+
+def test_the_names_of_the_rfc() -> None:
+    """RFC 8460 §4.4, and its example: the members' names; the contact is a bare address; mx-host text or a list."""
+    document = json.loads(write_json(REPORT))
+    assert set(document) == {"organization-name", "date-range", "contact-info", "report-id", "policies"}
+    (found,) = document["policies"]
+    assert set(found) == {"policy", "summary", "failure-details"}
+    assert set(found["policy"]) == {"policy-type", "policy-string", "policy-domain", "mx-host"}
+    assert set(found["failure-details"][0]) == {
+        "result-type", "sending-mta-ip", "receiving-mx-hostname", "receiving-ip", "failed-session-count",
+    }  # fmt: skip
+    found["policy"]["mx-host"] = "mx.bigmail.test"
+    found["failure-details"][0] |= {
+        "receiving-mx-helo": "x", "additional-information": "https://a.test/1", "failure-reason-code": "y",
+    }  # fmt: skip
+    assert read_json(json.dumps(document)) == REPORT
+    assert read_json(json.dumps(document)).policies[0].details[0].kind in FAILURES
+
+
+def test_the_types_of_failure_are_those_of_the_registry() -> None:
+    """RFC 8460 §4.3, and the registry of IANA that it began."""
+    negotiation = {"starttls-not-supported", "certificate-host-mismatch", "certificate-expired"}
+    negotiation |= {"certificate-not-trusted", "validation-failure"}
+    dane = {"tlsa-invalid", "dnssec-invalid", "dane-required"}
+    sts = {"sts-policy-fetch-error", "sts-policy-invalid", "sts-webpki-invalid"}
+    assert set(FAILURES) == negotiation | dane | sts
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,9 @@ def test_faults_of_the_policy_host(run: Run, fault: str) -> None:
             if fault and fault != "broken":
                 waits = "less than five minutes" in again.reason or again.result == "fresh"
                 assert waits, again.reason
+                assert again.result == "fresh" or again.failure == found.failure, (
+                    "what it waits for is still told"
+                )
             await world.advance(minutes=6)
             assert (await agent.refresh(DOMAIN)).mode == "enforce"
 
