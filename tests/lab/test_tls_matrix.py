@@ -20,6 +20,7 @@ from labkit.lab.data import data_path
 from labkit.lab.tls_cell import ATTACKERS, CLIENTS, OUTCOMES, PORTS
 from labkit.lab.tls_matrix import NoSuchCell, TlsMatrix, run_cell, run_matrix
 from labkit.lab.world import World
+from labkit.mail.event import EventKind
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 THOROUGH = os.environ.get("LABKIT_THOROUGH") == "1"
@@ -98,6 +99,38 @@ def test_some_more_on_the_real_exim(port: int, client: str, attacker: str, outco
         run_matrix(engine="exim", network="loopback", ports=[port], clients=[client], attackers=[attacker])
     )
     assert matrix.why(port=port, client=client, attacker=attacker).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    "engine, network, patience, waits",
+    [
+        ("labkit", "memory", "9s", "in lab time"),
+        pytest.param("exim", "loopback", "2s", "in real time", marks=pytest.mark.needs("exim", "gcc")),
+    ],
+)
+def test_who_waits_for_a_banner_at_465(
+    engine: str, network: str, patience: str, waits: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server waits for TLS, the client for a banner (docs/differences.md, `silent-465`)."""
+    monkeypatch.setattr("labkit.lab.tls_cell.BANNER_PATIENCE", patience)
+
+    async def story() -> tuple[float, timedelta]:
+        async with World.open(
+            "tls_matrix", engine=engine, network=network, alongside=True, queue_interval=None
+        ) as world:
+            began = time.monotonic()
+            cell = await run_cell(world, 465, "plain", "none")
+            took = time.monotonic() - began
+            assert cell.outcome == "refused"
+            (received,) = world.journal.where(EventKind.RECEIVED, host=world.mine.name)
+            (deferred,) = world.journal.where(EventKind.DEFERRED, host=world.mine.name)
+            return took, deferred.at - received.at
+
+    took, lab_time = run(story())
+    if waits == "in lab time":
+        assert lab_time == timedelta(seconds=9) > timedelta(seconds=took)
+    else:
+        assert lab_time < timedelta(seconds=2) <= timedelta(seconds=took)
 
 
 @pytest.mark.parametrize("certificate", ["own", "expired", "wrong name", "self-signed"])

@@ -157,6 +157,12 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "acls": ("tests/oracles/test_acl_agrees.py::test_explained",),
     "routing": ("tests/oracles/test_routing_agrees.py::test_explained",),
     "early": ("tests/oracles/test_differences_commands.py::test_what_comes_too_early_after_starttls",),
+    "early-talkers": ("tests/oracles/test_differences_commands.py::test_a_client_that_talks_first",),
+    "silent-465": ("tests/lab/test_tls_matrix.py::test_who_waits_for_a_banner_at_465",),
+    "host-number": (
+        "tests/lab/test_mta_sts.py::test_case",
+        "tests/oracles/test_differences_commands.py::test_words_that_tell_of_a_host",
+    ),
     "sigterm": ("tests/oracles/test_differences_commands.py::test_sessions_when_the_daemon_ends",),
     "greeting-in-tls": ("tests/oracles/test_differences_commands.py::test_a_greeting_refused_within_tls",),
     "greeting-354": ("tests/oracles/test_differences_commands.py::test_a_greeting_that_makes_no_sense",),

@@ -265,6 +265,15 @@ def test_the_number_of_a_deferred_address(both: Both, name: str, router: str, nu
     assert f" == x@b.test {number}" in log, log
 
 
+@pytest.mark.parametrize("name, number", [("exim", "-1"), ("labkit", "-32")])
+def test_words_that_tell_of_a_host(both: Both, name: str, number: str) -> None:
+    """Exim has its number from what it did, labkit from the words."""
+    both[name].configure(
+        router="bad:\n  domains = b.test\n  driver = redirect\n  allow_defer\n  data = :defer: lookup of host x is late"
+    )
+    assert f" == x@b.test R=bad defer ({number}): lookup of host x is late" in both[name].send("x@b.test")
+
+
 # --- commands ---------------------------------------------------------------------------------
 
 
@@ -334,10 +343,13 @@ def test_a_transaction_that_comes_to_nothing(both: Both, name: str) -> None:
 
 
 @contextmanager
-def daemon_of(both: Both, name: str) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
-    """The daemon, and a client that was greeted."""
+def daemon_of(
+    both: Both, name: str, main: str = "", early: bytes = b"", swap: tuple[str, str] = ("", "")
+) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
+    """The daemon, and a client that was greeted; with `early`, one that says so at once and has read nothing yet."""
     one = both[name]
-    one.configure(main="pid_file_path = {folder}/spool/pid")
+    one.configure(main=f"pid_file_path = {{folder}}/spool/pid\n{main}")
+    one.file.write_text(one.file.read_text().replace(*swap))
     with closing(socket.create_server((ADDRESS, 0))) as free:
         port = free.getsockname()[1]
     own = [one.folder.parent / "exim"] if name == "exim" else [sys.executable, "-m", "labkit.cli.exim"]
@@ -347,7 +359,8 @@ def daemon_of(both: Both, name: str) -> Iterator[tuple[subprocess.Popen[bytes], 
         try:
             client = _called(port)
             with client:
-                assert _line(client).startswith(b"220 ")
+                client.sendall(early)
+                assert early or _line(client).startswith(b"220 ")
                 yield daemon, client
                 with suppress(OSError):
                     client.sendall(b"QUIT\r\n")
@@ -377,6 +390,23 @@ def test_what_comes_too_early_after_starttls(both: Both, name: str, reply: bytes
             pass
         client.sendall(b"STARTTLS\r\nMAIL FROM:<a@b.test>\r\n")
         assert _line(client) == reply
+
+
+@pytest.mark.parametrize("name, offers, codes", [
+    ("exim", True, [b"220", b"250"]),
+    ("exim", False, [b"554"]),
+    ("labkit", True, [b"554"]),
+    ("labkit", False, [b"554"]),
+])  # fmt: skip
+def test_a_client_that_talks_first(both: Both, name: str, offers: bool, codes: list[bytes]) -> None:
+    """A second passes before the greeting, so that the client is first for certain."""
+    main = "acl_smtp_connect = late"
+    main += "" if offers else "\npipelining_connect_advertise_hosts ="
+    late = "begin acl\nlate:\n  accept\n    delay = 1s\n"
+    with daemon_of(both, name, main, b"EHLO c.test\r\n", ("begin acl\n", late)) as (_, client):
+        assert [_line(client)[:3] for _ in codes] == codes
+        if codes == [b"554"]:
+            assert _line(client) == b""
 
 
 def _called(port: int) -> socket.socket:
