@@ -2,7 +2,8 @@
 
 WHAT       `world.middle`. It listens on 25, 465 and 587 and hands each connection to the real server on the same port.
            `forge("strips")` leads those here who ask for the server's address, and says what is done to them;
-           `relent()` ends that. `heard`: who has told a password; `letters`: what could be read; `dialogues`: the rest.
+           `relent()` ends that. `heard`: who has told a password; `letters`: what could be read; the rest is in
+           the journal, as DIALOGUE.
 ATTACKS    what it can do, by name; see middle_session.py for how.
 RULES      it cannot forge the authority's signature: its certificate is self-signed, for its own name, expired.
 SAFE       a password is not kept: only its length, and whether the real server took it.

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import smtplib
 import ssl
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from labkit.lab.followed_talk import Answer, Blind, Command, Content, FollowedTalk
-from labkit.lab.middle_engine import NoSuchAttack
+from labkit.lab.middle_engine import ATTACKS, NoSuchAttack
+from labkit.lab.middle_session import CLEAR, LEFT_OUT, OWN_TLS, PUT_IN, UNREADABLE
 from labkit.lab.overheard import Confession
+from labkit.lab.scenario_file import scenario_of
+from labkit.lab.scenarios import Scenario
 from labkit.lab.tls_cell import client_configuration
 from labkit.lab.world import World
+from labkit.mail.event import EventKind
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 Calls = Callable[..., Coroutine[Any, Any, Any]]
@@ -244,5 +250,75 @@ def test_our_client_notices_replies_that_nobody_asked_for(run: Run) -> None:
             assert "nothing was asked" in laptop.log()
             assert len(laptop.queue) == 1
             assert world.host(VICTIM).mailbox("mallory") == []
+
+    run(story())
+
+
+# --- what docs/scenarios.md says of him -------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = "docs/scenarios.md"
+SEEN = {  # attack -> (was the letter readable, had the client encrypted it, how he saw its content)
+    "none": (False, True, "cannot be read"),
+    "strips": (True, False, "in the clear"),
+    "own certificate": (True, True, "in the middle's own TLS"),
+    "injects": (False, True, "cannot be read"),
+    "answers": (True, False, "in the clear"),
+}
+
+
+def example() -> Scenario:
+    text = (ROOT / PAGE).read_text(encoding="utf-8")
+    (found,) = (
+        each for each in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "engine: middle" in each
+    )
+    return scenario_of(found, ROOT / "example.yaml")
+
+
+def test_the_page_has_every_attack() -> None:
+    text = (ROOT / PAGE).read_text(encoding="utf-8")
+    assert set(SEEN) == set(ATTACKS)
+    assert all(f"| `{attack}` |" in text for attack in ATTACKS)
+    for state in (CLEAR, OWN_TLS, LEFT_OUT, PUT_IN, UNREADABLE):
+        assert f"`{state}`" in text, state
+
+
+@pytest.mark.parametrize("attack", SEEN)
+def test_the_example_of_the_page(attack: str, run: Run) -> None:
+    async def story() -> None:
+        async with World(example(), network="memory", alongside=True) as world:
+            assert world.host("mx.b").path("/etc/ssl/host.pem").exists()
+            assert "mode: testing" in world.policies["b.test"].text
+            world.middle.forge(attack)
+            await world.advance(minutes=1)
+            await world.host("mx.a").send(
+                "ann@a.test", "bob@b.test", "Subject: prices\n\nThey are a secret.\n"
+            )
+            await world.advance(minutes=1)
+            is_read, is_encrypted, state = SEEN[attack]
+            (sent,) = world.journal.where(EventKind.DELIVERED, host="mx.a.test")
+            assert (bool(world.middle.letters), sent.cipher is not None) == (is_read, is_encrypted)
+            talk = world.journal.where(EventKind.DIALOGUE, host=world.middle.host.name)
+            last = [line.state for line in talk if line.state != PUT_IN][-1]
+            assert last == state
+            assert (LEFT_OUT in {line.state for line in talk}) is (attack == "strips")
+            assert (PUT_IN in {line.state for line in talk}) is (attack in ("injects", "answers"))
+            assert len(world.host("mx.b").mailbox("bob")) == 1
+
+    run(story())
+
+
+def test_the_defect_of_the_page(run: Run) -> None:
+    """keeps_plaintext, and a client that notices."""
+
+    async def story() -> None:
+        async with World(example(), network="memory", alongside=True) as world:
+            world.middle.forge("injects", before="mx.bigmail.test")
+            await world.advance(minutes=1)
+            await world.host("mx.a").send("ann@a.test", CAROL, "Subject: prices\n\nThey are a secret.\n")
+            await world.advance(minutes=1)
+            (deferred,) = world.journal.where(EventKind.DEFERRED, host="mx.a.test")
+            assert "nothing was asked" in (deferred.text or "")
+            assert not world.provider.inbox("carol") and not world.provider.inbox("mallory")
 
     run(story())
