@@ -76,16 +76,18 @@ class MiddleEngine(OutsideEngine):
     # --- what it does -------------------------------------------------------------------------
 
     def forge(
-        self, attack: str = "none", *, certificate: str = "self-signed", before: str | None = None
+        self, attack: str = "none", *, certificate: str | None = None, before: str | None = None
     ) -> None:
         """Lead those here who ask for the server's address, and do that to them: `attack` is one of ATTACKS.
 
         `before`: the name of the server, if not the one of the scenario, or of last time. `certificate` is one of
-        authority.KINDS for the server's name, but `good`; or OWN: a good one for this host's name. Who is connected
-        already is not affected. Raises NoSuchAttack, and LookupError if no zone has the name, or no host.
+        authority.KINDS for the server's name, but `good`; or OWN: a good one for this host's name; None: the one of the
+        scenario. Who is connected already is not affected.
+        Raises NoSuchAttack, and LookupError if no zone has the name, or no host.
         """
         if attack not in ATTACKS:
             raise NoSuchAttack(f"there is no attack {attack!r}; there are {', '.join(ATTACKS)}")
+        certificate = self.plan.certificate if certificate is None else certificate
         if certificate not in (OWN, *KINDS) or certificate == "good":
             kinds = ", ".join(kind for kind in (OWN, *KINDS) if kind != "good")
             raise NoSuchAttack(f"it cannot have a certificate {certificate!r}; it can have: {kinds}")

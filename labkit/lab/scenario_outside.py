@@ -69,8 +69,10 @@ def read_outside(section: Reader, engine: str) -> OutsidePlan | None:
         return ImpostorPlan(name.lower(), _certificate(section, "self-signed"))
     if engine == "middle":
         name = section.text("stands_before", needed="write stands_before: and the name of the server")
-        own = _account(section)
-        return MiddlePlan(name.lower(), _certificate(section, "self-signed"), *own)
+        kind = _certificate(section, "self-signed")
+        if kind == "good":  # nobody would vouch for it under the server's name
+            section.wrong("certificate", "a middle cannot have a good one", "write certificate: self-signed")
+        return MiddlePlan(name.lower(), kind, *_account(section))
     return None
 
 

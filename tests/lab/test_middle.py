@@ -20,6 +20,7 @@ from labkit.lab.scenario_file import scenario_of
 from labkit.lab.scenarios import Scenario
 from labkit.lab.tls_cell import client_configuration
 from labkit.lab.world import World
+from labkit.lab.yaml_nodes import FileErrors
 from labkit.mail.event import EventKind
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -322,3 +323,23 @@ def test_the_defect_of_the_page(run: Run) -> None:
             assert not world.provider.inbox("carol") and not world.provider.inbox("mallory")
 
     run(story())
+
+
+def test_the_certificate_of_the_scenario(run: Run) -> None:
+    """It is shown unless forge() says another; a good one is a mistake of the file."""
+    text = (ROOT / PAGE).read_text(encoding="utf-8")
+    (found,) = (
+        each for each in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "engine: middle" in each
+    )
+    expired = found.replace("certificate: self-signed", "certificate: expired")
+    assert expired != found
+
+    async def story() -> None:
+        async with World(scenario_of(expired, ROOT / "x.yaml"), network="memory", alongside=True) as world:
+            for said, shown in ((None, "expired"), ("wrong name", "wrong name"), (None, "expired")):
+                world.middle.forge("own certificate", certificate=said)
+                assert world.middle.certificate == shown
+
+    run(story())
+    with pytest.raises(FileErrors, match="a middle cannot have a good one"):
+        scenario_of(found.replace("certificate: self-signed", "certificate: good"), ROOT / "x.yaml")
