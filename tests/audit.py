@@ -12,12 +12,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import socket
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 _SOCKETS = frozenset({"socket.bind", "socket.connect", "socket.sendto", "socket.sendmsg"})
 _NAMES = frozenset({"socket.getaddrinfo", "socket.gethostbyname"})
+_OWN_NAMES = {socket.gethostname(), socket.gethostname().partition(".")[0]}  # smtplib asks for it
 _CHANGES = {  # how many of the first arguments are paths
     "os.mkdir": 1, "os.remove": 1, "os.rmdir": 1, "os.rename": 2, "os.truncate": 1,
     "os.chmod": 1, "os.chown": 1, "os.utime": 1, "shutil.rmtree": 1, "sqlite3.connect": 1,
@@ -67,7 +69,8 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     if event in _SOCKETS:
         _expect_here(event, args[1])
     elif event in _NAMES:
-        _expect_here(event, (args[0], 0))
+        if args[0] not in _OWN_NAMES:
+            _expect_here(event, (args[0], 0))
     elif _collected:
         if event == "open":
             _note_open(*args)
