@@ -4,6 +4,8 @@ NEEDS      `@pytest.mark.needs("swaks")` or the fixture `require("swaks")`: with
            by name; where CI=true it fails, because there every program is promised and nothing may go unseen.
 WORKERS    `./lab test` runs two (pytest-xdist). The tests of a file stay together: they share what they have set up.
            `@pytest.mark.alone`: nothing else runs meanwhile, as for a test that measures time.
+WITNESS    in every test: a socket of this process that is bound or connected outside loopback, or a name that would be
+           asked for outside, is an error there and then (audit.py); what a world may write, `writing` tells.
 FOLDERS    `root` is the checkout; `suites` the folder with the public conformance suites (LABKIT_SUITES, else
            shared/suites beside the checkout), under the same rule.
 """
@@ -23,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from .audit import audit
 
 ROOT = Path(__file__).resolve().parents[1]
 LONG = ("tests/notebooks/test_on_exim.py",)  # each of its tests may run where there is room
@@ -65,8 +69,9 @@ def require_program(program: str) -> str:
 
 
 def pytest_configure() -> None:
-    """End in an orderly way when told to: fixtures stop the servers that they started."""
+    """End in an orderly way when told to: fixtures stop the servers that they started. And look on from now on."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    audit()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -171,7 +171,9 @@ class Bayes:
             raise NoTraining(f"this is not what a filter has written: its format is not {FORMAT}")
         bayes = cls(settings or Settings(), _count(value, "hams"), _count(value, "spams"))
         tokens = value.get("tokens")
-        for token, counts in tokens.items() if isinstance(tokens, dict) else ():
+        if not isinstance(tokens, dict):
+            raise NoTraining("this is not what a filter has written: it has no tokens")
+        for token, counts in tokens.items():
             good, bad = bayes._counts(token, counts)
             if good:
                 bayes.in_ham[token] = good

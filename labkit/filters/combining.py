@@ -85,11 +85,9 @@ def log_odds(probability: float) -> float:
 
 def combined(probabilities: Sequence[float]) -> Combined:
     """Fisher's method, on both sides. Without any token both are 0 and the probability is 1/2."""
-    ham_sum = -2 * sum(map(log, probabilities))
-    spam_sum = -2 * sum(log(1 - each) for each in probabilities)
+    ham_sum = -2.0 * sum(map(log, probabilities))
+    spam_sum = -2.0 * sum(log(1 - each) for each in probabilities)
     count = len(probabilities)
-    if count == 0:
-        return Combined(0, 0.0, 0.0, 0.0, 0.0)
     return Combined(
         count,
         ham_sum,

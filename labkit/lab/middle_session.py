@@ -227,7 +227,8 @@ class MiddleSession:
         more = b""
         if self.attack == "answers":
             more = self.engine.early_answer
-            self.note("S", readable(more.rstrip()), PUT_IN)
+            for said in more.splitlines():
+                self.note("S", readable(said), PUT_IN)
         rest = self.talk.left_over(), self.talk.unanswered()
         self.talk.is_blind = True
         self.note("C", "(TLS begins: from here on nothing can be read)", UNREADABLE)

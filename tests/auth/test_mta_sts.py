@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from labkit.auth.mta_sts import CachedPolicy, Shown, StsResult, discover, judge_exchange
 from labkit.auth.mta_sts_policy import (
     LARGEST_POLICY,
+    MOST_PATTERNS,
     NotAPolicy,
     StsPolicy,
     find_record,
@@ -164,6 +167,41 @@ def test_policy(text: str, mode: str, age: int, because: str) -> None:
 )
 def test_match(pattern: str, name: str, expected: bool, because: str) -> None:
     assert (StsPolicy("enforce", (pattern,), 1).pattern_for(name) == pattern) is expected, because
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        (_text() + "what\n", "line 5, 'what', is no `name: value`"),
+        (_text() + "what:\n", "line 5, 'what:', is no `name: value`"),
+        (_text() + "what: \n", "line 5, 'what:', is no `name: value`"),
+        (_text(version="STSv2"), "version: 'STSv2' is not STSv1"),
+        (_text() + "x: y\n" * (LARGEST_POLICY // 5), "it is longer than 64 kB"),
+        (_text(mx="a." * 127 + "ab"), "is no host name"),
+        (
+            _text() + "".join(f"mx: a{n}.test\n" for n in range(MOST_PATTERNS)),
+            "there are more than 200 mx lines",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(text: str, told: str) -> None:
+    with pytest.raises(NotAPolicy, match=re.escape(told)):
+        read_policy(text)
+
+
+def test_what_is_odd_and_does_no_harm_is_said() -> None:
+    assert read_policy(_text()).problems == ()
+    odd = _text(max_age="31557601") + "colour: blue\nmode: none\n"
+    assert read_policy(odd).problems == (
+        "line 6: mode stands twice, the first counts",
+        "unknown field colour",
+        "max_age of 31557601 seconds counts as a year",
+    )
+    assert read_policy(_text(max_age="31557600")).problems == ()
+    full = _text(mx=None) + "".join(f"mx: a{n}.test\n" for n in range(MOST_PATTERNS))
+    assert len(read_policy(full).mx) == MOST_PATTERNS
+    exact = _text() + "x: " + "y" * (LARGEST_POLICY - len(_text()) - 4) + "\n"
+    assert len(exact) == LARGEST_POLICY and read_policy(exact).mode == "enforce"
 
 
 def test_written_and_read() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -54,6 +55,32 @@ SEEN = PolicySeen(
 REPORT = TlsReport(
     "st11", "postmaster@a.test", "1@a.test", "2026-09-07T00:00:00Z", "2026-09-07T23:59:59Z", (SEEN,)
 )
+
+
+@pytest.mark.parametrize("count", [True, -1, 0.5, "1", None, 2**53])
+@pytest.mark.parametrize("where", ["total-successful-session-count", "total-failure-session-count"])
+def test_what_is_no_count(where: str, count: object) -> None:
+    document = json.loads(write_json(REPORT))
+    document["policies"][0]["summary"][where] = count
+    with pytest.raises(ReportUnreadable, match=f"{where} is no number of sessions"):
+        read_json(json.dumps(document))
+    document["policies"][0]["summary"][where] = 2**53 - 1
+    read_json(json.dumps(document))
+
+
+def test_what_a_report_may_leave_out() -> None:
+    """Nothing is made up: what is not there is empty, and a count that is not there is 0."""
+    assert read_json("{}") == TlsReport("", "", "", "", "", ())
+    (bare,) = read_json('{"policies": [{}]}').policies
+    assert bare == PolicySeen("", "", (), (), 0, 0, ())
+    (old,) = read_json('{"policies": [{"policy": {"mx-host": "mx.a.test"}}]}').policies
+    assert old.mx == ("mx.a.test",), "a text for a list, as older reports have it"
+    written = json.loads(
+        write_json(replace(REPORT, policies=(PolicySeen("a.test", "no-policy-found", (), (), 1, 0, ()),)))
+    )
+    (policy,) = written["policies"]
+    assert policy["policy"] == {"policy-type": "no-policy-found", "policy-domain": "a.test"}
+    assert set(written) == {"organization-name", "contact-info", "report-id", "date-range", "policies"}
 
 
 def test_there_and_back() -> None:

@@ -70,6 +70,7 @@ def test_combined_by_hand() -> None:
     assert found.spamminess == pytest.approx(1 - exp(-m_spam) * (1 + m_spam))
     assert found.probability == pytest.approx((1 + found.spamminess - found.hamminess) / 2)
     assert combined([]).probability == 0.5
+    assert (combined([]).hamminess, combined([]).spamminess) == (0, 0)
 
 
 def test_two_sums_differ_by_the_log_odds() -> None:
@@ -91,7 +92,41 @@ def test_evidence() -> None:
     assert [each.token for each in score.evidence] == ["casino"], "hello is in both, and once is enough"
     (only,) = score.evidence
     assert (only.in_ham, only.in_spam) == (0, 5) and only.probability > 0.9 and only.weight > 2
-    assert "casino" in score.explain() and "S = " in score.explain()
+    assert score.explain().splitlines() == [
+        "spam: 0.9587",
+        "Learned from 5 ham and 5 spam messages.",
+        "1 of 6 different tokens tell something; the strongest:",
+        f"{'token':<40}  in ham  in spam    f(w)  log odds",
+        f"{'casino':<40}       0        5   0.959     +3.15",
+        f"for ham:  -2·Σ ln f     = {only_sum(only.probability)}, 2 degrees of freedom: H = 0.0413",
+        f"for spam: -2·Σ ln(1-f)  = {only_sum(1 - only.probability)}, 2 degrees of freedom: S = 0.9587",
+        "probability = (1 + S - H) / 2 = 0.9587",
+        "spam from 0.9 on, ham up to 0.2: spam",
+    ]
+
+
+def only_sum(probability: float) -> str:
+    return f"{-2 * log(probability):9.2f}"
+
+
+def test_the_strongest_come_first() -> None:
+    """Which way they point does not matter; equal ones stand in the order of the alphabet."""
+    bayes = Bayes()
+    for words, is_spam in (
+        (("weaker", "strong", "alike"), True),
+        (("strong", "other"), True),
+        (("weaker", "good"), False),
+        (("good", "weaker"), False),
+        (("good",), False),
+    ):
+        bayes.train(letter(*words), is_spam)
+    found = bayes.score_tokens(["weaker", "other", "good", "strong", "alike"])
+    assert [each.token for each in found.evidence] == ["good", "strong", "alike", "other"], (
+        "weaker is in both"
+    )
+    shown = found.explain(most=2).splitlines()
+    assert [line.split()[0] for line in shown[4:6]] == ["good", "strong"] and shown[6] == "and 2 more"
+    assert "more" not in found.explain(most=4)
 
 
 def test_strongest_tokens_only() -> None:
@@ -102,7 +137,12 @@ def test_strongest_tokens_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "known, words", [((), "nothing yet"), ((True,), "1 spam and no ham"), ((False,), "no spam")]
+    "known, words",
+    [
+        ((), "this filter has learned nothing yet"),
+        ((True,), "this filter has learned 1 spam and no ham: every word would look like spam"),
+        ((False, False), "this filter has learned 2 ham and no spam: every word would look like ham"),
+    ],
 )
 def test_refuses_to_judge(known: tuple[bool, ...], words: str) -> None:
     bayes = Bayes()
@@ -125,11 +165,21 @@ def test_forget_undoes_train() -> None:
     assert bayes != before
     bayes.forget(letter("casino", "dinner"), True)
     assert bayes == before
-    with pytest.raises(NeverTrained):
+    bayes.train(letter("dinner"), False)
+    bayes.forget(letter("dinner"), False)
+    assert bayes == before
+    with pytest.raises(NeverTrained, match="as ham"):
         bayes.forget(letter("casino", "dinner"), False)
-    with pytest.raises(NeverTrained):
-        Bayes().forget(b"", True)
     assert bayes == before, "what fails changes nothing"
+    with pytest.raises(NeverTrained, match="as spam"):
+        Bayes().forget(b"", True)
+    one_kind = Bayes()
+    one_kind.train(b"", True)  # a message without a word is learned, too
+    with pytest.raises(NeverTrained):
+        one_kind.forget(b"", False)
+    assert (one_kind.hams, one_kind.spams) == (0, 1)
+    one_kind.forget(b"", True)
+    assert one_kind == Bayes()
 
 
 def test_kept_and_merged() -> None:
@@ -138,7 +188,15 @@ def test_kept_and_merged() -> None:
     assert Bayes.from_bytes(bayes.to_bytes()) == bayes
     both = bayes.merged(taught(2))
     assert (both.hams, both.spams, both.in_spam["casino"], both.in_ham["dinner"]) == (8, 7, 7, 7)
-    assert bayes.to_bytes() == bayes.merged(Bayes()).to_bytes()
+    assert bayes.to_bytes() == bayes.merged(Bayes()).to_bytes() == Bayes().merged(bayes).to_bytes()
+    assert "日本".encode() in bayes.to_bytes(), "to be read by people, too"
+    one, other = Bayes(), Bayes()
+    one.train(b"\r\nonly", True)
+    other.train(b"\r\nthen", True)
+    assert one.merged(other).in_spam == {"kind:text/plain": 2, "only": 1, "then": 1}
+    assert Bayes.from_bytes(Bayes().to_bytes()) == Bayes()
+    least = Settings(min_deviation=0.4)
+    assert Bayes.trained([Known(b"\r\nonly", True)], least).settings == least
 
 
 @pytest.mark.parametrize(
@@ -149,7 +207,12 @@ def test_kept_and_merged() -> None:
         b'{"format": "labkit-bayes-1", "hams": true, "spams": 0}',
         b'{"format": "labkit-bayes-1", "hams": 1, "spams": 0, "tokens": {"a": [2, 0]}}',
         b'{"format": "labkit-bayes-1", "hams": 1, "spams": 0, "tokens": {"a": [0.5, 0]}}',
+        b'{"format": "labkit-bayes-1", "hams": 1, "spams": 0, "tokens": {"a": [0, 1]}}',
+        b'{"format": "labkit-bayes-1", "hams": 1, "spams": 0, "tokens": {"a": [0, 0, 0]}}',
         b'{"format": "labkit-bayes-1", "hams": 1, "spams": 0, "tokens": {"a": "x"}}',
+        b'{"format": "labkit-bayes-1", "hams": 1, "spams": 0, "tokens": {"a": 5}}',
+        b'{"format": "labkit-bayes-1", "hams": 1, "spams": 0, "tokens": ["a"]}',
+        b'{"format": "labkit-bayes-1", "hams": 1, "spams": 0}',
     ],
 )  # fmt: skip
 def test_reads_only_what_it_wrote(written: bytes) -> None:

@@ -26,7 +26,32 @@ def test_decide(
 ) -> None:
     found = decide(seen, now, POLICY)
     assert (found.standing, found.remembered, found.wait) == (standing, remembered, wait)
-    assert found.passes == (wait == 0) and standing.value in found.words
+    assert found.passes == (wait == 0)
+    told = "accepted" if wait == 0 else f"come again in {wait:.0f} s or later"
+    assert found.words == f"{told}: {standing.value}"
+
+
+@pytest.mark.parametrize("begun", [1.0, 5000.0, 1e9])
+def test_only_differences_of_times_count(begun: float) -> None:
+    """The clock of a mail system does not begin with its first message."""
+    seen, told = None, []
+    for at in (0, 299, 300, 301, 300 + 36 * DAY, 301 + 72 * DAY, 602 + 72 * DAY):
+        found = decide(seen, begun + at, POLICY)
+        seen = found.remembered
+        told.append((found.standing, found.wait))
+    assert told == [
+        (Standing.NEW, 300),
+        (Standing.EARLY, 1),
+        (Standing.RETRIED, 0),
+        (Standing.KNOWN, 0),
+        (Standing.KNOWN, 0),
+        (Standing.EXPIRED, 300),
+        (Standing.RETRIED, 0),
+    ]
+
+
+def test_without_a_policy_the_usual_one() -> None:
+    assert decide(None, 7.0) == decide(None, 7.0, Policy())
 
 
 def test_impatient_client_gets_in() -> None:
@@ -68,7 +93,10 @@ def test_provider_with_many_addresses() -> None:
 
 
 def test_bad_policy_and_client() -> None:
-    with pytest.raises(ValueError, match="delay"):
-        Policy(delay=10, retry_window=10)
+    for wrong in ({"delay": 10, "retry_window": 10}, {"delay": -1}, {"lifetime": 0}, {"lifetime": -1}):
+        with pytest.raises(ValueError, match="delay"):
+            Policy(**wrong)  # type: ignore[arg-type]
+    assert decide(Triplet(5, 5), 5, Policy(delay=0)).passes, "no delay at all: the second attempt is enough"
+    assert Policy(lifetime=1).lifetime == 1
     with pytest.raises(ValueError, match="does not appear"):
         key_of("mx.a.test", "", "b@b.test", POLICY)

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from labkit.filters.bayes import Bayes
-from labkit.filters.parts import MOST_CHARACTERS, MOST_PARTS, read_parts
+from labkit.filters.parts import MOST_CHARACTERS, MOST_DEPTH, MOST_PARTS, read_parts
 from labkit.filters.tokens import MOST_TOKENS, tokens_of, without_tags, words
 
 from .letters_for_tests import letter, with_field
@@ -155,6 +155,71 @@ def test_limits_are_said() -> None:
     assert sum(len(each.text) for each in read_parts(HOSTILE["a million words"]).texts) == MOST_CHARACTERS
     assert read_parts(HOSTILE["messages within messages"]).is_cut
     assert not read_parts(letter("small")).is_cut
+
+
+def nested(depth: int, word: bytes) -> bytes:
+    """A message within a message and so on; the innermost says something."""
+    return b"Content-Type: message/rfc822\r\n\r\n" * depth + b"\r\n" + word
+
+
+def test_so_deep_and_no_deeper() -> None:
+    seen, unseen = read_parts(nested(MOST_DEPTH, b"deep")), read_parts(nested(MOST_DEPTH + 1, b"deep"))
+    assert [each.text for each in seen.texts] == ["deep"] and not seen.is_cut
+    assert not unseen.texts and unseen.is_cut
+    beside = read_parts(multipart(nested(MOST_DEPTH + 5, b"deep"), b"\r\nshallow"))
+    assert [each.text for each in beside.texts] == ["shallow"] and beside.is_cut, (
+        "what comes after it is read"
+    )
+
+
+def test_so_much_and_no_more() -> None:
+    """All parts together have the room, and not each of them."""
+    part = b"\r\n" + b"x" * (MOST_CHARACTERS // 2 + 1)
+    cut = read_parts(multipart(part, part, b"\r\nlater"))
+    assert [len(each.text) for each in cut.texts] == [MOST_CHARACTERS // 2 + 1, MOST_CHARACTERS // 2 - 1]
+    assert cut.is_cut
+    exact = read_parts(b"\r\n" + b"x" * MOST_CHARACTERS)
+    assert len(exact.texts[0].text) == MOST_CHARACTERS and not exact.is_cut
+    assert read_parts(b"\r\n" + b"x" * (MOST_CHARACTERS + 1)).is_cut
+
+
+def test_names_of_files_are_seen_wherever_they_stand() -> None:
+    for field in (
+        b'Content-Type: application/x; name="a.exe"',
+        b"Content-Type: application/x; name=a.exe",
+        b'Content-Disposition: attachment; filename="a.EXE"',
+        b"Content-Disposition: attachment; filename=a.exe",
+        b"Content-Disposition: attachment; filename*=utf-8''a.exe",
+    ):
+        assert "kind:file:exe" in tokens_of(field + b"\r\n\r\nx"), field
+    other = tokens_of(b"Content-Disposition: attachment; note=a.exe\r\n\r\nx")
+    assert "kind:file:exe" not in other, "another parameter names no file"
+
+
+@pytest.mark.parametrize(
+    "written, read",
+    [
+        (b"Y2FzaW5v", "casino"),
+        (b"Y2FzaW4", "casin"),
+        (b"Y2FzaQ", "casi"),
+        (b"Y2Fza", "cas"),
+        (b"Y2 Fz\r\naW5v!", "casino"),
+    ],
+)
+def test_base64_with_and_without_its_end(written: bytes, read: str) -> None:
+    found = read_parts(b"Content-Transfer-Encoding: base64\r\n\r\n" + written)
+    assert [each.text for each in found.texts] == [read]
+
+
+def test_a_multipart_without_its_end() -> None:
+    head = b"Content-Type: multipart/mixed; boundary=cut\r\n\r\npreamble"
+    for body, wanted in (
+        (b"", []),
+        (b"\r\n--cut\r\n\r\none", ["one"]),
+        (b"\r\n--cut\r\n\r\none\r\n--cut\r\n\r\ntwo", ["one", "two"]),
+        (b"\r\n--cut--\r\n--cut\r\n\r\none", []),
+    ):
+        assert [each.text for each in read_parts(head + body).texts] == wanted
 
 
 def test_any_octets() -> None:

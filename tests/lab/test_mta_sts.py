@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from labkit import World
+from labkit.lab.authority import ON_HOSTS
 from labkit.lab.data import data_path
 from labkit.lab.mta_sts_trials import CASES, DOMAIN, play
-from labkit.lab.policy_agent import PolicyAgent
+from labkit.lab.policy_agent import PolicyAgent, fetch_policy
 from labkit.lab.policy_host import FAULTS
 from labkit.lab.scenario_file import scenario_of
 from labkit.lab.yaml_nodes import FileErrors
@@ -140,6 +141,67 @@ def test_faults_of_the_policy_host(run: Run, fault: str) -> None:
                 )
             await world.advance(minutes=6)
             assert (await agent.refresh(DOMAIN)).mode == "enforce"
+
+    run(story())
+
+
+def test_a_fetch_that_has_failed_is_not_tried_again_at_once(run: Run) -> None:
+    """RFC 8461 §3.3: five minutes; what is remembered counts meanwhile. And the agent knows whom it looked at."""
+
+    async def story() -> None:
+        async with opened() as world:
+            agent = PolicyAgent(world.mine)
+            assert "nothing cached" in repr(agent)
+            await agent.look_after()
+            assert agent.found == {}, "nobody was looked at yet"
+            await world.publish_policy(DOMAIN, fault="404")
+            assert (await agent.refresh(DOMAIN)).remember is None
+            await world.publish_policy(DOMAIN)  # mended
+            for seconds, is_found in ((0, False), (299, False), (1, True)):
+                await world.advance(seconds=seconds)
+                found = await agent.refresh(DOMAIN.upper() + ".")
+                assert (found.remember is not None) is is_found, seconds
+            assert DOMAIN in repr(agent) and f"\n{DOMAIN}: mode=enforce " in agent.file_text
+            await world.publish_policy(DOMAIN, mode="none")
+            await agent.look_after()
+            assert f"\n{DOMAIN}:" not in agent.file_text, "mode none asks for nothing"
+            with pytest.raises(ValueError, match="Name a domain"):
+                await agent.refresh()
+
+    run(story())
+
+
+def test_whom_the_agent_lets_the_mta_believe(run: Run) -> None:
+    """The authority's certificate, unless the administrator has put one there."""
+
+    async def story() -> None:
+        async with opened() as world:
+            place = world.mine.path(ON_HOSTS)
+            place.unlink(missing_ok=True)
+            PolicyAgent(world.mine)
+            assert place.read_bytes() == world.authority.prepare().read_bytes()
+            place.write_text("mine\n")
+            PolicyAgent(world.mine)
+            assert place.read_text() == "mine\n"
+
+    run(story())
+
+
+def test_a_policy_host_without_an_address(run: Run) -> None:
+    async def story() -> None:
+        async with opened() as world:
+            await world.publish_policy(DOMAIN)
+            zone = world.zone(DOMAIN)
+            lines = [
+                line
+                for line in zone.splitlines()
+                if not line.startswith("mta-sts ") and "mta-sts." not in line
+            ]
+            world.write_zone(
+                DOMAIN, "\n".join(line for line in lines if not line.startswith("mta-sts\t")) + "\n"
+            )
+            page = await fetch_policy(world, PolicyAt(DOMAIN), world.mine)
+            assert page.status == 0 and f"mta-sts.{DOMAIN} has no address" in page.problem
 
     run(story())
 

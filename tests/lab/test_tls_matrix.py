@@ -160,6 +160,62 @@ def test_words_before_the_handshake(run: Run) -> None:
     run(story())
 
 
+OWN = "in the middle's own TLS"
+INJECTED = [
+    "EHLO mx.mallory.test",
+    "MAIL FROM:<mallory@mallory.test>",
+    "RCPT TO:<mallory@mallory.test>",
+    "DATA",
+]
+
+
+@pytest.mark.parametrize(
+    "port, client, attacker, seen",
+    [
+        (25, "required", "none", [("C", "(TLS begins: from here on nothing can be read)", "cannot be read")]),
+        (25, "required", "strips", [("S", "250-STARTTLS", "left out")]),
+        (587, "required", "strips", [("S", "250-STARTTLS", "left out"), ("C", "STARTTLS", "put in")]),
+        (
+            25,
+            "required",
+            "injects",
+            [
+                *(("C", line, "put in") for line in INJECTED),
+                ("C", "From: mallory@mallory.test", "put in"),
+                ("C", "Subject: what the client said", "put in"),
+                ("C", "", "put in"),
+                ("C", "(TLS begins: from here on nothing can be read)", "cannot be read"),
+            ],
+        ),
+        (
+            587,
+            "required",
+            "answers",
+            [
+                ("S", "250-mx2.st2.sne21.test Hello", "put in"),
+                ("S", "250 AUTH PLAIN LOGIN", "put in"),
+                ("C", "(TLS begins: from here on nothing can be read)", "cannot be read"),
+            ],
+        ),
+        (25, "required", "own certificate", [("C", "(TLS with the client ends here)", OWN)]),
+        (465, "required", "own certificate", [("C", "(TLS with the client ends here)", OWN)]),
+        (465, "verified", "own certificate", [("C", "(no TLS: tlsv1 alert unknown ca)", OWN)]),
+        (587, "verified", "own certificate", [("C", "(no TLS: tlsv1 alert unknown ca)", OWN)]),
+    ],
+)
+def test_whatever_he_does_is_seen(
+    port: int, client: str, attacker: str, seen: list[tuple[str, str, str]], run: Run
+) -> None:
+    """Each line that he leaves out or puts in, and where TLS ends, stands in the dialogue of the cell."""
+    matrix = run(run_matrix(network="memory", ports=[port], clients=[client], attackers=[attacker]))
+    dialogue = matrix.why(port=port, client=client, attacker=attacker).dialogue
+    meddled = [each for each in dialogue if each[2] not in ("in the clear", OWN)]
+    ends = [each for each in dialogue if each[1].startswith("(")]
+    assert [each for each in dialogue if each in meddled or each in ends] == seen
+    is_read = any(each[1].startswith("MAIL FROM:<ann@") for each in dialogue)
+    assert is_read == (attacker == "own certificate" and client == "required"), "and what he reads as well"
+
+
 def test_silence_costs_lab_time_alone(run: Run) -> None:
     """A client that waits for a banner at 465 waits by the lab's clock, however long its patience is."""
 

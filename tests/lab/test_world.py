@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine
@@ -25,6 +26,7 @@ from labkit.net.loopback import Loopback
 from labkit.net.network import LoopbackUnavailable
 from labkit.routing.routers import RouteOutcome
 from labkit.teach.show import show
+from tests.audit import writing
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 ANN, BOB = "ann@st11.sne21.test", "bob@st2.sne21.test"
@@ -749,3 +751,77 @@ def test_which_engine_by_a_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABKIT_ENGINE", "postfix")
     with pytest.raises(ValueError, match=r"LABKIT_ENGINE='postfix': it is labkit or exim"):
         _engines(None, two)
+
+
+ROUTER_TO_FILES = """begin routers
+files:
+  driver              = redirect
+  domains             = +local_domains
+  data                = ${lookup{$local_part}lsearch{/etc/aliases}}
+  file_transport      = to_file
+  directory_transport = to_folder
+
+"""
+TRANSPORTS_TO_FILES = """begin transports
+to_file:
+  driver      = appendfile
+  create_file = anywhere
+to_folder:
+  driver      = appendfile
+  create_file = anywhere
+  maildir_format
+
+"""
+
+
+def test_a_world_writes_in_its_own_folder_and_nowhere_else(run: Run, tmp_path: Path, network: str) -> None:
+    """Whatever an administrator or a stranger names: `..`, links that lead out, paths of this machine."""
+    tmp_path = tmp_path.resolve()
+    outside, inside = tmp_path / "outside", tmp_path / "world"
+    outside.mkdir()
+
+    async def story() -> list[str]:
+        async with partners(network=network, folder=inside, alongside=True) as world:
+            mine = world.mine
+            (mine.folder / "var/mail").mkdir(parents=True, exist_ok=True)
+            (mine.folder / "var/mail/link").symlink_to(outside)
+            names = (
+                f"/../../../../..{outside}/box",
+                f"/var/mail/../../../../../..{outside}/box",
+                "/var/mail/link/box",
+                "/var/mail/link/maildir/",
+                f"{outside}/box",
+                "/var/mail/honest",
+            )
+            lines = [f"n{number}: {name}" for number, name in enumerate(names)]
+            mine.path("/etc/aliases").write_text("\n".join(["postmaster: ann", *lines, ""]), encoding="utf-8")
+            text = mine.configuration.replace("begin routers\n", ROUTER_TO_FILES, 1)
+            mine.write_configuration(text.replace("begin transports\n", TRANSPORTS_TO_FILES, 1))
+            await mine.reload()
+            for number in range(len(names)):
+                await world.partner_laptop.send(f"n{number}@st11.sne21.test", "x", "y\n")
+            for local_part in ("../../x", f"..{outside}/y", "ann/../../z", "ann"):
+                await world.partner_laptop.send(f"{local_part}@st11.sne21.test", "x", "y\n")
+            await world.advance(hours=1)
+            with pytest.raises(ValueError, match=r"\.\."):
+                mine.path(f"/../../..{outside}/file")
+            return [line for line in mine.log().splitlines() if " => " in line]
+
+    with writing() as places:
+        delivered = run(story())
+    assert sum("<n5@" in line or "<ann@" in line for line in delivered) >= 2, delivered
+    made = {
+        os.path.join(os.path.realpath(os.path.dirname(place)), os.path.basename(place))
+        for place in places
+        if os.path.isabs(place) and place != os.devnull  # what is named from an open folder is below that
+    }
+    sign = f"/labkit-of-{os.geteuid()}"  # where `labkit run` finds the worlds of a user: doorplate.py
+    strange = {
+        place
+        for place in made
+        if not Path(place).is_relative_to(inside) and "__pycache__" not in place and sign not in place
+    }
+    assert len(made) > 20, "it did write, and was seen"
+    assert strange - {str(inside)} == set()
+    assert {path.name for path in tmp_path.iterdir()} == {"outside", "world"}
+    assert list(outside.iterdir()) == []

@@ -30,6 +30,7 @@ from labkit.net.memory_transport import joined
 from labkit.net.network import HostSilent, LoopbackUnavailable, Network, Peer, PortTaken
 from labkit.net.port_base import BASES, STEP, PortBase, claim_base
 from labkit.net.translation import LAB_PORTS, AddressTable, real_address, real_port
+from tests.audit import Outside, going_out
 
 ANN, BOB = "203.0.113.11", "198.51.100.2"
 QUICK = 0.5  # seconds of real time: what costs none is quicker than that
@@ -718,7 +719,9 @@ def test_another_program_has_the_port() -> None:
     async def story() -> None:
         network = Loopback([ANN, BOB])
         base = network.claim()
-        with socket.create_server(("", base + 25)):
+        with going_out():  # at every address of this machine, as other programs do
+            taken = socket.create_server(("", base + 25))
+        with taken:
             with pytest.raises(PortTaken) as caught:
                 await network.listen(BOB, 25, lambda peer: Talker())
             assert caught.value.base == base
@@ -757,11 +760,26 @@ def test_no_base_is_left() -> None:
 
 def test_a_machine_without_aliases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(port_base, "_AN_ALIAS", "192.0.2.1")
-    with pytest.raises(LoopbackUnavailable, match=r"no loopback address 192\.0\.2\.1"):
+    with going_out(), pytest.raises(LoopbackUnavailable, match=r"no loopback address 192\.0\.2\.1"):
         Loopback([ANN]).claim()
 
 
 # --- loopback: sockets ---
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "", "192.0.2.1", "128.0.0.1"])
+def test_the_tests_see_whoever_leaves_the_machine(address: str) -> None:
+    """Were there a way round `open_socket`, the test that takes it would fail."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
+        for leave in (
+            lambda: opened.bind((address, 0)),
+            lambda: opened.connect((address, 9)),
+            lambda: opened.sendto(b"x", (address, 9)),
+        ):
+            with pytest.raises(Outside):
+                leave()
+    with pytest.raises(Outside):
+        socket.getaddrinfo("mx.example.com", 25)
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "", "192.0.2.1", "127.1", "localhost", "128.0.0.1"])

@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -78,6 +79,7 @@ class Lab:
     shim: Path
     facts: LabNet
     page: ClockPage
+    nameserver: DnsServer
 
     def environment(self, address: str, name: str, login: str, facts: LabNet | None = None) -> dict[str, str]:
         labnet = self.folder / f"labnet-{address}"
@@ -156,7 +158,14 @@ async def started(folder: Path, library: Path, **changes: Any) -> AsyncIterator[
             patience=None,
             callers=[NOBODY],
         )
-        yield Lab(network=network, folder=folder, shim=library, facts=replace(facts, **changes), page=page)
+        yield Lab(
+            network=network,
+            folder=folder,
+            shim=library,
+            facts=replace(facts, **changes),
+            page=page,
+            nameserver=nameserver,
+        )
         page.close()
     finally:
         nameserver.close()
@@ -533,6 +542,32 @@ def test_a_place_that_is_known_to_be_silent_costs_no_time(in_lab: InLab, probe: 
 
     seen = in_lab(scenario, patience=30)
     assert seen == ["ok ETIMEDOUT", "ok ok EINPROGRESS", "ok ok", "ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    "word", ["res_search", "res_nquery", "getaddrinfo", "gethostbyname", "gethostbyaddr"]
+)
+def test_a_lab_with_too_much_to_do_is_not_silent(word: str, in_lab: InLab, probe: Path) -> None:
+    """A question that nobody has read yet is put again; one that was read and not answered is silence."""
+    what = LAPTOP if word == "gethostbyaddr" else "other.st.test"
+
+    async def scenario(lab: Lab) -> tuple[Completed, Completed, float]:
+        process = await lab.start(probe, f"{word}={what}")
+        time.sleep(2.5)  # nothing of the lab does anything meanwhile
+        stdout, stderr = await asyncio.wait_for(process.communicate(), 20)
+        answered = Completed(process.returncode, stdout.decode(), stderr.decode())
+        lab.nameserver.silent()
+        began = time.monotonic()
+        silent = await lab.run(probe, f"{word}={what}")
+        return answered, silent, time.monotonic() - began
+
+    async def at_once(lab: Lab) -> Completed:
+        return await lab.run(probe, f"{word}={what}")
+
+    answered, silent, seconds = in_lab(scenario)
+    assert answered.stdout == in_lab(at_once).stdout
+    assert silent.stdout != answered.stdout
+    assert seconds < 2.4, "one question, one second; more would be lost in each lesson about silence"
 
 
 def test_a_lab_that_is_gone_is_a_machine_without_network(in_lab: InLab, probe: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any
@@ -12,14 +13,14 @@ import pytest
 from labkit.filters.bayes import Bayes
 from labkit.filters.measures import mcnemar
 from labkit.lab.blocklist import Blocklist
-from labkit.lab.corpus import Letter, read_corpus
+from labkit.lab.corpus import Corpus, Letter, read_corpus
 from labkit.lab.scorers import FilterFailed
 from labkit.lab.solutions import Solution, defend, solution
 from labkit.lab.traffic import measure
 from labkit.lab.traffic_content import bayes_scorer, scored_by
 from labkit.lab.traffic_outcomes import Measured
 from labkit.lab.world import World
-from labkit.teach.checks import CheckView, Progress, check
+from labkit.teach.checks import CheckView, Progress, Seen, check
 from labkit.teach.tasks.spam_bayes import Trained
 from labkit.teach.tasks.spam_blocklist import probe_blocklist
 from labkit.teach.tasks.spam_choice import Choice
@@ -360,6 +361,11 @@ def trained(letters: Any, threshold: float | None = 0.9) -> CheckView:
     return check("bayes", Trained(bayes, threshold))
 
 
+@cache
+def well_trained() -> Bayes:
+    return Bayes.trained(read_corpus().training)
+
+
 def swapped() -> list[Letter]:
     return [Letter(e.content, not e.is_spam, e.style, e.language, e.name) for e in read_corpus().training]
 
@@ -400,8 +406,41 @@ def test_bayes_hints(name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("threshold", [True, False, "0.9", -0.01, 1.01, float("nan"), [0.9]])
+def test_what_is_no_threshold(threshold: Any) -> None:
+    view = check("bayes", Trained(well_trained(), threshold))
+    assert view.progress is Progress.NOT_YET and "from 0 to 1" in view.verdict.words
+
+
+@pytest.mark.parametrize(
+    "threshold, words", [(0, "honest letters are lost"), (1, "hardly any spam is caught")]
+)
+def test_a_threshold_at_the_end_is_one(threshold: float, words: str) -> None:
+    assert words in check("bayes", Trained(well_trained(), threshold)).verdict.words
+
+
+@pytest.mark.parametrize("is_spam", [False, True])
+def test_who_has_learned_one_class_of_the_exam_has_seen_it(is_spam: bool) -> None:
+    corpus = read_corpus()
+    seen = [each for each in corpus.held_out if each.is_spam is is_spam]
+    assert "by which it is judged" in trained([*corpus.training, *seen]).verdict.words
+
+
+def test_bayes_on_mail_of_your_own() -> None:
+    """The corpus that is handed in counts, and no other: what it calls held out is the exam."""
+    shipped = read_corpus()
+    own = Corpus(shipped.held_out, shipped.training)
+    bayes = Bayes.trained(own.training)
+    assert "by which it is judged" in check("bayes", Trained(bayes, 0.9)).verdict.words
+    assert "by which it is judged" not in check("bayes", Trained(bayes, 0.9, own)).verdict.words
+    (shown,) = check("bayes", Trained(well_trained(), 0.9)).verdict.evidence
+    assert isinstance(shown, Seen) and shown.where == "held out"
+    assert re.fullmatch(r"spam caught .+; ham lost .+; cost [0-9.]+", shown.what)
+
+
 def test_bayes_is_not_attempted() -> None:
     assert check("bayes", Trained(Bayes())).progress is check("bayes", 0.9).progress is Progress.NOT_ATTEMPTED
+    assert check("bayes", Trained("a filter", 0.9)).progress is Progress.NOT_ATTEMPTED  # type: ignore[arg-type]
 
 
 # --- combination ---

@@ -200,6 +200,24 @@ def test_letters_that_want_to_do_harm() -> None:
     assert "<script" not in str(view.html()) and "\u202e" not in view.text() and is_narrow(view.text())
 
 
+def test_words_in_the_page_hide_nothing() -> None:
+    """What the script of the view is given, too: it puts each word into the page as it is."""
+    bayes = taught()
+    hidden = "cas\u2067ino", "pil\x1bls"
+    for _ in range(3):
+        bayes.train(letter("meeting"), False)
+    bayes.in_spam |= dict.fromkeys(hidden, 4)
+    view = WhySpam(bayes, (*hidden, "casino"))
+    for shown in (view, view.without(hidden[0])):
+        told = repr(shown.state()) + shown.text() + str(shown.html())
+        listed = [row["token"] for row in shown.state()["rows"]]
+        assert len(listed) == 3 and "\u2067" not in "".join(listed) and "\x1b" not in "".join(listed)
+        assert "Taken out" not in told or "\u2067" not in shown.state()["changes"]
+    wide = WhySpam(bayes, ("casino", "x" * 200), added=("y" * 200,))
+    bayes.in_spam |= {"x" * 200: 4, "y" * 200: 4}
+    assert max(len(row["token"]) for row in wide.state()["rows"]) <= 36
+
+
 def test_wrong_kinds() -> None:
     with pytest.raises(TypeError, match="wants a Bayes"):
         why_spam(b"x", letter())  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ import pytest
 from labkit.lab.certificates import CertificateMistake, TlsKey, have_signed, install, make_key
 from labkit.lab.handshakes import Handshake, Seen, handshakes_in, watch_handshake
 from labkit.lab.world import partners
+from labkit.net.certificate_check import Checked, Step
 from labkit.teach.show import show
 from labkit.teach.views.certificate import certificate, check
 from labkit.teach.views.handshake import HandshakeView, before_and_after
@@ -108,5 +109,21 @@ def test_what_strangers_say_is_text(watched: tuple[list[Handshake], str, TlsKey]
     shaken = replace(watched[0][0], seen=seen, server=evil, trouble=evil)
     for view in (show(shaken), before_and_after(shaken)):
         assert "<script>" not in str(view.html()) and "\u202e" not in str(view.html()) + view.text()
+    for text in (evil, evil * 1000):
+        facts = replace(
+            watched[0][0].certificates[0],
+            subject=text,
+            issuer=text,
+            common_name=text,
+            names=(text,),
+            purposes=(text,),
+        )
+        steps = Checked((Step(text, text, True, "RFC 5280 §6"), Step(text, text, False, "RFC 5280 §6")))
+        authority = replace(facts, is_authority=True)
+        for view in (show(facts), show((facts, authority)), show(steps)):
+            page, plain = str(view.html()), view.text()
+            assert "<script>" not in page and "\u202e" not in page + plain
+            assert len(page) < 20_000 and len(plain) < 20_000
+            assert max(map(len, plain.split("\n"))) <= 110
     many = replace(shaken, seen=seen * 1000)
     assert len(show(many).text().split("\n")) < 400
