@@ -457,10 +457,10 @@ def _is_within(name: Any, limit: Any) -> bool:
     """A limit is a network, or a domain; with a dot in front only what is below it."""
     if not isinstance(name, str):
         return bool(name.version == limit.version and name in limit)
-    name, limit = name.lower(), limit.lower()
-    if limit.startswith("."):
-        return name.endswith(limit)
-    return not limit or name == limit or name.endswith(f".{limit}")
+    domain = str(limit).lower()
+    if domain.startswith("."):
+        return name.lower().endswith(domain)
+    return not domain or name.lower() == domain or name.lower().endswith(f".{domain}")
 
 
 def _is_odd(extension: x509.Extension[x509.ExtensionType]) -> bool:
