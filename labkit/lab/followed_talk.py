@@ -3,7 +3,8 @@
 WHAT       `FollowedTalk` is told the octets of both sides as they come and gives them back in pieces: `Command`,
            `Content` (of a message), `Answer` (a reply, with the command that it answers), `Blind` (not understood).
 RULES      no I/O; all octets come out again, in order. What is too long to follow, or makes no sense, is given back as
-           Blind, and so is all that comes after it.
+           Blind, and so is all that comes after it. While AUTH is under way a line that is no command is a RESPONSE,
+           whether it was asked for or not: it may be a password.
 STANDARDS  RFC 5321 §4.1.1.4 (DATA), RFC 3030 §2 (BDAT), RFC 2920 (several commands at once), RFC 4954 §4 (AUTH)
 READ NEXT  middle_session.py
 """
@@ -20,6 +21,7 @@ LONGEST_REPLY = 256 * 1024  # and of a reply
 MOST_PENDING = 1000  # commands that wait for their replies
 GREETING = "(greeting)"  # what the banner answers
 RESPONSE = "(response)"  # a client's line within AUTH
+VERBS = frozenset("EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY EXPN HELP STARTTLS AUTH ETRN".split())
 _REPLY = re.compile(rb"([2-5][0-9][0-9])([ -])?")
 
 
@@ -63,6 +65,7 @@ class FollowedTalk:
     def __init__(self, *, greets: bool = True) -> None:
         self.is_blind = False
         self._from_client, self._from_server = bytearray(), bytearray()
+        self._read_of_reply = 0  # octets of whole lines of a reply that goes on
         self._pending: deque[str] = deque([GREETING] if greets else [])
         self._asks = False  # within AUTH: the client's next line is a response
         self._in_data = False
@@ -123,6 +126,8 @@ class FollowedTalk:
             return Command(line, RESPONSE)
         words = line.split()
         verb = words[0].upper().decode("latin-1") if words else ""
+        if "AUTH" in self._pending and verb not in VERBS:
+            verb = RESPONSE  # said before it was asked for
         self._pending.append(verb)
         if len(self._pending) > MOST_PENDING:
             self.is_blind = True
@@ -146,10 +151,11 @@ class FollowedTalk:
         """What the server has said and nobody was given."""
         rest = bytes(self._from_server)
         self._from_server.clear()
+        self._read_of_reply = 0
         return rest
 
     def _next_of_server(self) -> Answer | Blind | None:
-        buffer, start = self._from_server, 0
+        buffer, start = self._from_server, self._read_of_reply
         while end := buffer.find(b"\n", start) + 1:
             found = _REPLY.match(buffer, start, end)
             if found is None:
@@ -159,8 +165,9 @@ class FollowedTalk:
             if not goes_on:
                 octets = bytes(buffer[:end])
                 del buffer[:end]
+                self._read_of_reply = 0
                 return self._answer(octets, code)
-            start = end
+            self._read_of_reply = start = end
         if end == 0 and len(buffer) < LONGEST_REPLY:
             return None
         self.is_blind = True
@@ -169,7 +176,9 @@ class FollowedTalk:
     def _answer(self, octets: bytes, code: int) -> Answer:
         verb = self._pending[0] if self._pending else ""
         if verb == "AUTH" and code == 334:
-            self._asks = True
+            self._asks = len(self._pending) == 1
+            if not self._asks:
+                del self._pending[1]  # it was said already
         elif self._pending:
             self._pending.popleft()
         if verb == "DATA" and code == 354:

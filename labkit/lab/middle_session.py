@@ -242,7 +242,8 @@ class MiddleSession:
 
     def _without_starttls(self, answer: Answer) -> Answer:
         """The offer with the line taken out; nothing, while TLS is begun with the server first."""
-        kept = [line for line in answer.lines if line[4:].strip().upper() != b"STARTTLS"]
+        first, *offered = answer.lines  # the first names the server: RFC 5321 §4.1.1.1
+        kept = [first, *(line for line in offered if line[4:].strip().upper() != b"STARTTLS")]
         if len(kept) == len(answer.lines):
             return answer
         self.note("S", "250-STARTTLS", LEFT_OUT)

@@ -22,6 +22,7 @@ from labkit.eximconf.place import ConfigurationError
 from labkit.lab.engine import OUTSIDE
 from labkit.lab.faults import KINDS, Fault, fits
 from labkit.lab.happening import Happening
+from labkit.lab.outside_plans import MiddlePlan
 from labkit.lab.scenario_values import Values
 from labkit.lab.scenarios import (
     NAMESERVER,
@@ -119,6 +120,8 @@ def check(draft: Draft, problems: Problems) -> None:
     _check_addresses(draft)
     zones, unread = _check_zones(draft, problems)
     _check_machines_in_zones(draft, zones, unread)
+    _check_policies(draft, zones, unread)
+    _check_poses(draft)
     for host in draft.hosts:
         if host.configuration is not None and host.plan.engine != "exim":
             _check_configuration(host, problems)
@@ -267,7 +270,40 @@ def _check_configuration(host: HostDraft, problems: Problems) -> None:
             problems.add(text.line + place.line - 1, where, error.problem, error.remedy)
 
 
+def _check_policies(draft: Draft, zones: Zones, unread: list[str]) -> None:
+    """A policy that names nobody itself names the mail exchangers of its domain: then there must be some."""
+    for host in draft.hosts:
+        plan, section = host.plan, host.section
+        if plan.mta_sts is None or not is_domain(plan.name):
+            continue
+        domain = plan.policy_domain
+        if any(domain == each or domain.endswith(f".{each}") for each in unread):
+            continue
+        zone = zones.find(dns.name.from_text(domain)) if is_domain(domain) else None
+        if zone is None:
+            section.wrong(
+                "mta_sts", f"no zone has {domain}", "add the zone: the policy's records stand in it"
+            )
+        elif (
+            not plan.mta_sts.mx
+            and plan.mta_sts.mode != "none"
+            and not any(True for _ in zone.rrsets(dns.name.from_text(domain), RdataType.MX))
+        ):
+            remedy = f"add to its zone: {domain}. IN MX 10 {plan.name}. (or write mx: into mta_sts)"
+            section.wrong("mta_sts", f"{domain} has no MX record, so the policy names nobody", remedy)
+
+
 # --- who is named -----------------------------------------------------------------------------
+
+
+def _check_poses(draft: Draft) -> None:
+    """Whom an impostor plays, and before whom somebody stands."""
+    for host in draft.hosts:
+        outside, own = host.plan.outside, host.plan.name
+        if isinstance(outside, MiddlePlan) and host.section.has("stands_before"):
+            plan = _expect_host(draft, outside.stands_before, "stands_before", host.section)
+            if plan is not None and plan.name == own:
+                host.section.wrong("stands_before", "it cannot stand before itself", "name the real server")
 
 
 def _check_laptops(draft: Draft) -> None:

@@ -91,6 +91,8 @@ def read_mta_sts(section: Reader) -> PolicyPlan | None:
     inner.done(("mode", "mx", "max_age", "fault"))
     mode, mx = inner.text("mode", default="enforce"), tuple(each.text for each in inner.texts("mx"))
     age, fault = inner.number("max_age"), inner.text("fault")
+    if age is not None and age != int(age):
+        inner.wrong("max_age", f"{age} cannot be", "write a whole number of seconds: max_age: 604800")
     if fault not in FAULTS:
         may = ", ".join(filter(None, FAULTS))
         inner.wrong("fault", f"{fault[:40]!r} cannot be", f"it is one of: {may}")

@@ -62,7 +62,11 @@ class HostPlan:
     starts: bool = True
     outside: OutsidePlan | None = None
     certified: str = ""
-    mta_sts: PolicyPlan | None = None  # the policy that its domain publishes from the beginning
+    mta_sts: PolicyPlan | None = None  # what the policy_domain publishes from the beginning
+
+    @property
+    def policy_domain(self) -> str:
+        return self.domains[0] if self.domains else self.name.partition(".")[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -273,8 +273,7 @@ class World:
                 await host.start()
         for plan in self.scenario.hosts:
             if plan.mta_sts is not None:
-                domain = plan.domains[0] if plan.domains else plan.name.partition(".")[2]
-                await self.policies.publish(domain, plan.mta_sts, self.hosts[plan.name])
+                await self.policies.publish(plan.policy_domain, plan.mta_sts, self.hosts[plan.name])
 
     async def _close_hosts(self) -> None:
         self.policies.close()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import yaml
 from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
@@ -228,7 +229,10 @@ class Reader:
         if not text:
             return None
         try:
-            return int(text) if text.lstrip("+-").isdigit() and len(text) < 12 else float(text[:20])
+            found = int(text) if text.lstrip("+-").isdigit() and len(text) < 12 else float(text[:20])
+            if not isfinite(found):
+                raise ValueError(text)
+            return found
         except ValueError:
             self.wrong(name, f"a number is expected, not {text[:40]!r}", f"write it like {name}: 30")
             return None

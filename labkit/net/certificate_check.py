@@ -8,6 +8,7 @@ DECIDES    as OpenSSL does in a handshake (which is what judges it in the tests)
 RULES      nothing is raised for what somebody else has put into a certificate. `now` is real time: no certificate knows
            of a lab's clock.
 STANDARDS  RFC 5280 §4.2.1 (extensions), §6.1 (path validation); RFC 9525 §6.3 (names), §6.5 (what is not looked at)
+SIMPLER    of what an authority may sign for, names and addresses of hosts alone are looked at
 LIKE       openssl verify -purpose sslserver -verify_hostname NAME
 READ NEXT  tls_trust.py
 """
@@ -18,7 +19,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -28,7 +29,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from labkit.net.tls_trust import load
 
 LONGEST_CHAIN = 10
-MOST_NAMES = 100
+MOST_NAMES = 100  # that are shown; all are compared
+MOST_LIMITED = 2**20  # names times limits of an authority: beyond that OpenSSL compares none
 WEAK_BITS = 2048  # of an RSA key: OpenSSL's security level 2, Debian's, refuses fewer
 E = TypeVar("E", bound=x509.ExtensionType)
 
@@ -89,7 +91,7 @@ class CertificateFacts:
 def read_certificate(der: bytes) -> CertificateFacts:
     """Raises ValueError for what is no certificate."""
     found = load(der)
-    names, addresses = _alternative(found)
+    names, addresses = (each[:MOST_NAMES] for each in _alternative(found))
     kind, bits = _key(found)
     return CertificateFacts(
         subject=_subject(found),
@@ -125,7 +127,7 @@ def check_name(der: bytes, name: str) -> Checked:
     except ValueError:
         return Checked(tuple(_name_steps(certificate, names, wanted)))
     is_there = str(address) in addresses
-    found = f"it has {', '.join(addresses)}" if addresses else "it has none"
+    found = f"it has {_some(addresses)}" if addresses else "it has none"
     words = f"{wanted} is an address: is it among the addresses (iPAddress)?"
     return Checked((Step(words, found, is_there, "RFC 9525 §6.4"),))
 
@@ -138,7 +140,7 @@ def _name_steps(certificate: x509.Certificate, names: tuple[str, ...], wanted: s
             "Which host names has it (subjectAltName, dNSName)?", f"none{passed}", False, "RFC 9525 §6.3, §2"
         )
         return
-    yield Step("Which host names has it (subjectAltName, dNSName)?", ", ".join(names), True, "RFC 9525 §6.3")
+    yield Step("Which host names has it (subjectAltName, dNSName)?", _some(names), True, "RFC 9525 §6.3")
     for each in names:
         verdict, why = _matches(each.lower(), wanted)
         if verdict:
@@ -210,6 +212,7 @@ class _Way:
         owner = self.shown[0]
         way = [owner]
         yield self._say("Whose certificate comes first?", _who(owner), True, "RFC 8446 §4.4.2")
+        yield from self._not_understood(owner)
         while not self._is_anchor(way[-1]):
             issuer = self._issuer_of(way)
             if issuer is None:
@@ -219,6 +222,7 @@ class _Way:
             yield self._say(
                 f"Who has signed it ({_who(way[-2])})?", self._where(issuer), True, "RFC 5280 §6.1"
             )
+            yield from self._not_understood(issuer)
             yield self._may_sign(issuer, len(way) - 2, way)
             yield self._has_signed(issuer, way[-2])
         yield self._say("Is the last one trusted?", f"yes: {_who(way[-1])}", True, "RFC 5280 §6.1.1 (d)")
@@ -228,6 +232,18 @@ class _Way:
             yield self._strong(each)
         for each in way:
             yield self._dates(each)
+
+    def _not_understood(self, certificate: x509.Certificate) -> Iterator[bool]:
+        """Said only of a certificate with an extension that must be understood, and that nobody here understands."""
+        try:
+            odd = [each.oid.dotted_string for each in certificate.extensions if _is_odd(each)]
+        except Exception as problem:  # of many kinds
+            words = f"no: its extensions cannot be read ({str(problem)[:60]})"
+        else:
+            if not odd:
+                return
+            words = f"no: {', '.join(odd[:5])} is critical, and nobody here knows what it says"
+        yield self._say(f"Can all of {_who(certificate)} be understood?", words, False, "RFC 5280 §4.2")
 
     def _is_anchor(self, certificate: x509.Certificate) -> bool:
         return certificate in self.trusted and certificate.subject == certificate.issuer
@@ -302,21 +318,19 @@ class _Way:
     def _names_allowed(self, way: list[x509.Certificate]) -> bool:
         """Authorities that may sign for some domains only."""
         question, limited = "Do its authorities allow these names?", False
-        names = _alternative(way[0])[0]
+        names = [each for each in _general_names(way[0]) if isinstance(each, (x509.DNSName, x509.IPAddress))]
         for issuer in way[1:]:
             limits = _extension(issuer, x509.NameConstraints)
             if limits is None:
                 continue
             limited = True
-            allowed = [
-                each.value for each in limits.permitted_subtrees or () if isinstance(each, x509.DNSName)
-            ]
-            barred = [each.value for each in limits.excluded_subtrees or () if isinstance(each, x509.DNSName)]
+            permitted, excluded = limits.permitted_subtrees or (), limits.excluded_subtrees or ()
+            if len(names) * (len(permitted) + len(excluded)) > MOST_LIMITED:
+                words = f"{len(names):,} names and so many limits are too much to compare"
+                return self._say(question, words, False, "RFC 5280 §4.2.1.10")
             for name in names:
-                if (allowed and not any(_is_within(name, each) for each in allowed)) or any(
-                    _is_within(name, each) for each in barred
-                ):
-                    words = f"no: {_who(issuer)} may not sign for {name}"
+                if _is_barred(name, permitted, excluded):
+                    words = f"no: {_who(issuer)} may not sign for {name.value}"
                     return self._say(question, words, False, "RFC 5280 §4.2.1.10")
         said = "yes" if limited else "nobody limits them"
         return self._say(question, said, True, "RFC 5280 §4.2.1.10")
@@ -341,19 +355,24 @@ class _Way:
 
 
 def _extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
-    """None too where the extensions cannot be read: OpenSSL refuses such a certificate, and so does `_serves`."""
+    """None too where the extensions cannot be read: `_Way` refuses such a certificate."""
     try:
         return certificate.extensions.get_extension_for_class(kind).value
     except Exception:  # ExtensionNotFound, or one of many kinds of broken ones
         return None
 
 
+def _general_names(certificate: x509.Certificate) -> Sequence[x509.GeneralName]:
+    found = _extension(certificate, x509.SubjectAlternativeName)
+    return () if found is None else tuple(found)
+
+
 def _alternative(certificate: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]:
     found = _extension(certificate, x509.SubjectAlternativeName)
     if found is None:
         return (), ()
-    names = found.get_values_for_type(x509.DNSName)[:MOST_NAMES]
-    addresses = found.get_values_for_type(x509.IPAddress)[:MOST_NAMES]
+    names = found.get_values_for_type(x509.DNSName)
+    addresses = found.get_values_for_type(x509.IPAddress)
     return tuple(names), tuple(str(each) for each in addresses)
 
 
@@ -423,6 +442,31 @@ def _who(certificate: x509.Certificate) -> str:
     return _subject(certificate) or "a certificate without a subject"
 
 
-def _is_within(name: str, domain: str) -> bool:
-    domain = domain.lower().lstrip(".")
+def _is_barred(
+    name: x509.GeneralName, permitted: Sequence[x509.GeneralName], excluded: Sequence[x509.GeneralName]
+) -> bool:
+    """Only limits of the name's own kind count."""
+    kind = type(name)
+    allowed = [each for each in permitted if type(each) is kind]
+    if allowed and not any(_is_within(name.value, each.value) for each in allowed):
+        return True
+    return any(type(each) is kind and _is_within(name.value, each.value) for each in excluded)
+
+
+def _is_within(name: Any, limit: Any) -> bool:
+    """A limit is a network, or a domain; with a dot in front only what is below it."""
+    if not isinstance(name, str):
+        return bool(name.version == limit.version and name in limit)
+    domain = str(limit).lower()
+    if domain.startswith("."):
+        return name.lower().endswith(domain)
     return not domain or name.lower() == domain or name.lower().endswith(f".{domain}")
+
+
+def _is_odd(extension: x509.Extension[x509.ExtensionType]) -> bool:
+    return extension.critical and isinstance(extension.value, x509.UnrecognizedExtension)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more

@@ -27,7 +27,8 @@ class Line:
 _ODD = re.compile(r"[^ -~]")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\b": "\\b", "\v": "\\v", "\f": "\\f", "\t": "\\t"}
 
-_SECRET = re.compile(r"(auth[ \t]+[^ \t]+[ \t]+)(.+)", re.IGNORECASE)
+_BLANK = r"(?:\s|\\x(?:0[9a-d]|a0|00))"  # a tab stands there as `readable` writes it
+_SECRET = re.compile(rf"({_BLANK}*auth{_BLANK}+[^\s\\]+{_BLANK}+)(.+)", re.IGNORECASE | re.DOTALL)
 
 Listener = Callable[[Line], None]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 import smtplib
 import ssl
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -63,6 +65,45 @@ def test_lines_without_an_end_pass_unread() -> None:
     endless = FollowedTalk()
     said = [p for _ in range(100) for p in endless.server_said(b"250-" + b"x" * 9996)]
     assert all(isinstance(piece, Blind) for piece in said) and endless.is_blind
+
+
+def test_a_reply_line_by_line_is_read_once() -> None:
+    """A server that says 250- for ever, in many segments, costs no time that grows with the square."""
+    talk = FollowedTalk()
+    begin = time.process_time()
+    for _ in range(20_000):
+        assert not list(talk.server_said(b"250-\n"))
+    (answer,) = talk.server_said(b"250 x\n")
+    assert time.process_time() - begin < 5, "20,000 lines from the beginning each time are 90 seconds"
+    assert isinstance(answer, Answer) and len(answer.lines) == 20_001
+    (following,) = talk.server_said(b"250 y\n")
+    assert following.octets == b"250 y\n", "the next reply begins anew"
+
+
+@pytest.mark.parametrize(
+    "said, heard, verbs, because",
+    [
+        ("AUTH LOGIN\r\nYW5u\r\nc2VjcmV0\r\nQUIT\r\n", [334, 334, 235, 221],
+         "AUTH (response) (response) QUIT", "all at once, before it is asked"),
+        ("AUTH PLAIN\r\nAGFubgBzZWNyZXQ=\r\nMAIL FROM:<a@b>\r\n", [334, 235, 250],
+         "AUTH (response) MAIL", "one response"),
+        ("AUTH LOGIN\r\nYW5u\r\nc2VjcmV0\r\nRSET\r\n", [504, 500, 500, 250],
+         "AUTH (response) (response) RSET", "refused: yet passwords they are"),
+        ("AUTH PLAIN AGFubgBzZWNyZXQ=\r\nMAIL FROM:<a@b>\r\n", [235, 250], "AUTH MAIL", "no response"),
+    ],
+)  # fmt: skip
+def test_passwords_that_are_said_too_early(said: str, heard: list[int], verbs: str, because: str) -> None:
+    talk = FollowedTalk(greets=False)
+    commands = [each for each in talk.client_said(said.encode()) if isinstance(each, Command)]
+    assert " ".join(each.verb for each in commands) == verbs, because
+    answers = [p for code in heard for p in talk.server_said(b"%d x\r\n" % code)]
+    assert [each.code for each in answers if isinstance(each, Answer)] == heard
+    last = answers[-1]
+    assert isinstance(last, Answer) and last.verb == verbs.split()[-1], "replies and commands keep in step"
+    assert talk.awaits_nothing
+    assert [type(p) for p in talk.client_said(b"NOOP\r\n")] == [Command]
+    (reply,) = talk.server_said(b"250 x\r\n")
+    assert isinstance(reply, Answer) and reply.verb == "NOOP"
 
 
 @pytest.mark.parametrize(
@@ -162,6 +203,60 @@ def test_hostile_clients(run: Run, call: Calls) -> None:
             assert middle.open_connections == 0
             polite = await call(world, host=middle.host.name, source=world.mine.address)
             assert await polite.codes("EHLO a.test", "QUIT") == [250, 221]
+
+    run(story())
+
+
+def test_a_password_that_is_said_too_early_is_not_kept(run: Run, call: Calls) -> None:
+    """However the line is written, and though nobody has asked for it yet."""
+    secret = base64.b64encode(b"\0ann\0secret").decode()
+
+    async def story() -> None:
+        async with opened("loopback") as world:
+            world.middle.forge()
+            for ways in (
+                f"AUTH LOGIN\r\nYW5u\r\n{secret}",
+                f"AUTH\tPLAIN\t{secret}",
+                f" AUTH PLAIN {secret}",
+            ):
+                eve = await call(world, host=world.middle.host.name, source=world.mine.address)
+                eve.say(f"EHLO a.test\r\n{ways}\r\nQUIT\r\n".encode())
+                await eve.rest()
+                eve.hang_up()
+            said = [each.to_json() for each in world.journal if each.host == world.middle.host.name]
+            assert any("AUTH LOGIN" in each for each in said)
+            assert not [each for each in said if secret in each]
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "reply", [b"250 STARTTLS\r\n", b"250-STARTTLS\r\n250 STARTTLS\r\n", b"250-\r\n250 \r\n"]
+)
+def test_an_offer_of_starttls_alone(reply: bytes, run: Run, call: Calls) -> None:
+    """The first line of the answer names the server, whatever stands there: it cannot be left out."""
+
+    async def story() -> None:
+        async with opened("loopback") as world:
+            await world.partner.stop()
+
+            class Odd(asyncio.Protocol):
+                def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                    self.transport = cast(asyncio.Transport, transport)
+                    self.transport.write(b"220 x\r\n")
+
+                def data_received(self, data: bytes) -> None:
+                    self.transport.write(reply)
+
+            odd = await world.network.listen(world.partner.address, 25, lambda peer: Odd())
+            try:
+                world.middle.forge("strips")
+                caller = await call(world, host=world.middle.host.name, source=world.mine.address)
+                caller.say(b"EHLO a.test\r\n")
+                assert (await caller.hear()).startswith("250")
+                caller.hang_up()
+            finally:
+                odd.close()
 
     run(story())
 

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import ssl
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -26,6 +27,7 @@ from labkit.net.tls_trust import Trust
 NOW = datetime.now(timezone.utc)
 DAY = timedelta(days=1)
 HOST = "mx.st11.test"
+MANY = tuple(f"n{number}.st11.test" for number in range(300))
 CASES = 2500 if os.environ.get("LABKIT_THOROUGH") else 150
 PEM = serialization.Encoding.PEM
 
@@ -47,7 +49,8 @@ class Plan:
     root_length: int | None = None
     trusts: str = "root"  # root, middle, leaf, stranger
     purpose: str = "server"  # server, client, ""
-    permitted: str = ""
+    permitted: str | tuple[str, ...] = ""
+    odd: str = ""  # who has an extension that nobody knows, and critical: leaf, middle
     wrong_signature: bool = False
     weak: bool = False
 
@@ -84,6 +87,11 @@ def made(
     return builder.sign(key(signer), hashes.SHA256())
 
 
+def limit_of(text: str) -> x509.GeneralName:
+    """A domain, or a network."""
+    return x509.IPAddress(ipaddress.ip_network(text)) if "/" in text else x509.DNSName(text)
+
+
 def usage(*, signs: bool) -> x509.KeyUsage:
     return x509.KeyUsage(not signs, False, False, False, False, signs, signs, False, False)
 
@@ -101,9 +109,15 @@ def chain_of(plan: Plan) -> tuple[list[x509.Certificate], list[x509.Certificate]
     if plan.middle_ca is not None:
         of_middle.append((x509.BasicConstraints(plan.middle_ca, None), True))
     if plan.permitted:
-        of_middle.append((x509.NameConstraints([x509.DNSName(plan.permitted)], None), True))
+        limits = (plan.permitted,) if isinstance(plan.permitted, str) else plan.permitted
+        of_middle.append((x509.NameConstraints([limit_of(each) for each in limits], None), True))
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), b"\x05\x00"), True
+    if plan.odd == "middle":
+        of_middle.append(unknown)
     middle = made("middle", "middle", "root", "root", -1, plan.middle_end, *of_middle)
     of_leaf: list[tuple[x509.ExtensionType, bool]] = [(x509.BasicConstraints(False, None), True)]
+    if plan.odd == "leaf":
+        of_leaf.append(unknown)
     alternative: list[x509.GeneralName] = []
     for name in plan.names:
         try:
@@ -195,6 +209,17 @@ def ours_says(plan: Plan, sent: list[x509.Certificate], trusted: list[x509.Certi
         ({"purpose": ""}, "", "for everything"),
         ({"permitted": "st11.test"}, "", "the authority may sign for this domain"),
         ({"permitted": "st2.test"}, "may not sign for", "and not for that"),
+        ({"permitted": ".st11.test"}, "", "below that domain"),
+        ({"permitted": f".{HOST}"}, "may not sign for", "below the name itself, and it is not below"),
+        ({"permitted": "10.0.0.0/8"}, "", "a limit for addresses, and it has none"),
+        ({"permitted": "10.0.0.0/8", "names": (HOST, "203.0.113.11")}, "may not sign for", "an address"),
+        ({"permitted": ("10.0.0.0/8", "203.0.113.0/24"), "names": (HOST, "203.0.113.11")}, "", "within one"),
+        ({"permitted": "st11.test", "names": (*MANY, HOST, "x.st2.test")}, "may not sign for", "the last of many"),
+        ({"permitted": tuple(f"d{n}.test" for n in range(3_500)), "names": (*MANY, HOST)}, "too much", "a bomb"),
+        ({"names": (*MANY, HOST)}, "", "the last of many names"),
+        ({"names": MANY, "asked": "n299.st11.test"}, "", "all of them count"),
+        ({"odd": "leaf"}, "nobody here knows", "a critical extension that nobody understands"),
+        ({"odd": "middle"}, "nobody here knows", "the same of the authority between"),
         ({"wrong_signature": True}, "no", "somebody else's signature"),
         ({"weak": True}, "RSA, 1024 bits", "a short key"),
     ],
@@ -227,7 +252,8 @@ PLANS = st.builds(
     root_length=st.sampled_from([None, None, 0, 1]),
     trusts=st.sampled_from(["root", "root", "root", "root", "middle", "leaf", "stranger"]),
     purpose=st.sampled_from(["server", "server", "", "client"]),
-    permitted=st.sampled_from(["", "", "", "st11.test", "st2.test"]),
+    permitted=st.sampled_from(["", "", "", "st11.test", "st2.test", ".st11.test", "203.0.113.0/28", "10.0.0.0/8"]),
+    odd=st.sampled_from(["", "", "", "", "leaf", "middle"]),
     wrong_signature=st.sampled_from([False, False, False, True]),
     weak=st.sampled_from([False, False, False, True]),
 )  # fmt: skip
@@ -273,6 +299,20 @@ def _kept() -> tuple[list[bytes], list[bytes]]:
     sent, trusted = chain_of(Plan())
     der = serialization.Encoding.DER
     return [each.public_bytes(der) for each in sent], [each.public_bytes(der) for each in trusted]
+
+
+def test_thousands_of_names_are_counted() -> None:
+    """All of them are compared, a hundred are shown, and it takes no time."""
+    names = tuple(f"n{number}.st11.test" for number in range(10_000))
+    sent, _ = chain_of(Plan(names=names))
+    octets = sent[0].public_bytes(serialization.Encoding.DER)
+    assert len(read_certificate(octets).names) == 100
+    begin = time.process_time()
+    good, bad = check_name(octets, "n9999.st11.test"), check_name(octets, HOST)
+    assert time.process_time() - begin < 5
+    assert good.is_good and not bad.is_good
+    assert good.steps[0].found.endswith(", n99.st11.test and 9,900 more")
+    assert max(len(step.found) for step in (*good.steps, *bad.steps)) < 3_000
 
 
 def test_nothing_shown() -> None:
