@@ -68,6 +68,7 @@ async def call(
     world: World, caller: Host | Laptop, port: int, *lines: str, encrypts: bool = True, name: str = ""
 ) -> Called:
     """Call the student's host. `name`: what the client calls it, if not by its own name."""
+    await world.settle()  # a host that was reloaded listens again
     async with world.agenda.hold():
         found = await _call(world, caller, port, lines, encrypts, name or world.mine.name)
     await world.settle()

@@ -134,6 +134,23 @@ def test_what_is_committed(cell: str) -> None:
         assert line in " ".join(text.split()), text
 
 
+def test_a_port_that_began_with_tls_can_begin_in_the_clear_again() -> None:
+    """After a reload the first call meets the new manner, also where nobody has called in between."""
+
+    async def steps(world: World) -> None:
+        await with_users(world)
+        right = world.mine.configuration
+        at_once = changed(right, ("tls_on_connect_ports = 465", "tls_on_connect_ports = 465 : 587"))
+        met = []
+        for text in (at_once, right, at_once):
+            world.mine.write_configuration(text)
+            await world.mine.reload()
+            met.append((await call(world, world.laptop, 587, encrypts=False)).outcome)
+        assert met == ["silent", "clear", "silent"]
+
+    run(steps)
+
+
 # --- exercise 1 -------------------------------------------------------------------------------
 
 
@@ -616,6 +633,13 @@ POLICY_MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "short": ({"mode": "enforce", "mx": "mx.bigmail.test", "max_age": 86_400}, "max_age is how long"),
     "everybody": ({"mode": "enforce", "mx": "*.test", "max_age": MONTH}, "true mail exchanger"),
+    "Mallory by a star": (
+        {"mode": "enforce", "mx": ["mx.bigmail.test", "*.mallory.test"], "max_age": MONTH},
+        "his own host fits your policy",
+    ),
+    "no mx": ({"mode": "enforce", "mx": [], "max_age": MONTH}, "it names no host"),
+    "no names": ({"mode": "enforce", "mx": 3, "max_age": MONTH}, "a list of names"),
+    "no time": ({"mode": "enforce", "mx": "mx.bigmail.test", "max_age": 0}, "as soon as it was fetched"),
     "no mode": ({"mode": "strict", "mx": "mx.bigmail.test", "max_age": MONTH}, "no policy"),
 }
 
