@@ -48,8 +48,8 @@ async def probe_policy(
     """Publish it, and let Mallory try."""
     if not mode and not mx and not max_age:
         return ProbedPolicy(False)
-    names = [mx] if isinstance(mx, str) else list(mx) if isinstance(mx, (list, tuple, set)) else [mx]
-    if not all(isinstance(name, str) for name in names):
+    names = [mx] if isinstance(mx, str) else list(mx) if isinstance(mx, (list, tuple, set)) else None
+    if names is None or not all(isinstance(name, str) for name in names):
         return ProbedPolicy(True, "mx is the name of a host, or a list of names")
     if mode != "none" and not any(names):  # RFC 8461 §3.2
         return ProbedPolicy(True, "no mx: it names no host that may take the mail")
