@@ -70,9 +70,13 @@ class ImpostorEngine(AiosmtpdEngine):
 
         `certificate` is one of authority.KINDS for the other host's name, or OWN: a good one for this host's name.
         """
+        self.show(offers_tls=offers_tls, certificate=certificate)
+        self._forged.forge()
+
+    def show(self, *, offers_tls: bool = True, certificate: str = "self-signed") -> None:
+        """From now on, this is what a caller meets. The DNS says what it has said."""
         self.offers_tls, self.certificate = offers_tls, certificate
         self._offers.clear()
-        self._forged.forge()
 
     def relent(self) -> None:
         """Let the DNS say the truth again."""

@@ -98,9 +98,9 @@ class LabkitEngine(Engine):
         self.mta.stop()
 
     async def reload(self) -> None:
-        before = self.mta.ports
+        before = self.mta.doors
         self.mta.reconfigure(self._compile())
-        if self.is_running and self.mta.ports != before:
+        if self.is_running and self.mta.doors != before:
             world = self._host.world
             world.at(world.now(), self.mta.listen_again, f"{self._host.name} listens again")
 

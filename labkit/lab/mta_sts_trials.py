@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from labkit.lab.impostor_engine import OWN
 from labkit.lab.policy_agent import PolicyAgent
 from labkit.lab.scenario_file import read_scenario
 from labkit.lab.scenarios import Scenario
@@ -219,7 +220,7 @@ def attack(world: World, how: str) -> None:
     if how == FORGES_MX:
         zone = world.zone(DOMAIN)
         world.write_zone(DOMAIN, zone.replace("IN MX  10 mx\n", "IN MX  10 mx.mallory.test.\n"))
-        world.impostor.offers_tls, world.impostor.certificate = True, "own"
+        world.impostor.show(certificate=OWN)
     elif how != NOTHING:
         world.impostor.forge(offers_tls=how == OWN_CERTIFICATE)
 

@@ -4,7 +4,7 @@ WHAT       `await call(world, caller, port, "MAIL FROM:<...>", encrypts=True)` i
            host: EHLO, maybe TLS, EHLO again, these lines, QUIT. `Called` is what came of it.
 DECIDES    at port 465 TLS comes first; if there is none, it looks whether a banner in the clear is there
            instead.
-RULES      a password is said by `AS_ANN` and never kept.
+RULES      a password is said by `AS_ANN`, a wrong one by `GUESSING`, and neither is kept.
 STANDARDS  RFC 3207 §4; RFC 8314 §3.3; RFC 4954 §4
 READ NEXT  reaching.py
 """
@@ -25,6 +25,7 @@ from labkit.net.smtp_client import Patience, SmtpConnection
 from labkit.net.tls_client import ClientTls
 
 AS_ANN = "AUTH PLAIN (as ann)"
+GUESSING = "AUTH PLAIN (as ann, with a wrong password)"
 REFUSED, SILENT, BANNER, CLEAR, BROKEN, ENCRYPTED = (
     "refused",  # nobody listens
     "silent",  # no banner came
@@ -68,6 +69,7 @@ async def call(
     world: World, caller: Host | Laptop, port: int, *lines: str, encrypts: bool = True, name: str = ""
 ) -> Called:
     """Call the student's host. `name`: what the client calls it, if not by its own name."""
+    await world.settle()  # a host that was reloaded listens again
     async with world.agenda.hold():
         found = await _call(world, caller, port, lines, encrypts, name or world.mine.name)
     await world.settle()
@@ -130,7 +132,7 @@ async def _go_on(
     known = connection.encryption
     said = []
     for line in lines:
-        reply = await connection.say(_secret() if line == AS_ANN else line, line)
+        reply = await connection.say(_SAID_AS.get(line, line), line)
         if reply is None:
             break
         said.append((line, reply.code, " ".join(reply.lines)))
@@ -143,5 +145,8 @@ async def _go_on(
     return Called(caller.name, port, outcome, "", offers, inside, version, checked, tuple(said))
 
 
-def _secret() -> str:
-    return "AUTH PLAIN " + base64.b64encode(b"\0ann\0dummy-for-the-lab").decode()
+def _plain(password: bytes) -> str:
+    return "AUTH PLAIN " + base64.b64encode(b"\0ann\0" + password).decode()
+
+
+_SAID_AS = {AS_ANN: _plain(b"dummy-for-the-lab"), GUESSING: _plain(b"a-guess")}

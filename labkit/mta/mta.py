@@ -119,6 +119,12 @@ class Mta:
         return self.state.compiled.configuration.main.ports("daemon_smtp_ports")
 
     @property
+    def doors(self) -> tuple[tuple[int, bool], ...]:
+        """Each port it listens at, and whether TLS begins there at once."""
+        main = self.state.compiled.configuration.main
+        return tuple((port, is_tls_port(main, port)) for port in self.ports)
+
+    @property
     def _doors(self) -> str:
         """Where it listens, as Exim's log says it: the ports where TLS begins at once come last."""
         secure = self.state.compiled.configuration.main.values.get("tls_on_connect_ports") or ()

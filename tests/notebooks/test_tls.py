@@ -134,6 +134,23 @@ def test_what_is_committed(cell: str) -> None:
         assert line in " ".join(text.split()), text
 
 
+def test_a_port_that_began_with_tls_can_begin_in_the_clear_again() -> None:
+    """After a reload the first call meets the new manner, also where nobody has called in between."""
+
+    async def steps(world: World) -> None:
+        await with_users(world)
+        right = world.mine.configuration
+        at_once = changed(right, ("tls_on_connect_ports = 465", "tls_on_connect_ports = 465 : 587"))
+        met = []
+        for text in (at_once, right, at_once):
+            world.mine.write_configuration(text)
+            await world.mine.reload()
+            met.append((await call(world, world.laptop, 587, encrypts=False)).outcome)
+        assert met == ["silent", "clear", "silent"]
+
+    run(steps)
+
+
 # --- exercise 1 -------------------------------------------------------------------------------
 
 
@@ -315,6 +332,15 @@ FORCED: dict[str, tuple[Change, ...]] = {
         "message = 530 5.7.0 Authentication required",
         "accept",
     ),
+    "who is encrypted comes first": at_mail(
+        "accept encrypted = *", "deny condition = ${if eq{$received_port}{587}}", SAYS_530, "accept"
+    ),
+    "the list of ports": at_mail(
+        "deny condition = ${if inlist{$received_port}{465:587}}", "!encrypted = *", SAYS_530, "accept"
+    ),
+    "drop": at_mail(
+        "accept condition = ${if eq{$received_port}{25}}", f"drop !encrypted = *\n{SAYS_530}", "accept"
+    ),
     "by a variable of the cipher": at_mail(
         "deny condition = ${if and{{eq{$received_port}{587}}{!def:tls_in_cipher}}}", SAYS_530, "accept"
     ),
@@ -364,6 +390,63 @@ FORCE_MISTAKES: dict[str, tuple[tuple[Change, ...], str]] = {
     "everybody at 587 is refused": (
         at_mail("deny condition = ${if eq{$received_port}{587}}", SAYS_530, "accept"),
         "refused all the same",
+    ),
+    "451": (
+        at_mail("accept condition = ${if eq{$received_port}{25}}", "defer !encrypted = *", "accept"),
+        "451 says that it may try the same again",
+    ),
+    "538": (
+        at_mail(
+            "accept condition = ${if eq{$received_port}{25}}",
+            "deny !encrypted = *",
+            "message = 538 5.7.11 Encryption required",
+            "accept",
+        ),
+        "538 is not the one",
+    ),
+    "no accept at the end": (
+        at_mail("accept condition = ${if eq{$received_port}{25}}", "deny !encrypted = *", SAYS_530),
+        "at its end an ACL refuses",
+    ),
+    "an ACL that is not there": ((ASKED_AT_MAIL,), "asks an ACL that is not there"),
+    "an ACL that nobody asks": (
+        ((BEGIN, f"{BEGIN}check_mail:\n  deny !encrypted = *\n  {SAYS_530}\n  accept\n"),),
+        "which option of the main section",
+    ),
+    "port 25 for the partner alone": (
+        at_mail("accept hosts = 203.0.113.2", "deny !encrypted = *", SAYS_530, "accept"),
+        "another machine may not",
+    ),
+    "no STARTTLS at 25": (
+        (
+            *at_mail(
+                "accept condition = ${if eq{$received_port}{25}}", "deny !encrypted = *", SAYS_530, "accept"
+            ),
+            ("tls_advertise_hosts  = *", "tls_advertise_hosts = ${if eq{$received_port}{25}{}{*}}"),
+        ),
+        "would encrypt, and STARTTLS is not offered there",
+    ),
+    "587 is closed": (
+        (
+            *at_mail(
+                "accept condition = ${if eq{$received_port}{25}}", "deny !encrypted = *", SAYS_530, "accept"
+            ),
+            ("daemon_smtp_ports    = 25 : 465 : 587", "daemon_smtp_ports = 25 : 465"),
+        ),
+        "not to close a door",
+    ),
+    "587 begins with TLS": (
+        (("tls_on_connect_ports = 465", "tls_on_connect_ports = 465 : 587"),),
+        "Ann hears nothing",
+    ),
+    "every password is right": (
+        (
+            *at_mail(
+                "accept condition = ${if eq{$received_port}{25}}", "deny !encrypted = *", SAYS_530, "accept"
+            ),
+            ("${if eq{$auth2:$auth3}{ann:dummy-for-the-lab}}", "yes"),
+        ),
+        "with a wrong password",
     ),
     "EHLO is refused": (
         (
@@ -438,6 +521,8 @@ def test_force_tls_mistakes() -> None:
             told[name] = verdict.verdict.words
 
     run(steps)
+    told.pop("an ACL that nobody asks")  # and this
+    told.pop("no accept at the end")  # the same as "everybody at 587 is refused"
     told.pop("on 465 alone")  # the same as "only who has logged in may"
     told.pop("on the wrong port")  # the same as "on every port": what the partner meets
     assert len(set(told.values())) == len(told)
@@ -616,6 +701,13 @@ POLICY_MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "short": ({"mode": "enforce", "mx": "mx.bigmail.test", "max_age": 86_400}, "max_age is how long"),
     "everybody": ({"mode": "enforce", "mx": "*.test", "max_age": MONTH}, "true mail exchanger"),
+    "Mallory by a star": (
+        {"mode": "enforce", "mx": ["mx.bigmail.test", "*.mallory.test"], "max_age": MONTH},
+        "his own host fits your policy",
+    ),
+    "no mx": ({"mode": "enforce", "mx": [], "max_age": MONTH}, "it names no host"),
+    "no names": ({"mode": "enforce", "mx": 3, "max_age": MONTH}, "a list of names"),
+    "no time": ({"mode": "enforce", "mx": "mx.bigmail.test", "max_age": 0}, "as soon as it was fetched"),
     "no mode": ({"mode": "strict", "mx": "mx.bigmail.test", "max_age": MONTH}, "no policy"),
 }
 

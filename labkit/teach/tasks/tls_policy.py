@@ -48,12 +48,17 @@ async def probe_policy(
     """Publish it, and let Mallory try."""
     if not mode and not mx and not max_age:
         return ProbedPolicy(False)
+    names = [mx] if isinstance(mx, str) else list(mx) if isinstance(mx, (list, tuple, set)) else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        return ProbedPolicy(True, "mx is the name of a host, or a list of names")
+    if mode != "none" and not any(names):  # RFC 8461 §3.2
+        return ProbedPolicy(True, "no mx: it names no host that may take the mail")
     fates: dict[str, str] = {}
     text = ""
     for how in ATTACKS:
         async with World.open("mta_sts", alongside=True, network=network, engine=engine) as world:
             try:
-                published = await world.publish_policy(DOMAIN, mode, mx, max_age)
+                published = await world.publish_policy(DOMAIN, mode, names, max_age)
             except (NotAPolicy, ValueError, TypeError) as problem:
                 return ProbedPolicy(True, str(problem))
             text = str(published)
@@ -86,12 +91,18 @@ def publish_policy(probed: ProbedPolicy) -> Verdict:
     if probed.problem:
         return hint(f"This is no policy, and senders ignore it: {probed.problem}")
     fates = probed.fates or {}
+    if fates[STRIPS] != WAITS and _lines(probed.text, "mode: enforce"):
+        return hint(
+            "The mode is right, and Mallory got Ann's letter at once: the policy was forgotten as soon as it "
+            "was fetched. max_age is how long it is remembered, in seconds.",
+            Seen(None, "the policy", ", ".join(_lines(probed.text, "max_age:"))),
+        )
     if fates[NOTHING] != ENCRYPTED:
         return hint(
             "With nobody in between Ann's letter waits: the policy forbids the true mail exchanger. Which "
             "host does the "
             "MX record of bigmail.test name, and which does the policy?",
-            Seen(None, "mx", probed.text.splitlines()[-1][:100]),
+            Seen(None, "the policy", ", ".join(_lines(probed.text, "mx:"))[:100]),
         )
     for how, judge in (
         (STRIPS, _stripped),
@@ -107,6 +118,10 @@ def publish_policy(probed: ProbedPolicy) -> Verdict:
     )
 
 
+def _lines(text: str, begin: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith(begin)]
+
+
 def _stripped(seen: Seen) -> Verdict:
     return hint(
         "Mallory got Ann's letter: her host knew the policy and went on all the same. One of the modes only "
@@ -118,9 +133,8 @@ def _stripped(seen: Seen) -> Verdict:
 
 def _forged(seen: Seen) -> Verdict:
     return hint(
-        "Mallory forged the MX record, and his own name fits your policy: mx says which hosts are Carol's. "
-        "A pattern that "
-        "fits everybody protects from nobody.",
+        "Mallory forged the MX record, and the name of his own host fits your policy: whoever fits a line of mx "
+        "may take Carol's mail. Which hosts are hers?",
         seen,
     )
 
