@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -17,7 +18,7 @@ from labkit.lab.scorers import FilterFailed
 from labkit.lab.solutions import Solution, defend, solution
 from labkit.lab.traffic import measure
 from labkit.lab.traffic_content import bayes_scorer, scored_by
-from labkit.lab.traffic_outcomes import Measured
+from labkit.lab.traffic_outcomes import REFUSED, Measured
 from labkit.lab.world import World
 from labkit.teach.checks import CheckView, Progress, check
 from labkit.teach.tasks.spam_bayes import Trained
@@ -487,6 +488,11 @@ COMBINED: Mapping[str, tuple[Any, str]] = {
         "honest mail is late",
     ),
     "too kind": (solution("helo"), "Kind to honest mail"),
+    "a list": ([solution("helo"), solution("dnsbl")], "are put together by +"),
+    "no such place": ("# --- nowhere\n  deny\n", "no piece goes to"),
+    "no scorer": (solution("dnsbl") + solution("content"), "there is none on that other day"),
+    "thrown away": ("  discard dnslists = bl.test\n", "listed by mistake"),
+    "a name": ("dnsbl", "listed by mistake"),
 }
 
 
@@ -496,9 +502,10 @@ def test_combination_hints(name: str) -> None:
     view = combined(mine)
     assert view.progress is Progress.NOT_YET
     assert words in view.verdict.words
-    assert not [
-        other for other, (_, text) in COMBINED.items() if other != name and text in view.verdict.words
-    ]
+    others = {text for _, text in COMBINED.values()} - {words, "does not take the file"}
+    assert not [text for text in others if text in view.verdict.words]
+    if name == "thrown away":
+        assert "taken and thrown away" in view.text()
 
 
 def test_a_combination_with_content_is_tried_with_its_scorer() -> None:
@@ -536,7 +543,35 @@ def test_which_one() -> None:
         "late": chosen("tarpit", late=30), "caught": chosen("tarpit", spam_caught=1), "nothing": chosen("nothing"),
         "the white list": chosen("white_list"), "no better than": chosen("content"),
         "nobody": chosen("tarpit", gets_in=""), "somebody else": chosen("tarpit", gets_in="bot: own name"),
+        "quoted": chosen("tarpit", late="0.2"),
     }  # fmt: skip
     for name, view in hints.items():
         assert view.progress is Progress.NOT_YET, (name, view.verdict.words)
     assert len({view.verdict.words for view in hints.values()}) == len(hints)
+    assert chosen("tarpit", gets_in="spam snowshoe").progress is Progress.DONE, "as the line begins"
+
+
+def test_a_lead_that_may_be_chance_is_none() -> None:
+    found = day("tarpit")
+    missed = [number for number, each in enumerate(found.outcomes) if each.is_spam and not each.is_caught]
+
+    def a_little_better(by: int) -> Measured:
+        better = list(found.outcomes)
+        for number in missed[:by]:
+            better[number] = replace(better[number], fate=REFUSED)
+        return replace(found, solution="better", outcomes=tuple(better))
+
+    for by, progress in ((3, Progress.DONE), (9, Progress.NOT_YET)):
+        figures = {"ham_lost": found.wrongly_caught, "late": found.delay(0.95), "spam_caught": found.caught}
+        choice = Choice([found, a_little_better(by)], "tarpit", gets_in="snowshoe", **figures)
+        assert check("which one", choice).progress is progress, by
+
+
+def test_hours_of_the_table_are_near_enough() -> None:
+    found = day("greylist_sqlite")
+    shown = round((found.delay(0.95) or 0) / 60, 1)
+    figures = {"ham_lost": found.wrongly_caught, "spam_caught": found.caught, "gets_in": "retrying bot"}
+    view = check("which one", Choice([found], found.solution, late=shown * 60, **figures))
+    assert shown > 2 and "minutes is not how late" not in view.verdict.words
+    view = check("which one", Choice([found], found.solution, late=shown, **figures))
+    assert "in hours" in view.verdict.words
