@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from labkit.filters.bayes import Bayes
+from labkit.filters.blocklist import check_list
 from labkit.filters.measures import best_threshold, mcnemar
-from labkit.lab.blocklist import Blocklist
+from labkit.lab.blocklist import Blocklist, entry
 from labkit.lab.corpus import Letter, read_corpus
 from labkit.lab.scorers import FilterFailed
 from labkit.lab.solutions import Solution, defend, solution
@@ -20,6 +21,7 @@ from labkit.lab.traffic import measure
 from labkit.lab.traffic_content import bayes_scorer, scored_by
 from labkit.lab.traffic_outcomes import REFUSED, Measured
 from labkit.lab.world import World
+from labkit.mail.asking import answer_later
 from labkit.teach.checks import CheckView, Progress, check
 from labkit.teach.tasks.spam_bayes import Trained
 from labkit.teach.tasks.spam_blocklist import probe_blocklist
@@ -28,7 +30,7 @@ from labkit.teach.tasks.spam_combination import try_combination
 from labkit.teach.tasks.spam_greylist import probe_greylist
 from labkit.teach.views.visits import visit
 
-from .committed import Committed
+from .committed import Committed, run_cells
 
 NOTEBOOK = Committed("07_spam")
 PARTNER, OUT1, OUT2 = "mx2.st2.sne21.test", "out1.cloudpost.test", "out2.cloudpost.test"
@@ -80,7 +82,7 @@ def test_a_block_list_that_lists_everybody(network: str, engine: str) -> None:
         told = "550 198.18.100.61 is listed at bl.test: infected machine"
         assert (await visit(world, BOT)).reply == (await visit(world, BOT, sender=BOB)).reply == told
         assert (await visit(world, PATIENT_BOT)).is_accepted
-        Blocklist(world).shut_down()
+        Blocklist(world, entries=[entry("198.18.100.61", "infected machine")]).shut_down()
         await world.advance(minutes=6)
         assert (await visit(world, PARTNER)).reply.startswith("550")
         await defend(world, "dnsbl_checked")
@@ -89,15 +91,25 @@ def test_a_block_list_that_lists_everybody(network: str, engine: str) -> None:
     run(steps, network, engine)
 
 
+def test_the_list_is_what_it_was_when_its_keeper_has_come_round() -> None:
+    async def steps(world: World) -> None:
+        await defend(world, "dnsbl")
+        names = {"world": world, "visit": visit, "answer_later": answer_later, "check_list": check_list}
+        await run_cells({"c2d": NOTEBOOK.sources["c2d"]}, names)
+        assert (await visit(world, PARTNER)).is_accepted
+        assert "infected machine" in (await visit(world, BOT)).reply
+
+    run(steps)
+
+
 @WAYS
 def test_greylisting_and_two_addresses(network: str, engine: str) -> None:
     async def steps(world: World) -> None:
         await defend(world, "greylist_seen")
         await world.partner_laptop.send("ann@st11.sne21.test", "Lab report", "x\n")
         arrived = []
-        for minutes in (1, 10, 5):
+        for minutes in (1, 10, 8):
             await world.advance(minutes=minutes)
-            await world.partner.run_queue()
             arrived.append(len(world.mine.mailbox("ann")))
         assert arrived == [0, 0, 1]
         await defend(world, "greylist_sqlite")
