@@ -44,7 +44,10 @@ class Tried:
 async def try_combination(
     mine: Solution | str | None, scorer: Scorer | None = None, *, seed: int = SEED
 ) -> Tried:
-    """Measure it on another day. `scorer` answers its `spam =`, if it has one."""
+    """Measure it on another day: a Solution, the name of a shipped one, or lines for check_rcpt.
+
+    `scorer` answers its `spam =`, if it has one.
+    """
     try:
         if isinstance(mine, str):
             mine = solution(mine.strip()) if mine.strip() in shipped() else Solution("mine", mine)
