@@ -166,7 +166,7 @@ def _quietly(program: Path, site: Path) -> list[str]:
     with open(program, "rb") as stream:
         first = stream.readline(200)
     words = first[2:].decode("ascii", "replace").split() if first.startswith(b"#!") else []
-    if not words or not words[0].endswith("/perl"):
+    if not words or not Path(words[0]).name.startswith("perl"):
         return [str(program)]
     return [*words, f"-I{site}", "-MLabkitQuiet", str(program)]
 
