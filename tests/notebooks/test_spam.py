@@ -555,11 +555,13 @@ def test_which_one() -> None:
         "late": chosen("tarpit", late=30), "caught": chosen("tarpit", spam_caught=1), "nothing": chosen("nothing"),
         "the white list": chosen("white_list"), "no better than": chosen("content"),
         "nobody": chosen("tarpit", gets_in=""), "somebody else": chosen("tarpit", gets_in="bot: own name"),
-        "quoted": chosen("tarpit", late="0.2"),
+        "quoted": chosen("tarpit", late="0.2"), "an honest one": chosen("tarpit", gets_in="small firm"),
+        "one alone": check("which one", Choice(day("tarpit"), "tarpit")),  # type: ignore[arg-type]
     }  # fmt: skip
     for name, view in hints.items():
         assert view.progress is Progress.NOT_YET, (name, view.verdict.words)
     assert len({view.verdict.words for view in hints.values()}) == len(hints)
+    assert chosen("tarpit", late=float("nan")).progress is Progress.NOT_YET
     assert chosen("tarpit", gets_in="spam snowshoe").progress is Progress.DONE, "as the line begins"
 
 

@@ -44,6 +44,13 @@ def which_one(choice: Choice) -> Verdict:
         return todo(
             "Write the name of the solution that you would run, as it stands in the table, and its figures."
         )
+    found = choice.measured
+    if (
+        not isinstance(found, (list, tuple))
+        or not found
+        or not all(isinstance(each, Measured) for each in found)
+    ):
+        return hint("Hand in all that you have measured, as a list: Choice(measured, run=..., ...).")
     names = [each.solution for each in choice.measured]
     if choice.run not in names:
         return hint(f"{choice.run!r} was not measured. There are: {', '.join(names)}")
@@ -66,7 +73,7 @@ def _figures(choice: Choice, chosen: Measured) -> Verdict | None:
         return hint(f"{choice.ham_lost} is not how many honest letters {choice.run} has lost.", shown)
     late = chosen.delay(0.95) or 0.0
     in_hours = late >= _HOURS
-    if abs(choice.late - late) > (_CLOSE_HOURS if in_hours else _CLOSE):
+    if not abs(choice.late - late) <= (_CLOSE_HOURS if in_hours else _CLOSE):  # nor a figure that is none
         hours = " The table says this one in hours." if in_hours else ""
         return hint(
             f"{choice.late:g} minutes is not how late 95 % of honest mail were with {choice.run}.{hours}",
@@ -111,9 +118,12 @@ def _who(choice: Choice, chosen: Measured) -> Verdict:
             "And who still gets in? print(...) of a measurement has a line for each kind of sender.",
             _shown(chosen),
         )
-    if choice.gets_in.strip().removeprefix("spam ").lstrip() not in through:
+    said = str(choice.gets_in).strip().removeprefix("spam ").lstrip()
+    if said in {each.kind for each in chosen.ham}:
+        return hint(f"{said!r} is honest, and shall get in. Which kind of spammer does, too?", _shown(chosen))
+    if said not in through:
         return hint(
-            f"{choice.gets_in!r} does not get in with {choice.run}. Look at its column 'inbox'.",
+            f"{said[:60]!r} does not get in with {choice.run}. Look at its column 'inbox'.",
             _shown(chosen),
         )
     return done(
