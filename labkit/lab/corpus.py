@@ -2,7 +2,8 @@
 
 WHAT       `read_corpus()` gives the shipped letters, `read_corpus(Path("my_mail"))` yours; `corpus.training` is what a
            filter may learn from, `corpus.held_out` what it is judged by.
-FOLDER     `ham` and `spam`, and in them .eml, mbox, Maildir (mail_files.py). What stands deeper names itself: a folder
+FOLDER     `ham` and `spam`, and in them .eml, mbox, Maildir (mail_files.py); or two mbox files, `ham.mbox` and
+           `spam.mbox` (or without .mbox). What stands deeper names itself: a folder
            of two small letters (`en`, `de`) is a language, the first other folder (or an mbox file) is a style.
            Above them `training` and `held_out` may stand: then the folder says itself what is held out.
 DECIDES    what is held out otherwise: of a class with three styles or more every fourth style (one at least), chosen by
@@ -126,7 +127,7 @@ def read_corpus(folder: str | os.PathLike[str] | None = None) -> Corpus:
 
     Raises NoCorpus for a folder without ham or without spam.
     """
-    return _shipped() if folder is None else _read(Path(folder))
+    return _shipped() if folder is None else _read(Path(folder).expanduser())
 
 
 @lru_cache(maxsize=1)
@@ -183,8 +184,8 @@ def _letters_of(folder: Path, side: Path, problems: list[str]) -> list[Letter]:
     """What stands in `ham` and `spam` below `side`; names are those below `folder`."""
     letters: list[Letter] = []
     for kind, is_spam in CLASSES.items():
-        place = side / kind
-        if not place.is_dir():
+        place = next(filter(Path.exists, (side / kind, side / f"{kind}.mbox")), None)
+        if place is None:
             continue
         count = octets = 0
         prefix = place.relative_to(folder).as_posix()
@@ -204,9 +205,13 @@ def _letters_of(folder: Path, side: Path, problems: list[str]) -> list[Letter]:
             else:
                 count += 1
                 octets += len(raw)
-                style, language = _named(source)
+                style, language = _named(source) if place.is_dir() else (NO_STYLE, NO_LANGUAGE)
                 content = _LINE_END.sub(b"\r\n", raw)
-                letters.append(Letter(content, is_spam, style, language, f"{prefix}/{source}"))
+                letters.append(
+                    Letter(
+                        content, is_spam, style, language, f"{prefix}/{source}" if place.is_dir() else source
+                    )
+                )
     return letters
 
 

@@ -275,11 +275,13 @@ class Host:
         tell: Callable[[str], None] = lambda words: None,
         settings: str = "",
         children: int = 2,
+        blocklist: str = "",
     ) -> Serving:
         """Let something answer this host's `spam =`, at 127.0.0.1 `port`: SpamAssassin's spamd, or a `scorer` of ours.
 
         A scorer is a function from the octets of a message to Scored. For spamd, `tell` hears how the start goes on,
-        and `settings` are lines for its local.cf. What was served there before ends; all ends with the world.
+        and `settings` are lines for its local.cf; `blocklist` (bl.test) is a list of the lab that it asks about the
+        client. What was served there before ends; all ends with the world.
         Raises SpamdMissing, which says how to install it, FilterFailed, RuntimeError for spamd in a world in memory,
         TypeError for a scorer that is no function.
         """
@@ -295,7 +297,7 @@ class Host:
         if scorer is not None:
             served = await serve_scorer(self, scorer, port)
         else:
-            served = await serve_spamassassin(self, port, tell, settings, children)
+            served = await serve_spamassassin(self, port, tell, settings, children, blocklist)
         self._serving[port] = served
         return served
 

@@ -4,7 +4,8 @@ WHAT       `read_messages(path)` yields (source, octets) one by one; source is `
 DECIDES    a file whose first line begins with "From " is an mbox, any other file one message. In an mbox a message
            begins at a From_ line: after an empty line (or at the top), with a time and a year in it. That line is not
            part of the message, nor is the empty line that parts two; of `>From `, `>>From ` one > goes (mboxrd).
-           A folder with `cur` and `new` is a Maildir; in others the files *.eml, *.mbox and *.mbx count, below it, too.
+           A folder with `cur` and `new` is a Maildir; in others the files *.eml, *.mbox and *.mbx count, below it, too,
+           and an mbox whose name has no dot, such as Inbox.
 BOUNDED    one message at a time is in memory; one above 50 MB is left out, and that is said.
 PROBLEMS   what cannot be read is told to `on_problem` with the file's name, and reading goes on. Without it: a warning.
 SAFE       only regular files are opened; links are not followed inside a folder
@@ -50,7 +51,9 @@ def read_messages(
         yield from _file(place, place.name, tell)
         return
     files, kinds = (
-        (_maildir(place), "cur and new") if is_maildir(place) else (_files(place, tell), "*.eml, *.mbox")
+        (_maildir(place), "cur and new")
+        if is_maildir(place)
+        else (_files(place, tell), "*.eml, *.mbox and an mbox without a suffix")
     )
     is_empty = True
     for file in files:
@@ -94,7 +97,21 @@ def _files(folder: Path, tell: OnProblem) -> Iterator[Path]:
         if is_maildir(Path(here)):
             folders[:] = [name for name in folders if name not in ("cur", "new", "tmp")]
             yield from _maildir(Path(here))
-        yield from (Path(here, name) for name in sorted(names) if name.lower().endswith(MESSAGE_NAMES))
+        for name in sorted(names):
+            file = Path(here, name)
+            if name.lower().endswith(MESSAGE_NAMES) or ("." not in name and _is_mbox(file)):
+                yield file
+
+
+def _is_mbox(file: Path) -> bool:
+    """Whether a file begins as an mbox does; nothing but a regular file is opened."""
+    try:
+        if not stat.S_ISREG(os.lstat(file).st_mode):
+            return False
+        with open(file, "rb") as stream:
+            return stream.read(5) == b"From "
+    except OSError:
+        return False
 
 
 def _file(file: Path, source: str, tell: OnProblem) -> Iterator[tuple[str, bytes]]:

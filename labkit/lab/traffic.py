@@ -11,7 +11,7 @@ READ NEXT  traffic_senders.py, traffic_outcomes.py
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -21,7 +21,16 @@ from labkit.lab.scenarios import NAMESERVER, ROOT_ZONE, HostPlan, LaptopPlan, Sc
 from labkit.lab.solutions import Solution, configuration, solution
 from labkit.lab.traffic_cast import cast, zones
 from labkit.lab.traffic_client import Attempt, attempt
-from labkit.lab.traffic_outcomes import HUNG_UP, INBOX, MARKED, PUT_OFF, REFUSED, Measured, Outcome
+from labkit.lab.traffic_outcomes import (
+    HUNG_UP,
+    INBOX,
+    MARKED,
+    PUT_OFF,
+    REFUSED,
+    THROWN_AWAY,
+    Measured,
+    Outcome,
+)
 from labkit.lab.traffic_plan import PEOPLE, LetterLike, Posting, planned, stream_key
 from labkit.lab.world import World
 from labkit.mail.message import Message
@@ -117,25 +126,26 @@ class Stream:
 
     def measured(self, name: str, seed: int = 1) -> Measured:
         """What has become of it so far; what has not begun is left out."""
-        marked = self._marked()
+        arrived = self._arrived()
         outcomes = [
-            _outcome(posting, self.attempts[posting.number], marked)
+            _outcome(posting, self.attempts[posting.number], arrived)
             for posting in self.postings
             if self.attempts[posting.number]
         ]
         engine = self.world.mine.engine.name
         return Measured(name, engine, seed, tuple(outcomes), self.questions, self._slots())
 
-    def _marked(self) -> frozenset[str]:
-        """The queue ids of messages in the mailboxes that say YES in X-Spam-Flag."""
-        found = set()
+    def _arrived(self) -> dict[str, bool]:
+        """The queue ids of the messages in the mailboxes, and whether X-Spam-Flag says YES there."""
+        found: dict[str, bool] = {}
         host = self.world.mine
         for person in host.accounts:
             for content in read_mbox(host.mailbox_file(person)):
                 message = Message.parse(content)
-                if (message.first(FLAG) or "").upper().startswith("YES"):
-                    found.update(_QUEUE_ID.findall(message.first("Received") or "")[:1])
-        return frozenset(found)
+                is_marked = (message.first(FLAG) or "").upper().startswith("YES")
+                for queue_id in _QUEUE_ID.findall(message.first("Received") or "")[:1]:
+                    found[queue_id] = is_marked
+        return found
 
     def _slots(self) -> int:
         """The most connections that were open at the same instant."""
@@ -153,11 +163,13 @@ class Stream:
         return max(most, int(any(self.attempts.values())))
 
 
-def _outcome(posting: Posting, attempts: Sequence[Attempt], marked: frozenset[str]) -> Outcome:
+def _outcome(posting: Posting, attempts: Sequence[Attempt], arrived: Mapping[str, bool]) -> Outcome:
     last = attempts[-1]
     reply = " ".join((str(last.reply.code), *last.reply.lines)) if last.reply is not None else ""
     if last.is_accepted:
-        fate, reply = (MARKED if last.queue_id in marked else INBOX), reply.partition(" id=")[0]
+        reply = reply.partition(" id=")[0]
+        is_marked = arrived.get(last.queue_id)
+        fate = THROWN_AWAY if is_marked is None else MARKED if is_marked else INBOX
     elif last.hung_up:
         fate = HUNG_UP
     elif last.is_put_off:

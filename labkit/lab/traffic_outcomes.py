@@ -17,8 +17,9 @@ MARKED = "marked as spam"
 REFUSED = "refused"
 PUT_OFF = "put off for ever"  # the sender does not come again
 HUNG_UP = "sender hung up"
-FATES = (INBOX, MARKED, REFUSED, PUT_OFF, HUNG_UP)
-_SHORT = dict(zip(FATES, ("inbox", "marked", "refused", "put off", "hung up")))
+THROWN_AWAY = "taken and thrown away"  # 250, and it lies in no mailbox
+FATES = (INBOX, MARKED, REFUSED, PUT_OFF, HUNG_UP, THROWN_AWAY)
+SHORT = dict(zip(FATES, ("inbox", "marked", "refused", "put off", "hung up", "gone")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,12 @@ class Measured:
             rows.append(KindRow(kind, is_spam, len(some), Counter(each.fate for each in some), middle))
         return tuple(rows)
 
+    @property
+    def fates(self) -> tuple[str, ...]:
+        """Those that a table shows; that of mail thrown away only where there is any."""
+        gone = any(each.fate == THROWN_AWAY for each in self.outcomes)
+        return FATES if gone else FATES[:-1]
+
     def facts(self) -> tuple[tuple[object, ...], ...]:
         """What labkit and a real Exim must agree on: all but seconds and DNS questions."""
         return tuple(
@@ -146,10 +153,10 @@ class Measured:
         """A line of figures, and one for each kind of sender."""
         lines = [
             repr(self),
-            f"{'':<22}{'messages':>9}  " + "  ".join(f"{_SHORT[fate]:>8}" for fate in FATES) + "  delay",
+            f"{'':<22}{'messages':>9}  " + "  ".join(f"{SHORT[fate]:>8}" for fate in self.fates) + "  delay",
         ]
         for row in self.by_kind():
-            cells = "  ".join(f"{row.fates.get(fate, 0) or '-':>8}" for fate in FATES)
+            cells = "  ".join(f"{row.fates.get(fate, 0) or '-':>8}" for fate in self.fates)
             delay = "" if row.median_minutes is None else f"{row.median_minutes:g} min"
             lines.append(
                 f"{'spam' if row.is_spam else 'ham':<5}{row.kind:<19}{row.messages:>7}  {cells}  {delay}"
@@ -157,9 +164,11 @@ class Measured:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        delay, late = self.delay(), self.delay(0.95)
-        when = "none arrived" if delay is None else f"delay {delay:g} min (95 %: {late:g})"
+        half, most = self.delay(), self.delay(0.95)
+        when = (
+            "none arrived" if half is None else f"half arrived within {half:g} min, 95 % within {most:g} min"
+        )
         return (
-            f"<{self.solution}: {self.caught} of {len(self.spam)} spam caught, "
-            f"{self.wrongly_caught} of {len(self.ham)} ham wrongly, {when}, {self.connections} connections>"
+            f"<{self.solution}: {self.wrongly_caught} of {len(self.ham)} ham lost, {when}; "
+            f"{self.caught} of {len(self.spam)} spam caught; {self.connections} connections>"
         )

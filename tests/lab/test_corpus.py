@@ -179,6 +179,26 @@ def test_eml_mbox_and_maildir_with_their_names(tmp_path: Path) -> None:
     assert found[letter(2).replace(b"\n", b"\r\n")].name == "ham/en/work.mbox:1"
 
 
+@pytest.mark.parametrize("suffix", ["", ".mbox"])
+def test_two_mbox_files_and_a_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    folder_of(
+        tmp_path,
+        {
+            f"mail/ham{suffix}": LINE + letter(1) + b"\n" + LINE + letter(2),
+            f"mail/spam{suffix}": LINE + letter(3),
+        },
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = read_corpus("~/mail")
+    assert [(each.name, each.is_spam, each.style, each.language) for each in sorted(found, key=lambda e: e.name)] == [
+        (f"ham{suffix}:1", False, "unsorted", "unknown"),
+        (f"ham{suffix}:2", False, "unsorted", "unknown"),
+        (f"spam{suffix}:1", True, "unsorted", "unknown"),
+    ]  # fmt: skip
+
+
 def test_whole_styles_are_held_out_where_there_are_some(tmp_path: Path) -> None:
     names = ("office", "family", "shops", "lists")
     files = {f"ham/{name}/{n}.eml": letter(100 * k + n) for k, name in enumerate(names) for n in range(5)}

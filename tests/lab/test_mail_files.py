@@ -80,9 +80,14 @@ def test_folder(tmp_path: Path) -> None:
     (tmp_path / "deep/b.EML").write_bytes(TWO)
     (tmp_path / "a.eml").write_bytes(ONE)
     (tmp_path / "c.mbox").write_bytes(LINE + ONE)
+    (tmp_path / "Junk").write_bytes(LINE + TWO)
+    (tmp_path / "Junk.msf").write_bytes(LINE + b"an index of it")
     (tmp_path / "notes.txt").write_bytes(b"no mail")
+    (tmp_path / "NOTES").write_bytes(b"no mail")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "Junk")
     found, problems = read(tmp_path)
-    assert [source for source, _ in found] == ["a.eml", "c.mbox:1", "deep/b.EML"] and not problems
+    assert [source for source, _ in found] == ["Junk:1", "a.eml", "c.mbox:1", "deep/b.EML"] and not problems
 
 
 def test_what_cannot_be_read_is_named_and_reading_goes_on(

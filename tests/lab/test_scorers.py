@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,10 @@ import pytest
 from labkit.lab.bogofilter import Bogofilter
 from labkit.lab.host import Host
 from labkit.lab.scorers import FilterFailed, Scored
+from labkit.lab.solutions import Solution, defend
+from labkit.lab.spamassassin import QUIET, _quietly, find_spamd
 from labkit.lab.world import World, partners
+from labkit.teach.views.visits import visit
 
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 ACL = """
@@ -21,6 +25,7 @@ content:
     message = This message scored $spam_score spam points.
   accept add_header = X-Spam: $spam_score ($spam_bar) $spam_action
 """
+TELLS = "# --- data\n  warn  spam = nobody:true\n        add_header = X-Report: ${sg{$spam_report}{\\n}{ }}\n"
 HAM = "Date: Mon, 07 Sep 2026 09:00:00 +0000\nTo: bob\nFrom: ann@st11.sne21.test\nSubject: tea\n\nShall we have tea?\n"
 
 
@@ -97,6 +102,51 @@ def test_spamassassin(engine: str) -> None:
     found = asyncio.run(story())
     assert [each.is_spam for each in found] == [False, True] * 5
     assert "GTUBE" in found[1].symbols
+
+
+@pytest.mark.needs("spamd")
+@pytest.mark.parametrize("engine", ["labkit", pytest.param("exim", marks=pytest.mark.needs("exim", "gcc"))])
+def test_spamassassin_asks_the_block_list_of_the_lab_and_nothing_else(engine: str) -> None:
+    points: dict[str, str] = {}
+
+    async def story() -> None:
+        async with World.open("spam", alongside=True, network="loopback", engine=engine) as world:
+            asked: list[str] = []
+            world.nameserver.on_query = lambda name, rdtype, rcode: asked.append(name)
+            with pytest.raises(FilterFailed, match="no name of a block list"):
+                await world.mine.serve_spamd(blocklist="bl.test\nscore X 1")
+            await world.mine.serve_spamd(blocklist="bl.test")
+            await defend(world, Solution("told", TELLS))
+            before = len(asked)
+            for name in ("bot.winner.test", "mail.watches.test"):
+                await visit(world, name, content=HAM.replace("\n", "\r\n").encode())
+                points[name] = world.mine.mailbox("ann")[-1].first("X-Report") or ""
+            about = {name for name in asked[before:] if not name.startswith(("bot.", "mail.", "st11."))}
+            assert {name.rstrip(".") for name in about if name.rstrip(".").endswith(".bl.test")} == {
+                "61.100.18.198.bl.test", "1.64.18.198.bl.test",
+            }  # fmt: skip
+            assert not [name for name in about if "spamhaus" in name or "bl.test" not in name], about
+
+    asyncio.run(story())
+    assert "bl.test" in points["bot.winner.test"] and "bl.test" not in points["mail.watches.test"]
+    assert all("mx2.st11.sne21.test" in report for report in points.values()), "not the name of this machine"
+
+
+@pytest.mark.needs("spamd")
+def test_spamd_is_run_so_that_it_asks_no_resolver_who_calls(tmp_path: Path) -> None:
+    (tmp_path / "LabkitQuiet.pm").write_text(QUIET)
+    words = _quietly(find_spamd(), tmp_path)
+    assert Path(words[0]).name == "perl" and words[-2:] == ["-MLabkitQuiet", str(find_spamd())]
+    program = """
+        my $server = IO::Socket::IP->new(Listen => 1, LocalHost => "127.0.0.1", Proto => "tcp") or die $@;
+        my $client = IO::Socket::IP->new(PeerHost => "127.0.0.1", PeerPort => $server->sockport) or die $@;
+        my $called = $server->accept;
+        my ($problem, $host) = Socket::getnameinfo($called->peername, Socket::NI_NAMEREQD(), Socket::NIx_NOSERV());
+        print join " ", $called->peerhostname, $host, gethostbyaddr(Socket::inet_aton("127.0.0.1"), 2) // "nobody";
+    """
+    words[-1:] = ["-MIO::Socket::IP", "-e", program]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("127.0.0.1 127.0.0.1 nobody", "")
 
 
 def test_spamd_needs_sockets() -> None:

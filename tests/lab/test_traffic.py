@@ -13,7 +13,7 @@ from labkit.lab.solutions import PLACES, Solution, SolutionMistake, configuratio
 from labkit.lab.traffic import Stream, compare, measure, stream_scenario
 from labkit.lab.traffic_cast import HONEST_KINDS, SPAM_KINDS, cast
 from labkit.lab.traffic_content import bayes_scorer, scored_by, without_trace
-from labkit.lab.traffic_outcomes import HUNG_UP, INBOX, MARKED, PUT_OFF, REFUSED, Measured
+from labkit.lab.traffic_outcomes import HUNG_UP, INBOX, MARKED, PUT_OFF, REFUSED, THROWN_AWAY, Measured
 from labkit.lab.traffic_plan import PEOPLE, SHARES, planned
 from labkit.lab.world import World
 
@@ -177,6 +177,21 @@ def test_a_bot_hangs_up_in_the_tarpit_and_others_wait() -> None:
     assert (hung.seconds, hung.minutes, hung.phase) == (10.0, None, "connect")
     assert {each.seconds for each in found.ham} == {15.0}
     assert set(found.delays) == {0.25}
+
+
+def test_what_is_taken_and_thrown_away_has_not_arrived() -> None:
+    found = asyncio.run(
+        measure(
+            Solution("gone", "  discard dnslists = bl.test\n"),
+            LETTERS,
+            kinds=["listed by mistake", "small firm"],
+        )
+    )
+    assert {(each.kind, each.fate, each.reply) for each in found.outcomes} == {
+        ("listed by mistake", THROWN_AWAY, "250 OK"),
+        ("small firm", INBOX, "250 OK"),
+    }
+    assert found.wrongly_caught == 5 and "gone" in str(found) and "gone" not in str(seen("nothing"))
 
 
 def test_connection_slots_are_counted() -> None:

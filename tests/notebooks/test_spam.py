@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import pytest
 
 from labkit.filters.bayes import Bayes
-from labkit.filters.measures import mcnemar
-from labkit.lab.blocklist import Blocklist
+from labkit.filters.blocklist import check_list
+from labkit.filters.measures import best_threshold, mcnemar
+from labkit.lab.blocklist import Blocklist, entry
 from labkit.lab.corpus import Corpus, Letter, read_corpus
 from labkit.lab.scorers import FilterFailed
 from labkit.lab.solutions import Solution, defend, solution
 from labkit.lab.traffic import measure
 from labkit.lab.traffic_content import bayes_scorer, scored_by
-from labkit.lab.traffic_outcomes import Measured
+from labkit.lab.traffic_outcomes import REFUSED, Measured
 from labkit.lab.world import World
+from labkit.mail.asking import answer_later
 from labkit.teach.checks import CheckView, Progress, Seen, check
 from labkit.teach.tasks.spam_bayes import Trained
 from labkit.teach.tasks.spam_blocklist import probe_blocklist
@@ -28,7 +31,7 @@ from labkit.teach.tasks.spam_combination import try_combination
 from labkit.teach.tasks.spam_greylist import probe_greylist
 from labkit.teach.views.visits import visit
 
-from .committed import Committed
+from .committed import Committed, run_cells
 
 NOTEBOOK = Committed("07_spam")
 PARTNER, OUT1, OUT2 = "mx2.st2.sne21.test", "out1.cloudpost.test", "out2.cloudpost.test"
@@ -80,7 +83,7 @@ def test_a_block_list_that_lists_everybody(network: str, engine: str) -> None:
         told = "550 198.18.100.61 is listed at bl.test: infected machine"
         assert (await visit(world, BOT)).reply == (await visit(world, BOT, sender=BOB)).reply == told
         assert (await visit(world, PATIENT_BOT)).is_accepted
-        Blocklist(world).shut_down()
+        Blocklist(world, entries=[entry("198.18.100.61", "infected machine")]).shut_down()
         await world.advance(minutes=6)
         assert (await visit(world, PARTNER)).reply.startswith("550")
         await defend(world, "dnsbl_checked")
@@ -89,15 +92,25 @@ def test_a_block_list_that_lists_everybody(network: str, engine: str) -> None:
     run(steps, network, engine)
 
 
+def test_the_list_is_what_it_was_when_its_keeper_has_come_round() -> None:
+    async def steps(world: World) -> None:
+        await defend(world, "dnsbl")
+        names = {"world": world, "visit": visit, "answer_later": answer_later, "check_list": check_list}
+        await run_cells({"c2d": NOTEBOOK.sources["c2d"]}, names)
+        assert (await visit(world, PARTNER)).is_accepted
+        assert "infected machine" in (await visit(world, BOT)).reply
+
+    run(steps)
+
+
 @WAYS
 def test_greylisting_and_two_addresses(network: str, engine: str) -> None:
     async def steps(world: World) -> None:
         await defend(world, "greylist_seen")
         await world.partner_laptop.send("ann@st11.sne21.test", "Lab report", "x\n")
         arrived = []
-        for minutes in (1, 10, 5):
+        for minutes in (1, 10, 8):
             await world.advance(minutes=minutes)
-            await world.partner.run_queue()
             arrived.append(len(world.mine.mailbox("ann")))
         assert arrived == [0, 0, 1]
         await defend(world, "greylist_sqlite")
@@ -205,6 +218,13 @@ BLOCK_WAYS = {
     + LIST,
     "its reason alone, first": BLOCK.replace("$sender_host_address is listed: ", "").replace(POSTMASTER, "")
     .replace("  deny", "  deny ! local_parts = postmaster\n       "),
+    "accept while the test entry is wrong": POSTMASTER + "  accept dnslists = bl.test/127.0.0.1\n"
+    "  accept ! dnslists = bl.test/127.0.0.2\n  deny message = $dnslist_domain: $dnslist_text\n" + LIST,
+    "written down at MAIL": "# --- mail\n  accept hosts = +relay_from_hosts\n"
+    + ALIVE.replace("deny", "warn") + LIST + "       set acl_c_why = $dnslist_text\n# --- rcpt\n" + POSTMASTER
+    + "  deny condition = ${if def:acl_c_why}\n       message = listed: $acl_c_why\n",
+    "after the letter": "  warn set acl_m_pm = ${if eqi{$local_part}{postmaster}{1}{$acl_m_pm}}\n# --- data\n"
+    "  accept hosts = +relay_from_hosts\n  accept condition = ${if eq{$acl_m_pm}{1}}\n" + ALIVE + LIST + SAYS,
 }  # fmt: skip
 BLOCK_MISTAKES: Mapping[str, tuple[str, str]] = {
     "another list": (BLOCK.replace("bl.test", "bl.example"), "Is the list asked"),
@@ -213,6 +233,14 @@ BLOCK_MISTAKES: Mapping[str, tuple[str, str]] = {
     "a wall": ("  deny message = no\n", "has nothing to do with the list"),
     "defer": (BLOCK.replace("  deny", "  defer"), "is put off, not refused"),
     "no reason": (BLOCK.replace(": $dnslist_text", ""), "without the list's reason"),
+    "thrown away": (BLOCK.replace("  deny", "  discard").replace(SAYS, ""), "its letter is thrown away"),
+    "the wrong test entry": (BLOCK.replace("127.0.0.1", "127.0.0.2"), "asks for a test entry as well"),
+    "the test entry without !": (BLOCK.replace("! dnslists", "dnslists"), "asks for a test entry as well"),
+    "the bot by its address": (POSTMASTER + "  deny hosts = 198.18.100.61\n       message = infected machine\n",
+                               "your lines name the bot"),
+    "the bot by its sender": (POSTMASTER + "  deny senders = *@winner.test\n       message = infected machine\n",
+                              "your lines name the bot"),
+    "the reason by heart": (BLOCK.replace("$dnslist_text", "infected machine"), "is written into the file"),
     "at the connection": ("# --- connect\n" + BLOCK.replace(POSTMASTER, ""), "nobody knows yet who it is"),
     "postmaster": (BLOCK.replace(POSTMASTER, ""), "cannot even tell you"),
     "no test entry": (BLOCK.replace(ALIVE, "  deny\n"), "answered every question with yes"),
@@ -238,9 +266,8 @@ def test_block_list_hints(name: str) -> None:
     view = run(lambda world: judged(world, "block list", text))
     assert view.progress is Progress.NOT_YET, view.verdict.words
     assert words in view.verdict.words
-    assert not [
-        other for other, (_, text) in BLOCK_MISTAKES.items() if other != name and text in view.verdict.words
-    ]
+    others = {text for _, text in BLOCK_MISTAKES.values()} - {words}
+    assert not [text for text in others if text in view.verdict.words]
 
 
 def test_an_open_relay_is_told_first() -> None:
@@ -261,11 +288,24 @@ QUICK = POSTMASTER + "  accept senders = :\n"
 SEEN = "  defer message = come again\n        ! seen = -5m / "
 GREY = QUICK + KNOWN + SEEN + KEY + "\n"
 SQL = solution("greylist_sqlite").text
+SIMPLE = """  warn  set acl_m_key = ${quote_sqlite:$sender_host_address $sender_address $local_part}
+        set acl_m_first = ${lookup sqlite,file=/var/spool/exim/g.db { \\
+          CREATE TABLE IF NOT EXISTS g(key TEXT PRIMARY KEY, first INTEGER); \\
+          INSERT OR IGNORE INTO g VALUES('$acl_m_key', $tod_epoch); SELECT first FROM g WHERE key='$acl_m_key' }}
+  defer message = later
+        condition = ${if <{${eval:$tod_epoch-$acl_m_first}}{300}}
+"""
 GREY_WAYS = {
     "seen": GREY,
     "sqlite": QUICK + KNOWN + SQL,
     "by network": QUICK + KNOWN + solution("greylist_network").text,
     "the provider by address": QUICK + "  accept hosts = 198.18.22.0/24 : 198.18.23.0/24\n" + SEEN + KEY + "\n",
+    "no message of its own": GREY.replace("message = come again", ""),
+    "the network in seen": GREY.replace("${sender_host_address}", "${sg{${mask:$sender_host_address/24}}{/}{//}}"),
+    "by address alone": QUICK + KNOWN + SEEN.removesuffix(" / ") + "\n",
+    "known ones in, others come again": QUICK + KNOWN + "  accept seen = -5m / " + KEY + "\n  defer message = later\n",
+    "by name, forward-confirmed": QUICK + "  accept hosts = *.cloudpost.test\n" + SEEN + KEY + "\n",
+    "sqlite, two columns": QUICK + KNOWN + SIMPLE,
     "one statement": "  defer ! senders = :\n        ! local_parts = postmaster\n        ! hosts = 198.18.20.0/22\n"
     "        message = later\n        ! seen = -10m / key=$sender_host_address:$sender_address:$local_part\n",
 }  # fmt: skip
@@ -283,6 +323,17 @@ GREY_MISTAKES: Mapping[str, tuple[str, str]] = {
     "never written": (QUICK + KNOWN + SQL.replace("SELECT $tod_epoch - first", "SELECT $tod_epoch - $tod_epoch"),
                       "compared the right way round"),
     "no folder": (QUICK + KNOWN + SQL.replace("/var/spool/exim/", "/nowhere/at/all/"), "stumbles itself"),
+    "a slash in the key": (GREY.replace("${sender_host_address}", "${mask:$sender_host_address/24}"),
+                           "In `seen` a slash begins the next option"),
+    "no row": (QUICK + KNOWN + SIMPLE.replace("INSERT OR IGNORE INTO g VALUES('$acl_m_key', $tod_epoch); ", ""),
+               "stumbles itself"),
+    "always": (QUICK + KNOWN + "  defer\n", "compared the right way round"),
+    "a delay": (QUICK + KNOWN + "  warn delay = 300s\n", "a delay keeps the caller on the line"),
+    "the provider's HELO": (QUICK + "  accept condition = ${if match{$sender_helo_name}{cloudpost}}\n"
+                            + SEEN + KEY + "\n", "Anybody can write these names"),
+    "the provider's sender, remembered": (QUICK + "  accept sender_domains = cloudpost.test\n"
+                                          "         seen = -5m / key=$sender_address\n" + SEEN + KEY + "\n",
+                                          "Once grace had passed"),
     "own laptop": ("# --- first\n# --- mail\n" + "  accept senders = :\n" + KNOWN
                    + SEEN + "key=${sender_host_address}_${sender_address}\n",
                    "Your own laptop is put off"),
@@ -290,7 +341,7 @@ GREY_MISTAKES: Mapping[str, tuple[str, str]] = {
     "null sender": (GREY.replace("  accept senders = :\n", ""), "A null sender is in a hurry"),
     "no client": (GREY.replace("${sender_host_address}_", ""), "took the firm's address"),
     "recipient only": (GREY.replace("${sender_host_address}_${sender_address}_", ""), "three parts of a triplet"),
-    "the provider's name": (GREY.replace("         spf = pass\n", ""), "Anybody can write that name"),
+    "the provider's name": (GREY.replace("         spf = pass\n", ""), "Anybody can write these names"),
     "all who pass SPF": (GREY.replace("  accept sender_domains = cloudpost.test\n         spf", "  accept spf"),
                          "not that he is honest"),
     "no provider": (GREY.replace(KNOWN, ""), "began anew"),
@@ -309,12 +360,8 @@ def test_greylist_hints(name: str) -> None:
     view = run(lambda world: judged(world, "greylist", text))
     assert view.progress is Progress.NOT_YET, view.verdict.words
     assert words in view.verdict.words
-    same = {"the port", "the time"} if name in ("the port", "the time") else {name}
-    assert not [
-        other
-        for other, (_, text) in GREY_MISTAKES.items()
-        if other not in same and text in view.verdict.words
-    ]
+    others = {text for _, text in GREY_MISTAKES.values()} - {words}
+    assert not [text for text in others if text in view.verdict.words]
 
 
 @pytest.mark.needs("exim", "gcc")
@@ -325,7 +372,10 @@ def test_greylist_hints(name: str) -> None:
         ("block list", *BLOCK_MISTAKES["no test entry"]),
         ("greylist", GREY, ""),
         ("greylist", GREY_WAYS["sqlite"], ""),
+        ("greylist", GREY_WAYS["the network in seen"], ""),
+        ("greylist", GREY_WAYS["no message of its own"], ""),
         ("greylist", *GREY_MISTAKES["no folder"]),
+        ("greylist", *GREY_MISTAKES["a slash in the key"]),
         ("greylist", *GREY_MISTAKES["no client"]),
     ],
 )
@@ -390,7 +440,12 @@ BAYES_MISTAKES: Mapping[str, tuple[Callable[[], CheckView], str]] = {
     "a few": (lambda: trained(read_corpus().training[::60]), "very few letters"),
     "no threshold": (lambda: trained(read_corpus().training, None), "Now the threshold"),
     "points": (lambda: trained(read_corpus().training, 5), "from 0 to 1"),
-    "too low": (lambda: trained(read_corpus().training, 0.5), "honest letters are lost"),
+    "too low": (lambda: trained(read_corpus().training, 0.5), "Which way must the threshold go"),
+    "half of them": (lambda: trained(read_corpus().training[::2], 0.6), "Letters kept back are for choosing"),
+    "one language": (
+        lambda: trained(read_corpus().of(language="de").training),
+        "Letters kept back are for choosing",
+    ),
     "too high": (lambda: trained(read_corpus().training, 0.9999), "hardly any spam is caught"),
 }
 
@@ -401,9 +456,21 @@ def test_bayes_hints(name: str) -> None:
     view = judge()
     assert view.progress is Progress.NOT_YET
     assert words in view.verdict.words
-    assert not [
-        other for other, (_, text) in BAYES_MISTAKES.items() if other != name and text in view.verdict.words
-    ]
+    others = {text for _, text in BAYES_MISTAKES.values()} - {words}
+    assert not [text for text in others if text in view.verdict.words]
+
+
+def test_the_way_that_the_exercise_advises() -> None:
+    letters = read_corpus().training
+    learned = Bayes.trained(each for number, each in enumerate(letters) if number % 4)
+    kept = [(learned.score(each.content).probability, each.is_spam) for each in letters[::4]]
+    chosen = best_threshold(kept, 20).threshold
+    assert {truth for _, truth in kept} == {True, False}, "letters of both kinds are kept back"
+    assert (
+        trained(letters, chosen).progress
+        is trained(letters, round(chosen + 0.03, 2)).progress
+        is Progress.DONE
+    )
 
 
 @pytest.mark.parametrize("threshold", [True, False, "0.9", -0.01, 1.01, float("nan"), [0.9]])
@@ -472,6 +539,11 @@ COMBINED: Mapping[str, tuple[Any, str]] = {
         "honest mail is late",
     ),
     "too kind": (solution("helo"), "Kind to honest mail"),
+    "a list": ([solution("helo"), solution("dnsbl")], "are put together by +"),
+    "no such place": ("# --- nowhere\n  deny\n", "no piece goes to"),
+    "no scorer": (solution("dnsbl") + solution("content"), "there is none on that other day"),
+    "thrown away": ("  discard dnslists = bl.test\n", "listed by mistake"),
+    "a name": ("dnsbl", "listed by mistake"),
 }
 
 
@@ -481,9 +553,10 @@ def test_combination_hints(name: str) -> None:
     view = combined(mine)
     assert view.progress is Progress.NOT_YET
     assert words in view.verdict.words
-    assert not [
-        other for other, (_, text) in COMBINED.items() if other != name and text in view.verdict.words
-    ]
+    others = {text for _, text in COMBINED.values()} - {words, "does not take the file"}
+    assert not [text for text in others if text in view.verdict.words]
+    if name == "thrown away":
+        assert "taken and thrown away" in view.text()
 
 
 def test_a_combination_with_content_is_tried_with_its_scorer() -> None:
@@ -521,7 +594,37 @@ def test_which_one() -> None:
         "late": chosen("tarpit", late=30), "caught": chosen("tarpit", spam_caught=1), "nothing": chosen("nothing"),
         "the white list": chosen("white_list"), "no better than": chosen("content"),
         "nobody": chosen("tarpit", gets_in=""), "somebody else": chosen("tarpit", gets_in="bot: own name"),
+        "quoted": chosen("tarpit", late="0.2"), "an honest one": chosen("tarpit", gets_in="small firm"),
+        "one alone": check("which one", Choice(day("tarpit"), "tarpit")),  # type: ignore[arg-type]
     }  # fmt: skip
     for name, view in hints.items():
         assert view.progress is Progress.NOT_YET, (name, view.verdict.words)
     assert len({view.verdict.words for view in hints.values()}) == len(hints)
+    assert chosen("tarpit", late=float("nan")).progress is Progress.NOT_YET
+    assert chosen("tarpit", gets_in="spam snowshoe").progress is Progress.DONE, "as the line begins"
+
+
+def test_a_lead_that_may_be_chance_is_none() -> None:
+    found = day("tarpit")
+    missed = [number for number, each in enumerate(found.outcomes) if each.is_spam and not each.is_caught]
+
+    def a_little_better(by: int) -> Measured:
+        better = list(found.outcomes)
+        for number in missed[:by]:
+            better[number] = replace(better[number], fate=REFUSED)
+        return replace(found, solution="better", outcomes=tuple(better))
+
+    for by, progress in ((3, Progress.DONE), (9, Progress.NOT_YET)):
+        figures = {"ham_lost": found.wrongly_caught, "late": found.delay(0.95), "spam_caught": found.caught}
+        choice = Choice([found, a_little_better(by)], "tarpit", gets_in="snowshoe", **figures)
+        assert check("which one", choice).progress is progress, by
+
+
+def test_hours_of_the_table_are_near_enough() -> None:
+    found = day("greylist_sqlite")
+    shown = round((found.delay(0.95) or 0) / 60, 1)
+    figures = {"ham_lost": found.wrongly_caught, "spam_caught": found.caught, "gets_in": "retrying bot"}
+    view = check("which one", Choice([found], found.solution, late=shown * 60, **figures))
+    assert shown > 2 and "minutes is not how late" not in view.verdict.words
+    view = check("which one", Choice([found], found.solution, late=shown, **figures))
+    assert "in hours" in view.verdict.words

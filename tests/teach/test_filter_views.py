@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
 from labkit.filters.bayes import Bayes
 from labkit.filters.measures import Confusion
-from labkit.lab.traffic_outcomes import INBOX, REFUSED, Measured, Outcome
+from labkit.lab.traffic_outcomes import INBOX, REFUSED, THROWN_AWAY, Measured, Outcome
 from labkit.teach.plots import precision_recall, roc
 from labkit.teach.plots.filter_curves import NoJudgements
-from labkit.teach.views.measured import NothingMeasured, measured_table
+from labkit.teach.views.measured import NothingMeasured, kinds_table, measured_table
 from labkit.teach.views.why_spam import WhySpam, why_spam
 
 JUDGED = [(0.95, 1), (0.9, 1), (0.8, 0), (0.7, 1), (0.6, 1), (0.5, 0), (0.4, 1), (0.3, 0), (0.1, 0), (0.1, 0)]
@@ -110,6 +111,26 @@ def test_measured_table() -> None:
     )
     assert lines[3].endswith(" 14") and lines[4].endswith("1 *") and view.cheapest == ("Bayes",)
     assert is_narrow(view.text()) and "greylist" in str(view.html())
+
+
+def test_kinds_table() -> None:
+    outcomes = [
+        outcome(1, False, INBOX, 30.0),
+        outcome(2, False, THROWN_AWAY, None),
+        outcome(3, True, REFUSED, None),
+    ]
+    evil = Measured("</table><b>grey\x1b[31m", "labkit", 1, tuple(outcomes), 0, 1)
+    view = kinds_table(evil)
+    html = str(view.html())
+    assert "<b>grey" not in html and "&lt;b&gt;grey" in html and "\x1b" not in html + view.text()
+    assert html.count("<tr>") == 3 and ">gone<" in html and html == str(kinds_table(evil).html())
+    summary = view.text().split("\n")[0]
+    order = ("1 of 2 ham lost", "half arrived within 30 min, 95 % within 30 min", "1 of 1 spam caught")
+    assert [summary.index(words) for words in order] == sorted(summary.index(words) for words in order)
+    assert all(words in html for words in order)
+    assert ">gone<" not in str(kinds_table(replace(evil, outcomes=evil.outcomes[:1])).html())
+    with pytest.raises(NothingMeasured, match="one measurement is wanted"):
+        kinds_table([evil])  # type: ignore[arg-type]
 
 
 def test_a_list_will_do_and_nothing_will_not() -> None:

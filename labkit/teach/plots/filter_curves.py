@@ -37,6 +37,13 @@ class Judge:
     judged: Judged
 
     @property
+    def threshold(self) -> str:
+        """For a table; a filter that only says yes or no has none."""
+        if self.is_yes_or_no:
+            return "-"
+        return "none" if self.chosen.threshold == float("inf") else f"{self.chosen.threshold:.3g}"
+
+    @property
     def is_yes_or_no(self) -> bool:
         """Its scores are 1 and 0: there is no threshold to choose."""
         return {point.threshold for point in self.points[1:]} <= {0.0, 1.0}
@@ -92,7 +99,3 @@ def beyond(rate: Rate) -> list[list[float]]:
     """How far the interval reaches to both sides, as matplotlib's error bars want it."""
     middle = value(rate)
     return [[max(middle - rate.low, 0.0)], [max(rate.high - middle, 0.0)]]
-
-
-def threshold_words(threshold: float) -> str:
-    return "none" if threshold == float("inf") else f"{threshold:.3g}"

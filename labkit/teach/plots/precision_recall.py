@@ -24,7 +24,6 @@ from labkit.teach.plots.filter_curves import (
     beyond,
     read_filters,
     share,
-    threshold_words,
     value,
 )
 from labkit.teach.plots.picture import GREY, Picture
@@ -49,13 +48,15 @@ class PrecisionRecall(Picture):
                 each.name,
                 share(each.chosen.confusion.precision),
                 share(each.chosen.confusion.recall),
-                threshold_words(each.chosen.threshold),
+                each.threshold,
                 "one point" if each.is_yes_or_no else f"{average_precision(each.judged) or 0:.3f}",
             )
             for each in self.judges
         ]
         shares = ", ".join(f"{each.name} {100 * value(_share_of_spam(each)):.0f} %" for each in self.judges)
-        return f"{text_table(head, rows)}\nSpam in the mail that was judged: {shares}. Other mail, other precision."
+        wilson = "In brackets: Wilson's interval for 95 %."
+        judged = f"Spam in the mail that was judged: {shares}. Other mail, other precision."
+        return f"{text_table(head, rows)}\n{wilson}\n{judged}"
 
     def _drawing(self, figure: Figure) -> None:
         axes = figure.add_axes((0.11, 0.13, 0.86, 0.83))

@@ -23,7 +23,6 @@ from labkit.teach.plots.filter_curves import (
     beyond,
     read_filters,
     share,
-    threshold_words,
     value,
 )
 from labkit.teach.plots.picture import GREY, Picture
@@ -48,7 +47,7 @@ class RocPicture(Picture):
                 each.name,
                 share(each.chosen.confusion.false_positive_rate),
                 share(each.chosen.confusion.recall),
-                threshold_words(each.chosen.threshold),
+                each.threshold,
                 "one point" if each.is_yes_or_no else f"{auc(each.judged) or 0:.3f}",
             )
             for each in self.judges

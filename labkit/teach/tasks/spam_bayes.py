@@ -23,13 +23,13 @@ from labkit.teach.checks import Seen, Verdict, done, exercise, hint, todo
 NAME = "bayes"
 LOST = 20.0  # missed spams that are as bad as one lost letter
 SAVED = 30  # so much less than without a filter it must cost
+_NEARLY_ALL = 0.7  # of the training letters: who has learned fewer hears that first
 _KNOWS = 0.2  # of the words that only held-out letters have
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What the student hands in: a filter, the probability from which on it says spam, and on what it is "
-    "tried."""
+    """What the student hands in: a filter, the probability from which on it says spam, and on what it is tried."""
 
     filter: Bayes
     threshold: float | None = None
@@ -100,12 +100,18 @@ def _threshold(trained: Trained, corpus: Corpus) -> Verdict:
     shown = Seen(None, "held out", _figures(found))
     without = found.spam_caught + found.spam_missed
     if found.ham_caught and found.cost(LOST) > without - SAVED:
-        return hint(
-            f"At this threshold {found.ham_caught:g} honest letters are lost, and each is as bad as "
-            f"{LOST:g} spams: "
-            f"{found.cost(LOST):g} in all; without any filter it would be {without:g}.",
-            shown,
+        costs = (
+            f"At this threshold {found.ham_caught:g} honest letters are lost, and each is as bad as {LOST:g} "
+            f"spams: {found.cost(LOST):g} in all; without any filter it would be {without:g}. "
         )
+        learned, there_are = trained.filter.hams + trained.filter.spams, len(corpus.training)
+        if learned < _NEARLY_ALL * there_are:
+            return hint(
+                f"{costs}The filter has learned {learned} of the {there_are} letters of corpus.training. Letters "
+                "kept back are for choosing the threshold; after that, let it learn them, too.",
+                shown,
+            )
+        return hint(f"{costs}Which way must the threshold go?", shown)
     if found.cost(LOST) > without - SAVED:
         return hint(
             "No letter is lost, but hardly any spam is caught either: the same could be had without a "
@@ -120,7 +126,7 @@ def _threshold(trained: Trained, corpus: Corpus) -> Verdict:
 
 
 def _figures(found: Confusion) -> str:
-    return f"spam caught {found.recall}; ham lost {found.false_positive_rate}; cost {found.cost(LOST):g}"
+    return f"ham lost {found.false_positive_rate}; spam caught {found.recall}; cost {found.cost(LOST):g}"
 
 
 def _tried(filter_: Bayes, corpus: Corpus, threshold: float) -> Confusion:

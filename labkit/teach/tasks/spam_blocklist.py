@@ -1,8 +1,8 @@
 """The first exercise of notebook 07: a block list in the ACL that cannot be turned against its user.
 
-WHAT       `await probe_blocklist(world)` lets a listed machine write, and one that is not; lists the
-           student's own laptop; writes to postmaster; lets the list die in both ways. `blocklist` judges what
-           was heard.
+WHAT       `await probe_blocklist(world)` lets two listed machines write, one of which the student does not know, and
+           one that is not listed; lists the student's own laptop; writes to postmaster; lets the list die in both
+           ways. `blocklist` judges what was heard.
 DECIDES    which mistake is told first: nobody is refused; everybody is; the form of the refusal; then what
            goes wrong on the day on which the list goes wrong.
 STANDARDS  RFC 5782 §2.1, §5 (test entries), RFC 5321 §4.5.1 (postmaster), RFC 6471 §3.4 (lists that end)
@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from labkit.lab.blocklist import Blocklist, entry
 from labkit.lab.world import World
 from labkit.teach.checks import Verdict, done, exercise, hint
-from labkit.teach.tasks.spam_trial import BOT, FIRM, Trial, in_the_way, says, trial_of
+from labkit.teach.tasks.spam_trial import BOT, FIRM, HOME, Trial, in_the_way, says, trial_of
 
 NAME = "block list"
-REASON = "infected machine"
+REASON, FRESH_REASON = "infected machine", "open proxy, seen this morning"
 _LATER = 11  # minutes: longer than any answer of the list is kept
 LISTED, HONEST, OWN = (
     "a listed machine writes to ann",
@@ -30,6 +30,7 @@ POSTMASTER, RELAY = (
     "the listed machine writes to postmaster",
     "the listed machine writes to postmaster elsewhere",
 )
+FRESH = "a machine that was listed today writes to ann"
 DEAD, SILENT = "the firm writes while the list lists everybody", "the firm writes while the list is silent"
 
 
@@ -42,9 +43,12 @@ async def probe_blocklist(world: World) -> Trial:
 
 
 async def _try(trial: Trial) -> None:
-    blocklist = Blocklist(trial.world, entries=[entry(BOT.address, REASON)])
+    blocklist = Blocklist(
+        trial.world, entries=[entry(BOT.address, REASON), entry(HOME.address, FRESH_REASON)]
+    )
     blocklist.list(trial.laptop.address, "an address of somebody's home")
     await trial.write(LISTED, BOT, "prize@winner.test", "ann")
+    await trial.write(FRESH, HOME, "someone@reading.test", "ann")
     await trial.write(HONEST, FIRM, "bert@bakery.test", "ann")
     await trial.write(OWN, trial.laptop, trial.world.laptop.owner, "tom")
     await trial.write(POSTMASTER, BOT, "prize@winner.test", "postmaster")
@@ -104,6 +108,19 @@ def _first(trial: Trial) -> Verdict | None:
             "refuses?",
             *trial.seen(LISTED),
         )
+    if listed and says(trial, r"(?m)^\s*discard\b"):
+        return hint(
+            "The listed machine hears 250, and its letter is thrown away: nobody ever learns of it, not even "
+            "who is listed by mistake. Which verb says no to the client?",
+            *trial.seen(LISTED),
+        )
+    if listed and says(trial, r"dnslists\s*=[^\n]*\bbl\.test\s*/\s*127\.0\.0\.[12]\b"):
+        return hint(
+            "The listed machine gets in, on an ordinary day. Your statement asks for a test entry as well, and "
+            "is not true then. Of a list that lives: is 127.0.0.1 on it, is 127.0.0.2? And all conditions of a "
+            "statement must hold.",
+            *trial.seen(LISTED),
+        )
     if listed:
         return hint(
             "The listed machine gets in. Is the list asked (the lab's is bl.test), and before the line that "
@@ -119,6 +136,13 @@ def _first(trial: Trial) -> Verdict | None:
 
 
 def _form(trial: Trial) -> Verdict | None:
+    if trial.let_in(FRESH):
+        return hint(
+            "The bot is refused, and another machine that came on the list this morning gets in. So it is not "
+            "the list that decides: your lines name the bot. Tomorrow it has another address; the list will "
+            "know.",
+            *trial.seen(LISTED, FRESH),
+        )
     if trial.heard[LISTED].is_put_off:
         return hint(
             "The listed machine is put off, not refused: an honest host that is listed by mistake would try "
@@ -132,6 +156,12 @@ def _form(trial: Trial) -> Verdict | None:
             "list has a "
             "TXT record for it, and a condition that matched leaves its text in a variable.",
             *trial.seen(LISTED),
+        )
+    if FRESH_REASON not in trial.reply(FRESH):
+        return hint(
+            "Each entry of the list has its own reason, and yours is written into the file: another machine "
+            "reads why the bot was listed. What the list has said stands in a variable.",
+            *trial.seen(LISTED, FRESH),
         )
     return None
 

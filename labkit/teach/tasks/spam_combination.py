@@ -8,15 +8,16 @@ READ NEXT  spam_choice.py
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from labkit.eximconf.place import ConfigurationError
-from labkit.lab.solutions import Solution, SolutionMistake
+from labkit.lab.solutions import Solution, SolutionMistake, shipped, solution
 from labkit.lab.traffic import measure
 from labkit.lab.traffic_content import scored_by
-from labkit.lab.traffic_outcomes import Measured, Outcome
+from labkit.lab.traffic_outcomes import THROWN_AWAY, Measured, Outcome
 from labkit.mail.scored import Scorer
 from labkit.teach.checks import Seen, Verdict, done, exercise, hint, todo
 
@@ -24,6 +25,12 @@ NAME = "combination"
 SEED = 7  # of a day that the notebook does not show
 MOST_LATE = 40.0  # minutes that 95 % of honest mail may be late
 LEAST_CAUGHT = 2 / 3  # of the spam
+_ASKS = re.compile(r"(?m)^[^#\n]*\bspam\s*=")
+_PUT_TOGETHER = 'Pieces are put together by +: solution("helo") + solution("dnsbl") + Solution("own", "...").'
+_NO_SCORER = (
+    "Your solution asks a scorer (spam =), and there is none on that other day, so it could judge no letter at all. "
+    "Bring one along: await try_combination(mine, bayes_scorer(corpus.training))."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +44,19 @@ class Tried:
 async def try_combination(
     mine: Solution | str | None, scorer: Scorer | None = None, *, seed: int = SEED
 ) -> Tried:
-    """Measure it on another day. `scorer` answers its `spam =`, if it has one."""
-    if isinstance(mine, str):
-        mine = Solution("mine", mine)
-    if mine is None or not any(piece.strip() for piece in mine.pieces().values()):
-        return Tried()
+    """Measure it on another day: a Solution, the name of a shipped one, or lines for check_rcpt.
+
+    `scorer` answers its `spam =`, if it has one.
+    """
     try:
+        if isinstance(mine, str):
+            mine = solution(mine.strip()) if mine.strip() in shipped() else Solution("mine", mine)
+        if mine is None or (isinstance(mine, Solution) and not any(map(str.strip, mine.pieces().values()))):
+            return Tried()
+        if not isinstance(mine, Solution):
+            return Tried(refusal=_PUT_TOGETHER)
+        if scorer is None and _ASKS.search(mine.text):
+            return Tried(refusal=_NO_SCORER)
         prepare = None if scorer is None else scored_by(scorer)
         return Tried(await measure(mine, seed=seed, prepare=prepare))
     except (ConfigurationError, SolutionMistake) as problem:
@@ -57,7 +71,8 @@ def combination(tried: Tried) -> Verdict:
             'Put solutions together and let them be tried: check("combination", await try_combination(mine)).'
         )
     if tried.measured is None:
-        return hint(f"The host does not take the file. {tried.refusal}")
+        is_ours = tried.refusal in (_PUT_TOGETHER, _NO_SCORER)
+        return hint(tried.refusal if is_ours else f"The host does not take the file. {tried.refusal}")
     return _judged(tried.measured)
 
 
@@ -113,4 +128,8 @@ def _kinds(outcomes: Iterable[Outcome]) -> str:
 def _seen(outcomes: Iterable[Outcome]) -> list[Seen]:
     """A letter of each kind, with what its sender heard."""
     first = {each.kind: each for each in reversed(list(outcomes))}
-    return [Seen(None, kind, each.reply or each.fate) for kind, each in sorted(first.items())][:4]
+    return [Seen(None, kind, _heard(each)) for kind, each in sorted(first.items())][:4]
+
+
+def _heard(each: Outcome) -> str:
+    return f"{each.reply} ({each.fate})" if each.fate == THROWN_AWAY else each.reply or each.fate

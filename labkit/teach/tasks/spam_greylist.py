@@ -2,8 +2,8 @@
 
 WHAT       `await probe_greylist(world)` plays an hour: a firm that comes again, a provider whose retries come
            from other networks, a callout, postmaster, the student's laptop; and those who must not get in at
-           once: a bot that takes a known sender's name, a stranger after somebody else has passed, a spammer
-           with a valid SPF record.
+           once: a bot that takes the provider's names, before and after the provider has passed, or a known
+           sender's; a stranger after somebody else has passed; a spammer with a valid SPF record.
 DECIDES    which mistake is told first: nobody waits; nobody ever gets in; who waits and should not; who does
            not wait.
 STANDARDS  RFC 6647 §5 (the triplet, the windows), §4.2 (callouts); RFC 5321 §4.5.1, §4.5.4.1 (retries)
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from labkit.lab.world import World
-from labkit.teach.checks import Verdict, done, exercise, hint
+from labkit.teach.checks import Seen, Verdict, done, exercise, hint
 from labkit.teach.tasks.spam_trial import (
     BOT,
     FIRM,
@@ -41,10 +41,11 @@ OWN, POSTMASTER, CALLOUT = (
 )
 BIG, BIG_AGAIN = "the provider writes", "the provider again after 17 min, other network"
 FORGED, BORROWED = (
-    "a bot says it is the provider's grace",
+    "a bot says it is the provider's grace, in HELO and in MAIL FROM",
     "a bot takes the firm's sender, after the firm has passed",
 )
-STRANGER, NEIGHBOUR = "a bot, after the firm has passed", "another sender at the firm, for the first time"
+FORGED_LATE = "another bot takes grace's address, after grace has passed"
+STRANGER = "a bot, after the firm has passed"
 VALID = "a spammer with SPF pass writes for the first time"
 # what has another value in each connection
 _NEW_EACH_TIME = (
@@ -69,7 +70,7 @@ async def _try(trial: Trial) -> None:
     await trial.write(OWN, trial.laptop, trial.world.laptop.owner, "tom")
     await trial.write(POSTMASTER, OTHER_FIRM, "info@printer.test", "postmaster")
     await trial.write(CALLOUT, Client("203.0.113.2", trial.world.partner.name), "", "ann")
-    await trial.write(FORGED, HOME, GRACE, "tom")
+    await trial.write(FORGED, Client(HOME.address, "out9.cloudpost.test"), GRACE, "tom")
     await trial.write(VALID, SNOWSHOE, "best@deals.test", "ann")
     await pass_by(seconds=20)
     await trial.write(HASTY, FIRM, BERT, "ann")
@@ -78,6 +79,7 @@ async def _try(trial: Trial) -> None:
     await trial.write(BIG_AGAIN, PROVIDER[1], GRACE, "ann")
     await pass_by(minutes=20)
     await trial.write(BORROWED, BOT, BERT, "ann")
+    await trial.write(FORGED_LATE, BOT, GRACE, "ann")
     await trial.write(STRANGER, Client("198.18.64.1", "mail.watches.test"), "sales@watches.test", "ann")
     await pass_by(hours=5, minutes=23)
     await trial.write(LATE, FIRM, BERT, "ann")
@@ -106,12 +108,22 @@ def _judgements(trial: Trial) -> Iterator[Verdict | None]:
 
 
 def _form(trial: Trial) -> Verdict | None:
-    if "emporary local problem" in trial.reply(FIRST) or "emporary local problem" in trial.reply(AGAIN):
+    if why := trial.stumbled(FIRST) or trial.stumbled(AGAIN):
+        log = Seen(trial.heard[FIRST].at, trial.host, f"main log: {why}")
+        if "unrecognised option" in why:
+            return hint(
+                "Your host cannot read your `seen`, and says 'Temporary local problem' instead of your message. In "
+                "`seen` a slash begins the next option, and your key brings one along (a network written "
+                "with /24 has one). The shipped greylist_seen shows how to double it.",
+                *trial.seen(FIRST, AGAIN),
+                log,
+            )
         return hint(
-            "Your host stumbles itself: the reply is not your message but 'Temporary local problem'. The "
-            "look-up fails: "
-            "a folder that is not there, a file it may not write, SQL with a mistake. The main log names it.",
+            "Your host stumbles itself: the reply is not your message but 'Temporary local problem'. A text "
+            "cannot be worked out (a folder that is not there, SQL with a mistake, a look-up that finds no "
+            "row). Its main log says which.",
             *trial.seen(FIRST, AGAIN),
+            log,
         )
     if trial.let_in(FIRST) and not trial.let_in(AGAIN):
         return hint(
@@ -125,6 +137,12 @@ def _form(trial: Trial) -> Verdict | None:
             "The firm's first attempt is let in at once, so nobody waits at all. Is the statement a defer, "
             "and does it "
             "stand before the line that accepts?",
+            *trial.seen(FIRST),
+        )
+    if trial.heard[FIRST].reply is None or trial.heard[FIRST].hung_up:
+        return hint(
+            "The firm heard nothing for five minutes, and hung up: a delay keeps the caller on the line. "
+            "Greylisting answers at once, and says: come again.",
             *trial.seen(FIRST),
         )
     if not trial.heard[FIRST].is_put_off:
@@ -217,9 +235,8 @@ def _waits_for_nothing(trial: Trial) -> Verdict | None:
 def _gets_in(trial: Trial) -> Verdict | None:
     if trial.let_in(STRANGER):
         return hint(
-            "A bot got in at its first attempt, because the firm had waited before it: your key does not "
-            "say who writes. "
-            "What are the three parts of a triplet?",
+            "A bot got in at its first attempt, when the firm had waited before it. Either your key does not "
+            "say who writes (what are the three parts of a triplet?), or not every stranger is asked.",
             *trial.seen(AGAIN, STRANGER),
         )
     if trial.let_in(BORROWED):
@@ -231,10 +248,16 @@ def _gets_in(trial: Trial) -> Verdict | None:
         )
     if trial.let_in(FORGED):
         return hint(
-            "A bot said MAIL FROM grace@cloudpost.test and did not wait. Anybody can write that name; "
-            "something the "
-            "provider publishes says whether it is really the provider.",
+            "A bot said HELO out9.cloudpost.test and MAIL FROM grace@cloudpost.test, and did not wait. "
+            "Anybody can write these names; something the provider publishes says whether it is really the "
+            "provider.",
             *trial.seen(FORGED),
+        )
+    if trial.let_in(FORGED_LATE):
+        return hint(
+            "Once grace had passed, a bot that took her address got in at once. You remember a name that "
+            "anybody can write, without asking whether it is really her provider who says it.",
+            *trial.seen(BIG_AGAIN, FORGED_LATE),
         )
     if trial.let_in(VALID):
         return hint(

@@ -27,8 +27,13 @@ from labkit.lab.traffic_plan import Posting
 from labkit.lab.traffic_senders import Sender
 from labkit.lab.world import World
 from labkit.mail.dates import header_date
+from labkit.mail.visible import visible
 from labkit.teach.checks import Seen, Verdict, hint, todo
+from labkit.teach.markup import clip
 
+_STUMBLED = "Temporary local problem"  # what a client hears then, and after a `defer` without a message
+_WHY = re.compile(r"(?m) temporarily rejected [^\n]*?>: (.+)$")
+LONGEST_WHY = 200
 EXTRA = ("198.18.11.1", "198.18.12.1", "198.18.101.62")  # two firms, and a machine at somebody's home
 
 
@@ -59,6 +64,7 @@ class Trial:
     untouched: bool = False
     host: str = ""
     domain: str = ""
+    log: str = ""  # the main log of its host, when the trial is over
 
     @property
     def laptop(self) -> Client:
@@ -76,6 +82,13 @@ class Trial:
 
     def let_in(self, what: str) -> bool:
         return self.heard[what].is_accepted
+
+    def stumbled(self, what: str) -> str:
+        """Why the host could not decide, as its log says it; empty if it decided, were it by a bare `defer`."""
+        if _STUMBLED not in self.reply(what):
+            return ""
+        found = _WHY.search(self.log)
+        return clip(visible(found[1]), LONGEST_WHY) if found else ""
 
     def seen(self, *names: str) -> tuple[Seen, ...]:
         """As evidence."""
@@ -134,6 +147,7 @@ async def trial_of(world: World) -> AsyncIterator[Trial]:
             except ConfigurationError as problem:
                 trial.refusal = str(problem)
         yield trial
+        trial.log = fresh.mine.log()
 
 
 def is_untouched(world: World) -> bool:

@@ -3,6 +3,7 @@
 WHAT       `measured_table(found, …)`: each is what a stream made of a solution (lab/traffic_outcomes.py), or a pair
            ("Bayes", confusion) of a filter that was tried on letters only. `ham_costs`: as how many missed spams a lost
            ham counts. The cheapest is marked.
+           `kinds_table(found)`: of one of them, what became of each kind of sender's mail.
 RULES      every share stands with Wilson's interval for 95 %; delays are of honest mail that arrived.
 READ NEXT  why_spam.py
 """
@@ -13,14 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labkit.filters.measures import Confusion, Rate
-from labkit.lab.traffic_outcomes import Measured
+from labkit.lab.traffic_outcomes import SHORT, Measured
 from labkit.mail.plainly import SaidPlainly
-from labkit.teach.markup import Markup, clip, join, tag
+from labkit.teach.markup import Markup, clip, join, tag, visible
 from labkit.teach.tables import table, text_table
 from labkit.teach.view import View
 
 MOST = 40
 LONGEST_NAME = 24
+LONGEST_SUMMARY = 300
 _HEAD = ("solution", "delay, half", "delay, 95 %", "ham lost", "spam caught", "held", "cost")
 _WHY_FIRST = "Delay and lost ham come first: a filter that catches everything is easy to write."
 
@@ -81,6 +83,32 @@ class MeasuredTable(View):
         return "\n".join([text_table(_HEAD, self._cells(), "Ways to fight spam, measured"), *self._notes])
 
 
+class KindsTable(View):
+    """One measurement by kinds of senders; its text is that of the measurement itself."""
+
+    def __init__(self, measured: Measured) -> None:
+        self.measured = measured
+
+    def html(self) -> Markup:
+        fates = self.measured.fates
+        head = ("", "kind of sender", "messages", *(SHORT[fate] for fate in fates), "delay, half")
+        rows = [
+            (
+                "spam" if row.is_spam else "ham",
+                row.kind,
+                str(row.messages),
+                *(str(row.fates.get(fate, 0) or "-") for fate in fates),
+                "" if row.median_minutes is None else f"{row.median_minutes:g} min",
+            )
+            for row in self.measured.by_kind()
+        ]
+        summary = clip(repr(self.measured).strip("<>"), LONGEST_SUMMARY)
+        return table(head, rows, summary, whole=range(len(head)))
+
+    def text(self) -> str:
+        return visible(str(self.measured))
+
+
 def clip_name(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
@@ -101,6 +129,14 @@ def measured_table(*found: Measured | tuple[str, Confusion], ham_costs: float = 
     if not 1 <= len(several) <= MOST:
         raise NothingMeasured(f"give 1 to {MOST} measurements: measured_table(first, second, …)")
     return MeasuredTable([_row(each) for each in several], ham_costs)
+
+
+def kinds_table(found: Measured) -> KindsTable:
+    """What became of the mail of each kind of sender. Raises NothingMeasured."""
+    if not isinstance(found, Measured):
+        kind = clip(type(found).__name__, 40)
+        raise NothingMeasured(f"one measurement is wanted: kinds_table(await measure(...)); this is a {kind}")
+    return KindsTable(found)
 
 
 def _row(each: object) -> Row:

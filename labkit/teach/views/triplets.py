@@ -70,7 +70,11 @@ class TripletsView(WorldView):
             "time": f"{self.world.now():%A %d %B %Y, %H:%M} lab time",
             "running": self.world.is_running,
             "tables": [
-                {"caption": caption, "head": list(head), "rows": [list(row) for row in rows]}
+                {
+                    "caption": caption.removeprefix(f"{self.title}: "),
+                    "head": list(head),
+                    "rows": [list(row) for row in rows],
+                }
                 for caption, head, rows in self.parts()
             ],
             "ending": self.ending,
