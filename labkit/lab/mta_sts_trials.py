@@ -218,7 +218,7 @@ def attack(world: World, how: str) -> None:
     """Begin one of the attacks on mail for bigmail.test."""
     if how == FORGES_MX:
         zone = world.zone(DOMAIN)
-        world.write_zone(DOMAIN, zone.replace("IN MX  10 mx\n", "IN MX  10 mx.mallory.test.\n"))
+        world.forge_zone(DOMAIN, zone.replace("IN MX  10 mx\n", "IN MX  10 mx.mallory.test.\n"))
         world.impostor.offers_tls, world.impostor.certificate = True, "own"
     elif how != NOTHING:
         world.impostor.forge(offers_tls=how == OWN_CERTIFICATE)
@@ -233,8 +233,7 @@ def hide(world: World) -> None:
 
 def relent(world: World) -> None:
     """End all attacks."""
-    zone = world.zone(DOMAIN)
-    world.write_zone(DOMAIN, zone.replace("IN MX  10 mx.mallory.test.\n", "IN MX  10 mx\n"))
     world.impostor.relent()
+    world.forge_zone(DOMAIN, None)
     address = world.host("mx.bigmail.test").address
     world.network.silence(address, 443, on=False)

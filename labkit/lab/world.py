@@ -104,6 +104,8 @@ class World:
         self._queue_interval = queue_interval
         self.network: Network = Memory(scenario.addresses)  # until start; first, as it may refuse an address
         self.zones = Zones(*(read_zone(text, origin, f"{origin}.zone") for origin, text in scenario.zones))
+        for origin in scenario.signed:
+            self.zones.sign(origin)
         self.nameserver = DnsServer(self.zones)
         self._private = PrivateFolder() if folder is None else None
         self.folder = self._private.path if self._private else Path(folder or "").absolute()
@@ -479,6 +481,25 @@ class World:
         Raises ZoneError, which names the line; the old zone stays then.
         """
         self.zones.put(read_zone(text, origin, f"{origin}.zone"))
+
+    def sign_zone(self, origin: str, on: bool = True) -> None:
+        """Let the owner of a zone sign it (DNSSEC), now and whenever it is written; or no longer. Raises KeyError.
+
+        No signature is made: the lab's nameserver, which stands for a validating resolver on one's own machine, knows.
+        """
+        self.zone(origin)
+        self.zones.sign(origin, on)
+
+    def forge_zone(self, origin: str, text: str | None) -> None:
+        """Let an attacker show everybody another text of a zone, or, with None, give up. `zone` stays its owner's.
+
+        In a zone that is signed, whoever asks for what he has changed gets SERVFAIL. Raises ZoneError, KeyError.
+        """
+        self.zone(origin)
+        if text is None:
+            self.zones.relent(origin)
+        else:
+            self.zones.forge(read_zone(text, origin, f"{origin}.zone"))
 
     async def publish_policy(
         self,

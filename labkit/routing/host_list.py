@@ -14,10 +14,10 @@ import re
 from dataclasses import dataclass, replace
 
 from labkit.eximconf.expansion.hosts import is_ip
-from labkit.eximconf.lists import Match, split_list
+from labkit.eximconf.lists import split_list
 from labkit.mail.asking import Asking
 from labkit.routing.compile import Router
-from labkit.routing.dnslookup import ignoring
+from labkit.routing.dnslookup import dnssec, ignoring
 from labkit.routing.mx import Exchangers, Manner, MxOutcome, NextHop, addresses_of, exchangers_of, is_name
 from labkit.routing.self_action import act_on_self
 from labkit.routing.way import Address, Said, Walk
@@ -104,11 +104,8 @@ def find_hosts(
 
 
 def _look_up(walk: Walk, router: Router, host: NamedHost) -> Asking[Exchangers]:
-    needs_dnssec = False
-    if router.requires_dnssec is not None:
-        match = yield from router.requires_dnssec.asking(host.name, walk.env)
-        needs_dnssec = isinstance(match, Match) and match.found
-    manner = Manner(ignoring(router.ignored, walk), needs_mx=True, needs_dnssec=needs_dnssec)
+    needs, asks = yield from dnssec(router, host.name, walk)
+    manner = Manner(ignoring(router.ignored, walk), needs_mx=True, needs_dnssec=needs, asks_dnssec=asks)
     return (yield from (exchangers_of if host.is_mx else addresses_of)(host.name, manner))
 
 

@@ -141,8 +141,6 @@ ROWS: tuple[Option, ...] = (
         _SMTP, "hosts_try_chunking", kinds.HOSTS, "*", "hosts that get a message by BDAT, if they offer it"
     ),
     _moot(_SMTP, "hosts_pipe_connect", kinds.HOSTS, None, "labkit does not use PIPECONNECT"),
-    _moot(_SMTP, "dnssec_request_domains", kinds.DOMAINS, "*", "there is no DNSSEC in the lab"),
-    _moot(_SMTP, "hosts_try_dane", kinds.HOSTS, "*", "there is no DNSSEC in the lab"),
     _moot(_SMTP, "keepalive", kinds.BOOLEAN, True, "no host is further away than this machine"),
     _moot(_SMTP, "dns_qualify_single", kinds.BOOLEAN, True, "the lab's resolver adds no domain to a name"),
     _moot(_SMTP, "dns_search_parents", kinds.BOOLEAN, False, "the lab's resolver does not search"),
@@ -171,6 +169,16 @@ ROWS: tuple[Option, ...] = (
     _works(_SMTP, "dkim_sign_headers", kinds.EXPANSION, None, "DKIM: the fields that are signed"),
     _works(_SMTP, "dkim_strict", kinds.EXPANSION, None, "DKIM: no key, no mail"),
     _works(_SMTP, "dkim_timestamps", kinds.EXPANSION, None, "DKIM: when the signature ends"),
+    _works(
+        _SMTP,
+        "dnssec_request_domains",
+        kinds.DOMAINS,
+        "*",
+        "of hosts: those for which it matters what is signed",
+    ),
+    _works(
+        _SMTP, "dnssec_require_domains", kinds.DOMAINS, None, "of hosts: those that must be in signed zones"
+    ),
     _works(_SMTP, "fallback_hosts", kinds.STRINGS, None, "hosts to try when all others fail"),
     _works(_SMTP, "final_timeout", kinds.TIME, "10m", "patience after the message"),
     _moot(_SMTP, "gethostbyname", kinds.BOOLEAN, False, "the lab's names are those of its DNS"),
@@ -182,8 +190,10 @@ ROWS: tuple[Option, ...] = (
     _works(_SMTP, "hosts_override", kinds.BOOLEAN, False, "hosts of the transport win"),
     _moot(_SMTP, "hosts_randomize", kinds.BOOLEAN, False, "the order of the file: two runs do the same"),
     _works(_SMTP, "hosts_require_auth", kinds.HOSTS, None, "hosts that must take our AUTH"),
+    _works(_SMTP, "hosts_require_dane", kinds.HOSTS, None, "hosts that must have signed TLSA records (DANE)"),
     _works(_SMTP, "hosts_require_tls", kinds.HOSTS, None, "hosts that must take our STARTTLS"),
     _works(_SMTP, "hosts_try_auth", kinds.HOSTS, None, "hosts that are offered our AUTH"),
+    _works(_SMTP, "hosts_try_dane", kinds.HOSTS, "*", "hosts whose signed TLSA records are obeyed (DANE)"),
     _moot(_SMTP, "hosts_verify_avoid_tls", kinds.HOSTS, None, "labkit's callouts use no TLS"),
     _works(_SMTP, "authenticated_sender_force", kinds.BOOLEAN, False, "AUTH= is said even without AUTH"),
     _works(_SMTP, "hosts_max_try_hardlimit", kinds.INTEGER, "50", "hosts to try, whatever their state"),
