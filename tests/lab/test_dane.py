@@ -1,0 +1,220 @@
+"""DANE in the lab: signed zones, TLSA records, what each attack gets, and every option, on both engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labkit import World
+from labkit.lab.authority import Authority
+from labkit.lab.dane_trials import CASES, DOMAIN, HOST, RECORD, DaneCase, play_dane, publish
+from labkit.lab.scenario_file import read_scenario
+from labkit.lab.tlsa import publish_tlsa, tlsa_line
+from labkit.mail.event import EventKind
+from labkit.mail.questions import AddressesOf, DnsOutcome, TlsaOf
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+WAYS = pytest.mark.parametrize(
+    "network, engine",
+    [("memory", "labkit"), pytest.param("loopback", "exim", marks=pytest.mark.needs("exim", "gcc"))],
+)
+WAITED = "it waited, then went to Carol"
+NO_TLS = "a TLS session is required, but the server did not offer TLS support"
+FRAME = "TLS session: (certificate verification failed): "
+DIFFERS = f"{FRAME}Verification failed. The certificate differs. "
+LOOK_UP = "DANE error: tlsa lookup DEFER"
+OUTCOMES = {
+    "no record, stripped": ("stolen, in clear", ""),
+    "signed, no attacker": ("to Carol, encrypted, checked", ""),
+    "signed, stripped": (WAITED, NO_TLS),
+    "signed, own certificate": (WAITED, DIFFERS),
+    "authority named, own certificate": (WAITED, f"{FRAME}TLSA record problem: none usable"),
+    "authority named": ("to Carol, encrypted, checked", ""),
+    "not signed, stripped": ("stolen, in clear", ""),
+    "not signed, forged TLSA": ("stolen, encrypted", ""),
+    "not signed, forged MX": ("stolen, encrypted", ""),
+    "signed, forged MX": (WAITED, "host lookup did not complete"),
+    "signed, forged address": (WAITED, "host lookup did not complete"),
+    "signed, forged TLSA": (WAITED, LOOK_UP),
+    "signed, hidden TLSA": (WAITED, LOOK_UP),
+    "look-up fails": (WAITED, LOOK_UP),
+    "behind an alias": ("to Carol, encrypted, checked", ""),
+    "expired": ("to Carol, encrypted, checked", ""),
+    "authority named, expired": (
+        "it still waits",
+        f"{FRAME}Verification failed. CA constrains were violated. ",
+    ),
+    "useless record, stripped": (WAITED, NO_TLS),
+    "useless record, own certificate": ("stolen, encrypted", ""),
+    "old record": ("it still waits", DIFFERS),
+}
+
+
+def test_no_case_is_left_out() -> None:
+    assert list(OUTCOMES) == list(CASES)
+
+
+@WAYS
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_case(run: Run, network: str, engine: str, name: str) -> None:
+    found = run(play_dane(name, network=network, engine=engine))
+    outcome, words = OUTCOMES[name]
+    assert (found.outcome, found.why_waited) == (outcome, words), str(found)
+    assert found.with_mallory + found.with_carol == (outcome != "it still waits"), "neither lost nor doubled"
+    assert found.engine == engine
+    assert ("CV=dane" in found.log) is found.is_checked
+    tried = f"DANE attempt failed; TLS connection to {HOST} [203.0.113.200]: "
+    assert (tried in found.log) is words.startswith(FRAME)
+    assert name in str(found)
+
+
+# --- the options -----------------------------------------------------------------------------------
+
+REQUIRE, SMTP = "hosts_require_dane = *", f"H={HOST} DS [203.0.113.200]"
+OPTIONS = [  # case of a record, router, transport, what the log says, because
+    ("3 1 1", "", REQUIRE, f"=> carol@bigmail.test R=others T=by_smtp {SMTP} ", "the record is there"),
+    ("", "", REQUIRE, "** carol@bigmail.test R=others T=by_smtp: DANE error: tlsa lookup FAIL", "it fails at once"),
+    ("insecure", "", REQUIRE, "** carol@bigmail.test R=others T=by_smtp: DANE error: tlsa lookup FAIL", "not signed"),
+    ("fails", "", REQUIRE, f"== carol@bigmail.test R=others T=by_smtp defer (-36): {LOOK_UP}", "nobody knows"),
+    ("fails", "", "hosts_try_dane =", f"{SMTP} X=", "nobody asked"),
+    ("old", "", "hosts_try_dane = ! 203.0.113.200 : *", " CV=no ", "not this host"),
+    ("old", "", "hosts_try_dane = other.test\n  hosts_require_dane = mx.bigmail.test", "defer (-37) H=",
+     "either will do"),
+    ("insecure", "", "", f"DANE error: TLSA lookup for {HOST} not DNSSEC", "it is told, and passed over"),
+    ("unsigned", "", REQUIRE, f"T=by_smtp: DANE error: {HOST} lookup not DNSSEC", "not even the host is signed"),
+    ("unsigned", "dnssec_require_domains = bigmail.test", "",
+     "R=others defer (-1): host lookup done insecurely", "not signed"),
+    ("3 1 1", "dnssec_require_domains = *", "", f"{SMTP} X=", "signed"),
+    ("old", "dnssec_request_domains = ! bigmail.test : *", "", f"H={HOST} [203.0.113.200] X=", "it does not matter"),
+    ("3 1 1", "", f"hosts = {HOST}\n  hosts_override\n  {REQUIRE}", f"{SMTP} X=", "a transport's own host"),
+    ("old", "", f"hosts = {HOST}\n  hosts_override\n  dnssec_request_domains =",
+     f"H={HOST} [203.0.113.200] X=", "it does not matter"),
+    ("old", "", "hosts = 203.0.113.200\n  hosts_override", "H=203.0.113.200 [203.0.113.200] X=", "it has no name"),
+    ("unsigned", "", f"hosts = {HOST}\n  hosts_override\n  dnssec_require_domains = *",
+     f"defer (-32): lookup of IP address for {HOST} was insecure", "a transport's own host"),
+    ("1 1 1", "", "tls_verify_hosts = *\n  tls_verify_certificates = /etc/ssl/lab-authority.pem", " CV=yes ",
+     "checked in another way"),
+    ("wrong name 2", "", "", f"{FRAME}certificate invalid", "with DANE-TA names count"),
+    ("wrong name 3", "", "", " CV=dane ", "with DANE-EE they do not"),
+]  # fmt: skip
+
+
+def configured(router: str, transport: str) -> Any:
+    """The scenario, with lines added to the first host's exim.conf."""
+    scenario = read_scenario("dane")
+    first = scenario.hosts[0]
+    text = first.configuration.replace("  transport = by_smtp\n", f"  transport = by_smtp\n  {router}\n")
+    text = text.replace("  driver = smtp\n", f"  driver = smtp\n  {transport}\n")
+    text = text.replace("\nacl_smtp_rcpt", "\nlog_selector = +dnssec\nacl_smtp_rcpt", 1)
+    return replace(scenario, hosts=(replace(first, configuration=text), *scenario.hosts[1:]))
+
+
+def prepare(world: World, record: str) -> None:
+    kind, _, usage = record.rpartition(" ") if record.startswith("wrong") else ("good", "", "")
+    if usage:
+        world.provider.show_certificate(kind)
+        pem = world.authority.certificate_for(HOST, kind).read_text()
+        publish_tlsa(world, HOST, int(usage), pem=pem)
+    elif record == "insecure":
+        world.write_zone(DOMAIN, world.zone(DOMAIN) + f"{RECORD}. IN CNAME key.mallory.test.\n")
+        digest = "ab" * 32
+        world.write_zone("mallory.test", world.zone("mallory.test") + f"key IN TLSA 3 1 1 {digest}\n")
+    elif record == "fails":
+        publish_tlsa(world, HOST)
+        world.nameserver.servfail(RECORD)
+    else:
+        publish(world, DaneCase("", "", "3 1 1" if record == "unsigned" else record))
+        world.sign_zone(DOMAIN, on=record != "unsigned")
+
+
+@WAYS
+@pytest.mark.parametrize("record, router, transport, said, because", OPTIONS)
+def test_options(
+    run: Run, network: str, engine: str, record: str, router: str, transport: str, said: str, because: str
+) -> None:
+    async def story() -> None:
+        scenario = configured(router, transport)
+        async with World(scenario, network=network, engine=engine, alongside=True) as world:
+            prepare(world, record)
+            await world.mine.send("ann@st11.sne21.test", "carol@bigmail.test", "Subject: x\n\nx\n")
+            await world.settle()
+            log = world.mine.log()
+            assert said in log, f"{because}\n{log}"
+            (event,) = (
+                event
+                for kind in (EventKind.DELIVERED, EventKind.DEFERRED, EventKind.FAILED)
+                for event in world.journal.where(kind, host=world.mine.name)
+                if event.recipient == "carol@bigmail.test"
+            )
+            assert event.is_dane is (True if "CV=dane" in log else None)
+            assert event.is_secure is (True if f"H={HOST} DS [" in log else None)
+
+    run(story())
+
+
+# --- the lab's part --------------------------------------------------------------------------------
+
+
+@WAYS
+def test_who_stands_at_the_address(run: Run, network: str, engine: str) -> None:
+    """hijack: the DNS tells the truth, and somebody else answers."""
+
+    async def story() -> None:
+        async with World.open("dane", network=network, engine=engine, alongside=True) as world:
+            mallory, carol = world.impostor, world.host("mx.bigmail.test")
+            await mallory.hijack(offers_tls=False)
+            await mallory.hijack(offers_tls=True)
+            assert not carol.is_running
+            await world.laptop.send("carol@bigmail.test", "one", "x")
+            await world.settle()
+            assert len(mallory.letters) == 1 and not world.provider.inbox("carol")
+            await mallory.give_back()
+            await mallory.give_back()
+            assert carol.is_running
+            await world.laptop.send("carol@bigmail.test", "two", "x")
+            await world.settle()
+            assert len(mallory.letters) == 1
+            assert len(world.provider.inbox("carol")) + len(world.provider.spam("carol")) == 1
+            await mallory.hijack()
+        assert not carol.is_running, "a world that ends leaves nobody behind"
+
+    run(story())
+
+
+def test_records_in_a_zone(run: Run) -> None:
+    async def story() -> None:
+        async with World.open("dane", network="memory", alongside=True) as world:
+            first = publish_tlsa(world, HOST)
+            second = publish_tlsa(world, HOST, 2)
+            assert first.startswith(f"{RECORD}. IN TLSA 3 1 1 ") and second.startswith(
+                f"{RECORD}. IN TLSA 2 1 1 "
+            )
+            found = await world.ask(TlsaOf(RECORD))
+            assert found.is_secure and [record[:6] for record in found.records] == ["3 1 1 ", "2 1 1 "]
+            world.forge_zone(DOMAIN, world.zone(DOMAIN).replace("203.0.113.200", "203.0.113.66"))
+            assert "203.0.113.200" in world.zone(DOMAIN), "what its owner wrote"
+            assert (await world.ask(AddressesOf(HOST))).outcome is DnsOutcome.SERVFAIL
+            world.sign_zone(DOMAIN, on=False)
+            assert (await world.ask(AddressesOf(HOST))).records == ("203.0.113.66",)
+            world.forge_zone(DOMAIN, None)
+            assert (await world.ask(AddressesOf(HOST))).records == ("203.0.113.200",)
+            for refused in (lambda: world.sign_zone("c.test"), lambda: world.forge_zone("c.test", None)):
+                with pytest.raises(KeyError, match="no zone"):
+                    refused()
+
+    run(story())
+
+
+def test_what_makes_no_record(tmp_path: Path) -> None:
+    pem = Authority(tmp_path / "authority").certificate_for(HOST).read_text()
+    assert tlsa_line(HOST, pem, port=587).startswith(f"_587._tcp.{HOST}. IN TLSA 3 1 1 ")
+    with pytest.raises(ValueError, match="BEGIN CERTIFICATE"):
+        tlsa_line(HOST, "")
+    with pytest.raises(ValueError, match="not for SMTP"):
+        tlsa_line(HOST, pem, 1)
+    with pytest.raises(KeyError, match="no case"):
+        play_dane("nothing like it").send(None)
