@@ -16,6 +16,7 @@ from labkit.lab.scenario_file import read_scenario
 from labkit.lab.tlsa import publish_tlsa, tlsa_line
 from labkit.mail.event import EventKind
 from labkit.mail.questions import AddressesOf, DnsOutcome, TlsaOf
+from labkit.net.tls_contexts import server_context
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 WAYS = pytest.mark.parametrize(
@@ -218,3 +219,73 @@ def test_what_makes_no_record(tmp_path: Path) -> None:
         tlsa_line(HOST, pem, 1)
     with pytest.raises(KeyError, match="no case"):
         play_dane("nothing like it").send(None)
+
+
+# --- where the engines differ: docs/differences.md ------------------------------------------------
+
+
+def appended(folder: Path, world: World) -> Path:
+    """Mallory's certificate for Carol's host, by an authority of his own, and the true authority's behind them."""
+    mallory = Authority(folder)
+    shown = mallory.certificate_for(HOST).read_bytes()
+    path = folder / "appended.pem"
+    begin = shown.index(b"-----BEGIN PRIVATE KEY")
+    path.write_bytes(shown[:begin] + world.authority.prepare().read_bytes() + shown[begin:])
+    return path
+
+
+@WAYS
+def test_an_authority_that_only_stands_there(run: Run, network: str, engine: str, tmp_path: Path) -> None:
+    """`dane-authority`: 2 1 1 names an authority that is in the chain and has signed nothing in it."""
+
+    async def story() -> None:
+        async with World.open("dane", network=network, engine=engine, alongside=True) as world:
+            publish_tlsa(world, HOST, 2)
+            path = appended(tmp_path, world)
+            world.impostor.context = lambda: server_context(path)
+            await world.impostor.hijack()
+            await world.laptop.send("carol@bigmail.test", "our prices", "x")
+            await world.settle()
+            assert len(world.impostor.letters) == (engine == "exim")
+            said = (
+                " CV=dane "
+                if engine == "exim"
+                else f"{FRAME}Verification failed. CA constrains were violated. "
+            )
+            assert said in world.mine.log()
+
+    run(story())
+
+
+@WAYS
+def test_an_authority_that_is_believed_anyway(run: Run, network: str, engine: str) -> None:
+    """`dane-name`: 2 1 1, the certificate is for another name, and tls_verify_certificates has the authority."""
+
+    async def story() -> None:
+        scenario = configured("", "tls_verify_certificates = /etc/ssl/lab-authority.pem")
+        async with World(scenario, network=network, engine=engine, alongside=True) as world:
+            prepare(world, "wrong name 2")
+            await world.laptop.send("carol@bigmail.test", "our prices", "x")
+            await world.settle()
+            said = " CV=yes " if engine == "exim" else f"{FRAME}certificate invalid"
+            assert said in world.mine.log()
+
+    run(story())
+
+
+@WAYS
+def test_two_domains_at_one_host(run: Run, network: str, engine: str) -> None:
+    """`dane-domains`: each gets a conversation of its own, or they share one."""
+
+    async def story() -> None:
+        async with World.open("dane", network=network, engine=engine, alongside=True) as world:
+            world.write_zone(DOMAIN, world.zone(DOMAIN) + "sub IN MX 10 mx\n")
+            to = ("carol@bigmail.test", "carol@sub.bigmail.test")
+            for record, conversations in (("", 1), ("3 1 1", 2 if engine == "exim" else 1)):
+                publish(world, DaneCase("", "", record))
+                before = len(world.provider.host.conversations())
+                await world.laptop.send(to, "our prices", "x")
+                await world.settle()
+                assert len(world.provider.host.conversations()) - before == conversations, record
+
+    run(story())

@@ -85,6 +85,23 @@ def test_same_verdict(tmp_path: Path, kind: str) -> None:
         assert any(ours) and not all(ours)
 
 
+def test_an_authority_that_only_stands_there(tmp_path: Path) -> None:
+    """Mallory's own chain, and behind it the certificate of the authority that the record names."""
+    true, mallory = Authority(tmp_path / "true"), Authority(tmp_path / "mallory")
+    shown = mallory.certificate_for(NAME).read_text()
+    begin = shown.index("-----BEGIN PRIVATE KEY")
+    path = tmp_path / "appended.pem"
+    path.write_text(shown[:begin] + true.prepare().read_text() + shown[begin:])
+    chain = _chain(path)
+    named = {
+        who.folder.name: [record_for(ssl.PEM_cert_to_DER_cert(who.ca.read_text()), 2)]
+        for who in (true, mallory)
+    }
+    assert asyncio.run(_openssl(path, [(NAME, named["true"]), (NAME, named["mallory"])])) == [False, True]
+    assert judge_chain(named["true"], chain, [NAME], NOW).result == "failed"
+    assert judge_chain(named["mallory"], chain, [NAME], NOW).result == "verified"
+
+
 def test_records() -> None:
     digest = "ab" * 32
     assert str(read_tlsa(f"3 1 1 {digest}")) == f"3 1 1 {digest.upper()}"
