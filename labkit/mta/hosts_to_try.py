@@ -47,8 +47,9 @@ def hosts_named(
         else:
             found = yield from ask(AddressesOf(host.name))
             addresses = tuple(found.records)
-            is_secure = found.is_secure
-            needs = yield from _is_in("dnssec_require_domains", host.name, transport, env)
+            by_name = transport.options.flag("gethostbyname")  # who asks so is not told what is signed
+            is_secure = found.is_secure and not by_name
+            needs = not by_name and (yield from _is_in("dnssec_require_domains", host.name, transport, env))
             if needs and addresses and not is_secure:
                 words = f"lookup of IP address for {host.name} was insecure"
                 trouble = HostTrouble(errors.UNKNOWN_HOST, words, names_host=False)

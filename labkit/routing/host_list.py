@@ -54,10 +54,14 @@ def _read_host(item: str) -> NamedHost:
 
 @dataclass(frozen=True, slots=True)
 class HowToFind:
-    """`if_failed` is host_find_failed; `is_strict`: bydns was said, so no other way is tried."""
+    """`if_failed` is host_find_failed; `is_strict`: bydns was said, so no other way is tried.
+
+    `by_name`: byname was said; a program that asks in that way is not told what is signed.
+    """
 
     if_failed: str
     is_strict: bool = False
+    by_name: bool = False
 
 
 def find_hosts(
@@ -70,7 +74,7 @@ def find_hosts(
     hosts: list[NextHop] = []
     sends_to_self = False
     for at, each in enumerate(named):
-        found = yield from _look_up(walk, router, each)
+        found = yield from _look_up(walk, router, each, how)
         if walk.trace is not None:
             walk.trace.explain(found.steps)
         if found.outcome is MxOutcome.TRY_LATER:
@@ -103,8 +107,10 @@ def find_hosts(
     return None
 
 
-def _look_up(walk: Walk, router: Router, host: NamedHost) -> Asking[Exchangers]:
-    needs, asks = yield from dnssec(router, host.name, walk)
+def _look_up(walk: Walk, router: Router, host: NamedHost, how: HowToFind) -> Asking[Exchangers]:
+    needs, asks = False, False
+    if host.is_mx or not how.by_name:
+        needs, asks = yield from dnssec(router, host.name, walk)
     manner = Manner(ignoring(router.ignored, walk), needs_mx=True, needs_dnssec=needs, asks_dnssec=asks)
     return (yield from (exchangers_of if host.is_mx else addresses_of)(host.name, manner))
 

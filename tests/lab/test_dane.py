@@ -99,6 +99,14 @@ OPTIONS = [  # case of a record, router, transport, what the log says, because
      f"defer (-32): lookup of IP address for {HOST} was insecure", "a transport's own host"),
     ("1 1 1", "", "tls_verify_hosts = *\n  tls_verify_certificates = /etc/ssl/lab-authority.pem", " CV=yes ",
      "checked in another way"),
+    ("3 1 1", "", "hosts_avoid_tls = *", "a TLS session is required, but an attempt to start TLS failed", "by us"),
+    ("3 1 1", "", "hosts_avoid_esmtp = *", NO_TLS, "nobody asked for an offer"),
+    ("3 1 1", "", f"port = 587\n  {REQUIRE}", "DANE error: tlsa lookup FAIL", "none for this port"),
+    ("3 1 1", f"route_list = * {HOST}", "", f"{SMTP} X=", "a host that the file names"),
+    ("old", f"route_list = * {HOST} byname", "", f"H={HOST} [203.0.113.200] X=", "who asks so is not told"),
+    ("old", "", f"hosts = {HOST}\n  hosts_override\n  gethostbyname", f"H={HOST} [203.0.113.200] X=", "as above"),
+    ("unsigned", f"dnssec_require_domains = *\n  route_list = * {HOST} byname", "", " CV=no ", "nor asked for it"),
+    ("old", "route_list = * bigmail.test/mx", "", "defer (-37) H=", "by its MX record"),
     ("wrong name 2", "", "", f"{FRAME}certificate invalid", "with DANE-TA names count"),
     ("wrong name 3", "", "", " CV=dane ", "with DANE-EE they do not"),
 ]  # fmt: skip
@@ -108,7 +116,8 @@ def configured(router: str, transport: str) -> Any:
     """The scenario, with lines added to the first host's exim.conf."""
     scenario = read_scenario("dane")
     first = scenario.hosts[0]
-    text = first.configuration.replace("  transport = by_smtp\n", f"  transport = by_smtp\n  {router}\n")
+    driver = "manualroute" if "route_list" in router else "dnslookup"
+    text = first.configuration.replace("dnslookup\n", f"{driver}\n  {router}\n", 1)
     text = text.replace("  driver = smtp\n", f"  driver = smtp\n  {transport}\n")
     text = text.replace("\nacl_smtp_rcpt", "\nlog_selector = +dnssec\nacl_smtp_rcpt", 1)
     return replace(scenario, hosts=(replace(first, configuration=text), *scenario.hosts[1:]))
@@ -153,6 +162,35 @@ def test_options(
             )
             assert event.is_dane is (True if "CV=dane" in log else None)
             assert event.is_secure is (True if f"H={HOST} DS [" in log else None)
+
+    run(story())
+
+
+@WAYS
+@pytest.mark.parametrize(
+    "lines, port, at, said",
+    [
+        ("port = 587", 587, 587, " CV=dane "),
+        ("port = 587", 587, 25, " CV=no "),
+        ("protocol = smtps", 465, 465, " CV=dane "),
+        ("protocol = smtps", 465, 25, " CV=no "),
+    ],
+)
+def test_each_port_has_records_of_its_own(
+    run: Run, network: str, engine: str, lines: str, port: int, at: int, said: str
+) -> None:
+    async def story() -> None:
+        scenario = configured("", f"hosts = mx.mallory.test\n  hosts_override\n  {lines}")
+        async with World(scenario, network=network, engine=engine, alongside=True) as world:
+            mallory = world.impostor
+            path = world.authority.certificate_for(mallory.poses_as, mallory.certificate)
+            line = tlsa_line("mx.mallory.test", path.read_text(), port=at)
+            world.write_zone("mallory.test", f"{world.zone('mallory.test')}\n{line}\n")
+            world.sign_zone("mallory.test")
+            await world.laptop.send("carol@bigmail.test", "our prices", "x")
+            await world.settle()
+            assert said in world.mine.log(), world.mine.log()
+            assert len(mallory.letters) == 1
 
     run(story())
 
@@ -287,5 +325,29 @@ def test_two_domains_at_one_host(run: Run, network: str, engine: str) -> None:
                 await world.laptop.send(to, "our prices", "x")
                 await world.settle()
                 assert len(world.provider.host.conversations()) - before == conversations, record
+
+    run(story())
+
+
+@WAYS
+@pytest.mark.parametrize("record", ["3 1 1", "old"])
+def test_one_of_two_hosts_has_no_record(run: Run, network: str, engine: str, record: str) -> None:
+    """`dane-required`: the recipient fails; Exim still calls the other host, and dies if its certificate is wrong."""
+
+    async def story() -> None:
+        scenario = configured("", REQUIRE)
+        async with World(scenario, network=network, engine=engine, alongside=True) as world:
+            both = "IN MX  5 mx.mallory.test.\n    IN MX  10 mx\n"
+            world.write_zone(DOMAIN, world.zone(DOMAIN).replace("IN MX  10 mx\n", both))
+            publish(world, DaneCase("", "", record))
+            await world.laptop.send("carol@bigmail.test", "our prices", "x")
+            await world.settle()
+            log = world.mine.log()
+            dies = engine == "exim" and record == "old"
+            failed = "** carol@bigmail.test R=others T=by_smtp: DANE error: mx.mallory.test lookup not DNSSEC"
+            assert (failed in log) is not dies
+            assert ("terminated by signal 11" in log and " Frozen" in log) is dies
+            assert len(world.provider.host.conversations()) == (engine == "exim")
+            assert not world.impostor.letters and not world.provider.inbox("carol")
 
     run(story())

@@ -147,6 +147,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     ),
     "dane-authority": ("tests/lab/test_dane.py::test_an_authority_that_only_stands_there",),
     "dane-name": ("tests/lab/test_dane.py::test_an_authority_that_is_believed_anyway",),
+    "dane-required": ("tests/lab/test_dane.py::test_one_of_two_hosts_has_no_record",),
     "dane-domains": ("tests/lab/test_dane.py::test_two_domains_at_one_host",),
     "password": ("tests/oracles/test_differences_delivered.py::test_a_password_in_the_clear",),
     "size-addition": ("tests/oracles/test_differences_delivered.py::test_size_addition",),

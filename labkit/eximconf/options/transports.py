@@ -181,7 +181,7 @@ ROWS: tuple[Option, ...] = (
     ),
     _works(_SMTP, "fallback_hosts", kinds.STRINGS, None, "hosts to try when all others fail"),
     _works(_SMTP, "final_timeout", kinds.TIME, "10m", "patience after the message"),
-    _moot(_SMTP, "gethostbyname", kinds.BOOLEAN, False, "the lab's names are those of its DNS"),
+    _works(_SMTP, "gethostbyname", kinds.BOOLEAN, False, "of hosts: what is signed is not known (no DANE)"),
     _works(_SMTP, "hosts", kinds.EXPANSION, None, "hosts to try, if the router names none"),
     _works(_SMTP, "hosts_avoid_esmtp", kinds.HOSTS, None, "hosts that are greeted with HELO"),
     _works(_SMTP, "hosts_avoid_pipelining", kinds.HOSTS, None, "hosts that are not pipelined to"),
