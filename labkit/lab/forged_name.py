@@ -9,6 +9,7 @@ READ NEXT  impostor_engine.py, middle_engine.py
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,34 +22,34 @@ class ForgedName:
     def __init__(self, world: World, victim: str, address: str) -> None:
         self.victim = victim
         self._world, self._address = world, address
-        self._seen_before: tuple[str, str | None] | None = None
+        self._former: tuple[str, Callable[[str], str] | None] | None = None
 
     @property
     def is_forged(self) -> bool:
-        return self._seen_before is not None
+        return self._former is not None
 
     def forge(self) -> None:
         """Let the DNS lie. Raises LookupError if no zone has the victim's name."""
-        if self._seen_before is not None:
+        if self._former is not None:
             return
         world, (label, _, origin) = self._world, self.victim.partition(".")
         address = world.host(self.victim).address
         while origin not in world.zones and "." in origin:  # a zone may have names of several labels
             further, _, origin = origin.partition(".")
             label = f"{label}.{further}"
-        world.zone(origin)  # for its words
-        own = world.zones[origin]
-        seen = world.zones.seen(own)
-        text = seen.text
         line = re.compile(rf"(?m)^({re.escape(label)}\s.*\bA\s+){re.escape(address)}\b")
-        forged, count = line.subn(rf"\g<1>{self._address}", text)
-        if not count:
+        if not line.search(world.zone(origin)):
             raise LookupError(f"the zone {origin} has no line with the address of {self.victim}")
-        world.forge_zone(origin, forged)
-        self._seen_before = origin, None if seen is own else text
+        former = world.forge_zone(origin, None)
+
+        def lie(own: str) -> str:
+            return line.sub(rf"\g<1>{self._address}", former(own) if former else own)
+
+        world.forge_zone(origin, lie)
+        self._former = origin, former
 
     def relent(self) -> None:
         """Let the DNS say the truth again."""
-        if self._seen_before is not None:
-            self._world.forge_zone(*self._seen_before)
-            self._seen_before = None
+        if self._former is not None:
+            self._world.forge_zone(*self._former)
+            self._former = None

@@ -16,6 +16,7 @@ from labkit.lab.scenario_file import read_scenario
 from labkit.lab.tlsa import publish_tlsa, tlsa_line
 from labkit.mail.event import EventKind
 from labkit.mail.questions import AddressesOf, DnsOutcome, TlsaOf
+from labkit.net.dns_zones import ZoneError
 from labkit.net.tls_contexts import server_context
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -241,6 +242,17 @@ def test_records_in_a_zone(run: Run) -> None:
             assert (await world.ask(AddressesOf(HOST))).records == ("203.0.113.66",)
             world.forge_zone(DOMAIN, None)
             assert (await world.ask(AddressesOf(HOST))).records == ("203.0.113.200",)
+            world.impostor.forge()
+            world.forge_zone("mallory.test", lambda text: text.replace("203.0.113.66", "203.0.113.67"))
+            world.write_zone(DOMAIN, world.zone(DOMAIN) + "new IN A 203.0.113.9\n")
+            assert (await world.ask(AddressesOf(HOST))).records == ("203.0.113.66",), "he goes on lying"
+            assert (await world.ask(AddressesOf("new.bigmail.test"))).records == ("203.0.113.9",)
+            with pytest.raises(ZoneError):
+                world.forge_zone(DOMAIN, "nonsense")
+            assert (await world.ask(AddressesOf(HOST))).records == ("203.0.113.200",), (
+                "there is no lie any more"
+            )
+            world.impostor.relent()
             for refused in (lambda: world.sign_zone("c.test"), lambda: world.forge_zone("c.test", None)):
                 with pytest.raises(KeyError, match="no zone"):
                     refused()
