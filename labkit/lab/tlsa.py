@@ -3,7 +3,7 @@
 WHAT       `publish_tlsa(world, "mx.bigmail.test")` adds `_25._tcp.mx.bigmail.test. IN TLSA 3 1 1 …` to the zone, for
            the certificate that this host shows; `tlsa_line` makes the line, for any certificate in PEM.
 RULES      whether anybody may believe the record is up to the zone: `signed: yes` in a scenario, `world.sign_zone`.
-STANDARDS  RFC 6698 §2.2 (how a master file has it), §3 (the name); RFC 7672 §3.1 (3 1 1 and 2 1 1 are for mail)
+STANDARDS  RFC 6698 §2.2 (how a master file has it), §3 (the name); RFC 7672 §3.1 (3 1 1 is best, then 2 0 1)
 LIKE       openssl x509 -in tls.crt -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum
 READ NEXT  dane_trials.py; labkit/auth/dane.py
 """

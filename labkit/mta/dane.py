@@ -5,8 +5,9 @@ WHAT       `dane_of` asks the DNS; a `Dane` means that this host gets nothing in
 DECIDES    only the records of a host whose name and address come from signed zones are looked up, and only signed ones
            count. A look-up that fails puts the host off: silence may be an attacker's work. No record: all is as
            without DANE, or, for a host in hosts_require_dane, the end. Records of which none is of use: TLS, unchecked.
-LIKE EXIM  the words, its numbers; a host that must have records and has none makes the recipients fail, and no other
-           host is tried
+LIKE EXIM  the words, its numbers; a host that must have records and has none makes the recipients fail (RFC 7672 §2.2.1
+           would have them wait), and no other host is tried; records are looked for at the canonical name of a host
+           alone (§2.2.3: or else at the alias); with DANE-TA only that name counts (§3.2.2: also the mail domain)
 STANDARDS  RFC 7672 §2.1, §2.2; Exim specification, section "DANE"
 READ NEXT  calling.py; labkit/auth/dane.py (how a chain is judged)
 """

@@ -196,6 +196,33 @@ def test_each_port_has_records_of_its_own(
     run(story())
 
 
+@WAYS
+@pytest.mark.parametrize(
+    "at, target, said, because",
+    [
+        ("mx", "mx", f"{SMTP} X=", "the canonical name is the host's"),
+        ("alias", "mx", " CV=no ", "nobody looks there"),
+        ("mx", "mx.mallory.test.", "H=mx.mallory.test [203.0.113.66] X=", "out of the signed zone"),
+    ],
+)
+def test_a_host_that_is_an_alias(
+    run: Run, network: str, engine: str, at: str, target: str, said: str, because: str
+) -> None:
+    async def story() -> None:
+        async with World(configured("", ""), network=network, engine=engine, alongside=True) as world:
+            pem = world.authority.certificate_for(HOST).read_text()
+            zone = world.zone(DOMAIN).replace("IN MX  10 mx\n", "IN MX  10 alias\n")
+            line = tlsa_line(f"{at}.{DOMAIN}", pem)
+            world.write_zone(DOMAIN, f"{zone}alias IN CNAME {target}\n{line}\n")
+            await world.laptop.send("carol@bigmail.test", "our prices", "x")
+            await world.settle()
+            log = world.mine.log()
+            assert said in log, f"{because}\n{log}"
+            assert (" CV=dane " in log) is (at == target)
+
+    run(story())
+
+
 # --- the lab's part --------------------------------------------------------------------------------
 
 
