@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 USAGES = {0: "PKIX-TA", 1: "PKIX-EE", 2: "DANE-TA", 3: "DANE-EE"}
 SELECTORS = {0: "the whole certificate", 1: "its public key"}
 LENGTHS = {1: 32, 2: 64}  # octets of SHA-256 and SHA-512
-LONGEST_CHAIN, MOST_RECORDS, LONGEST_DATA = 10, 50, 16 * 1024
+LONGEST_CHAIN, MOST_RECORDS, LONGEST_DATA = 10, 100, 16 * 1024
 OTHER_NAME = "the certificate is for another name"
 _TLSA = re.compile(r"\s*(\d{1,3})\s+(\d{1,3})\s+(\d{1,3})\s+([0-9A-Fa-f][0-9A-Fa-f\s]*)\Z")
 

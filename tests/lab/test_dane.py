@@ -223,6 +223,23 @@ def test_a_host_that_is_an_alias(
     run(story())
 
 
+@WAYS
+@pytest.mark.parametrize("others, said", [(99, " CV=dane "), (100, DIFFERS)])
+def test_many_records(run: Run, network: str, engine: str, others: int, said: str) -> None:
+    """The hundredth record still counts, and the one after it no more: so it is in the library that Exim uses."""
+
+    async def story() -> None:
+        async with World.open("dane", network=network, engine=engine, alongside=True) as world:
+            old = "".join(f"{RECORD}. IN TLSA 3 1 1 {number:064x}\n" for number in range(others))
+            world.write_zone(DOMAIN, world.zone(DOMAIN) + old)
+            publish_tlsa(world, HOST)
+            await world.laptop.send("carol@bigmail.test", "our prices", "x")
+            await world.settle()
+            assert said in world.mine.log(), world.mine.log()
+
+    run(story())
+
+
 # --- the lab's part --------------------------------------------------------------------------------
 
 
