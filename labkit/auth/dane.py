@@ -4,8 +4,9 @@ WHAT       `read_tlsa("3 1 1 9F86…")` reads a record; `judge_chain(records, ch
            `record_for(certificate, …)` makes one, as the owner of a certificate publishes it.
 DECIDES    DANE-EE(3): the server's own certificate or key is the one that is named; names and dates do not count.
            DANE-TA(2): an authority in the chain is the one that is named, each certificate is signed by the next up to
-           it, dates and the name count. 0 and 1 are no use for SMTP. One record that fits is enough; records that are
-           no use are passed over; if all are, TLS is still required, and nobody is checked.
+           it, dates and the name count; a server's own certificate is no authority. 0 and 1 are no use for SMTP. One
+           record that fits is enough; records that are no use are passed over; if all are, TLS is still required, and
+           nobody is checked.
 WHO SIGNS  a TLSA record is worth what protects the DNS: without DNSSEC, whose signatures lead from the root to the
            record, an attacker forges the record with the rest. MTA-STS leans on the authorities of the web instead,
            and on a first contact that nobody has disturbed; it needs no DNSSEC.
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 USAGES = {0: "PKIX-TA", 1: "PKIX-EE", 2: "DANE-TA", 3: "DANE-EE"}
 SELECTORS = {0: "the whole certificate", 1: "its public key"}
 LENGTHS = {1: 32, 2: 64}  # octets of SHA-256 and SHA-512
-LONGEST_CHAIN, MOST_RECORDS, LONGEST_DATA = 10, 50, 16 * 1024
+LONGEST_CHAIN, MOST_RECORDS, LONGEST_DATA = 10, 100, 16 * 1024
+OTHER_NAME = "the certificate is for another name"
 _TLSA = re.compile(r"\s*(\d{1,3})\s+(\d{1,3})\s+(\d{1,3})\s+([0-9A-Fa-f][0-9A-Fa-f\s]*)\Z")
 
 
@@ -67,11 +69,15 @@ class Tlsa:
 
 @dataclass(frozen=True, slots=True)
 class DaneResult:
-    """`result`: verified, failed, or unusable (no record was of use: TLS is required, and nobody is checked)."""
+    """`result`: verified, failed, or unusable (no record was of use: TLS is required, and nobody is checked).
+
+    `objections`: what was wrong, a text for each usable record.
+    """
 
     result: str
     matched: Tlsa | None
     steps: tuple[Step, ...]
+    objections: tuple[str, ...] = ()
 
 
 def read_tlsa(text: str) -> Tlsa:
@@ -108,18 +114,18 @@ def judge_chain(
         shown = [x509.load_der_x509_certificate(each) for each in chain[:LONGEST_CHAIN]]
     except ValueError:
         return DaneResult("failed", None, (Step("A certificate cannot be read."),))
-    is_usable = False
+    objections: list[str] = []
     for record in records[:MOST_RECORDS]:
         if record.objection:
             steps.append(Step(f"Passed over: {record.objection}.", "RFC 7672 §3.1", data=str(record)[:200]))
             continue
-        is_usable = True
         wrong = _objection(record, shown, names, now)
         words = f"{USAGES[record.usage]}({record.usage}), {SELECTORS[record.selector]}: {wrong or 'it fits'}."
         steps.append(Step(words, "RFC 7671 §5", data=str(record)[:200]))
         if not wrong:
             return DaneResult("verified", record, tuple(steps))
-    return DaneResult("failed" if is_usable else "unusable", None, tuple(steps))
+        objections.append(wrong)
+    return DaneResult("failed" if objections else "unusable", None, tuple(steps), tuple(objections))
 
 
 def _objection(record: Tlsa, shown: list[x509.Certificate], names: Sequence[str], now: datetime) -> str:
@@ -138,7 +144,7 @@ def _below_authority(record: Tlsa, shown: list[x509.Certificate], now: datetime)
             return "a certificate in the chain is not valid at this time"
         if number and not _is_authority(current):
             return "a certificate in the chain signs and is no authority's"
-        if _fits(record, current):
+        if number and _fits(record, current):
             return ""
         above = shown[number + 1 : number + 2]
         if not above or not _is_signed_by(current, above[0]):
@@ -177,7 +183,7 @@ def _named(certificate: x509.Certificate, names: Sequence[str]) -> str:
     for name in filter(None, map(domain_name, names)):
         if name in patterns or f"*.{name.partition('.')[2]}" in patterns:
             return ""
-    return "the certificate is for another name"
+    return OTHER_NAME
 
 
 def _fits(record: Tlsa, certificate: x509.Certificate) -> bool:

@@ -103,6 +103,8 @@ class HostPlan:
     tries_auth: bool = False
     requires_auth: bool = False
     chunks: bool = True
+    tries_dane: bool = True
+    requires_dane: bool = False
     tls: TlsPlan = TlsPlan()
 
 
@@ -189,6 +191,8 @@ def plan_host(transport: Driver, env: Env, name: str, address: str) -> Asking[Ho
         tries_auth=listed["hosts_try_auth"],
         requires_auth=listed["hosts_require_auth"],
         chunks=listed["hosts_try_chunking"],
+        tries_dane=listed["hosts_try_dane"],
+        requires_dane=listed["hosts_require_dane"],
         tls=TlsPlan(
             _verify(options, listed),
             name if listed["tls_verify_cert_hostnames"] else "",
@@ -228,6 +232,8 @@ _LISTS = (
     "hosts_require_auth",
     "hosts_try_auth",
     "hosts_try_chunking",
+    "hosts_require_dane",
+    "hosts_try_dane",
     "tls_verify_hosts",
     "tls_try_verify_hosts",
     "tls_verify_cert_hostnames",

@@ -230,6 +230,11 @@ class AiosmtpdEngine(OutsideEngine):
 
     # --- the daemon ---------------------------------------------------------------------------
 
+    def show_certificate(self, kind: str) -> None:
+        """From the next connection on, another certificate: one of authority.KINDS."""
+        self._certificate = kind
+        self._offers.clear()
+
     def context(self) -> Any:
         """The TLS context of this host: its certificate is the lab authority's."""
         from labkit.net.tls_contexts import server_context

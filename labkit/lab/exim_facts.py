@@ -27,10 +27,10 @@ _WORD = rf'(?:\\.|{_QUOTED}|[^ "\\])'  # of these a value consists, as sender or
 _ADDRESS = rf'(?:\\.|{_QUOTED}|[^ "\\<>])*'  # between < and >
 _FIELD = rf" (?:[A-Za-z0-9]+\*?={_WORD}*(?<!:)|[A-Z]{{1,3}}[.*-]*)"  # R=x, or a mark like K; a colon ends all fields
 _HOST = (
-    r" H=(?:(?P<name>[^ (\[][^ ]*) )?(?:\((?P<helo>.*?)\) )?\[(?P<address>[0-9A-Fa-f.:]+)\]"
+    r" H=(?:(?P<name>[^ (\[][^ ]*) )?(?P<secure>DS )?(?:\((?P<helo>.*?)\) )?\[(?P<address>[0-9A-Fa-f.:]+)\]"
     r"(?::(?P<port>[0-9]{1,5}))?\*?(?![^ :])"  # *: not the first message of that connection
 )
-_NEXT_HOP = r" H=[^ (\[][^ ]* \[[0-9A-Fa-f.:]+\](?::[0-9]+)?\*?(?![^ :])"
+_NEXT_HOP = r" H=[^ (\[][^ ]* (?:DS )?\[[0-9A-Fa-f.:]+\](?::[0-9]+)?\*?(?![^ :])"
 _FIELDS = rf"(?P<fields>(?:{_FIELD})*)"
 _WAY = rf"(?P<fields>(?:{_NEXT_HOP}|{_FIELD})*)"
 
@@ -312,7 +312,10 @@ def _way(recipient: str, shown: str, fields: str) -> dict[str, Any]:
         details["parents"] = between
     hosts = (re.fullmatch(_HOST, part) for part in _parts(fields))
     host = next(filter(None, hosts), None)
-    return details | ({"remote_host": host["name"], "remote_address": host["address"]} if host else {})
+    if host:
+        details |= {"remote_host": host["name"], "remote_address": host["address"]}
+        details |= {"is_secure": True} if host["secure"] else {}
+    return details
 
 
 def _without_parents(shown: str) -> tuple[str, str]:
@@ -326,6 +329,7 @@ def _connection(fields: Mapping[str, str]) -> dict[str, Any]:
     details: dict[str, Any] = {
         "cipher": fields.get("X"),
         "is_verified": {"yes": True, "dane": True, "no": False}.get(fields.get("CV", "")),
+        "is_dane": True if fields.get("CV") == "dane" else None,
         "peer_name": fields.get("DN"),
         "server_name": fields.get("SNI"),
         "authenticator": fields.get("A"),

@@ -167,7 +167,9 @@ def _client(event: MailEvent, style: Style) -> str:
 
 
 def _encryption(event: MailEvent, style: Style) -> str:
-    return in_log(event.cipher, event.is_verified, event.peer_name, event.server_name, style.selectors)
+    return in_log(
+        event.cipher, event.is_verified, event.peer_name, event.server_name, style.selectors, event.is_dane
+    )
 
 
 def _authenticated(event: MailEvent) -> str:
@@ -233,7 +235,8 @@ def _host(event: MailEvent, style: Style) -> str:
         return ""
     on = style.selectors
     port = f":{event.remote_port or SMTP_PORT}" if "outgoing_port" in on else ""
-    shown = f" H={event.remote_host} [{event.remote_address}]{port}"
+    signed = " DS" if event.is_secure and "dnssec" in on else ""
+    shown = f" H={event.remote_host}{signed} [{event.remote_address}]{port}"
     shown += "*" if getattr(event, "is_continued", None) else ""
     if event.own_address and {"incoming_interface", "outgoing_interface"} <= on:
         own_port = f":{event.own_port}" if event.own_port and "outgoing_port" in on else ""

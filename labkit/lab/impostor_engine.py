@@ -5,6 +5,8 @@ WHAT       `world.impostor`. It listens where a relay does, greets with the othe
            somebody on the wire can do who strips the offer. `heard`: who has logged in; `letters`: what it was given.
 DOES       `forge()` lets the DNS say that the other host's name has this address, as somebody does who answers faster
            than the nameserver, or sits on the way; `relent()` takes that back. Caches keep either for its TTL.
+           `hijack()` leaves the DNS alone: it stands at the other host's very address, as somebody does who owns a
+           router on the way, or announces routes that are not his; `give_back()` ends that.
 RULES      its certificate is not the authority's for that name: this is the one thing that it cannot forge.
 SAFE       a password is not kept: only its length, and whether it was the right one.
 STANDARDS  RFC 3207 §6 (stripped STARTTLS), RFC 8314 §3, RFC 9525 §1
@@ -14,6 +16,7 @@ READ NEXT  relay_engine.py
 from __future__ import annotations
 
 import hmac
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from labkit.lab.aiosmtpd_engine import AiosmtpdEngine, ServerSession
@@ -27,6 +30,7 @@ from labkit.mail.event import EventKind
 from labkit.mail.message import Message
 from labkit.mail.reply import Reply
 from labkit.net.aiosmtpd_server import Offer
+from labkit.net.network import Listener
 from labkit.smtp.decisions import MessageReceived
 
 if TYPE_CHECKING:
@@ -52,6 +56,7 @@ class ImpostorEngine(AiosmtpdEngine):
         self.certificate = plan.certificate
         self._heard: list[Heard] = []
         self._forged = ForgedName(host.world, plan.poses_as, host.address)
+        self._at_victim: list[Listener] = []
 
     @property
     def heard(self) -> tuple[Heard, ...]:
@@ -81,6 +86,35 @@ class ImpostorEngine(AiosmtpdEngine):
     def relent(self) -> None:
         """Let the DNS say the truth again."""
         self._forged.relent()
+
+    # --- the way ------------------------------------------------------------------------------
+
+    async def hijack(self, *, offers_tls: bool = True, certificate: str = "self-signed") -> None:
+        """Take the other host's place: what goes to its address comes here, and it hears nothing. See `forge`."""
+        if not self._at_victim:
+            world = self.host.world
+            victim = world.host(self.poses_as)
+            await victim.stop()
+            for port in self.ports:
+                accept, waits = partial(self._accept, port), self.begins_with_tls(port)
+                listener = await world.network.listen(victim.address, port, accept, speaks_first=not waits)
+                self._at_victim.append(listener)
+        self.offers_tls, self.certificate = offers_tls, certificate
+        self._offers.clear()
+
+    async def give_back(self) -> None:
+        """Let the other host have its address again."""
+        if self._at_victim:
+            self._leave_victim()
+            await self.host.world.host(self.poses_as).start()
+
+    def _leave_victim(self) -> None:
+        while self._at_victim:
+            self._at_victim.pop().close()
+
+    def _hang_up(self) -> None:
+        self._leave_victim()
+        super()._hang_up()
 
     # --- what it says -------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ WHAT       `await play("enforce, stripped")` opens the scenario mta_sts, lets Ma
            whether it waited, what the agent found, and what the TLS report tells. `await play_all()`: all CASES.
 RULES      the outcome is read from mailboxes and from facts of the journal: labkit and the real Exim are judged alike.
 STANDARDS  RFC 8461 §10 (what an attacker can do)
-READ NEXT  policy_agent.py
+READ NEXT  one_letter.py, policy_agent.py
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from labkit.lab.impostor_engine import OWN
+from labkit.lab.one_letter import AllPlayed, OneLetter
 from labkit.lab.policy_agent import PolicyAgent
 from labkit.lab.scenario_file import read_scenario
 from labkit.lab.scenarios import Scenario
@@ -99,30 +100,13 @@ CASES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Played:
-    """What came of a case. `with_mallory` and `with_carol` count copies of the one letter."""
+@dataclass(frozen=True)
+class Played(OneLetter):
+    """What came of a case."""
 
     case: Case
-    engine: str
-    with_mallory: int
-    with_carol: int
-    in_clear: bool
-    waited: bool
-    why_waited: str
     found: str  # what the agent had found when the letter was sent
     report: TlsReport = field(repr=False)
-    log: str = field(default="", repr=False)
-
-    @property
-    def outcome(self) -> str:
-        """In a few words."""
-        how = "in clear" if self.in_clear else "encrypted"
-        if self.with_mallory:
-            return f"stolen, {how}"
-        if not self.with_carol:
-            return "it still waits"
-        return "it waited, then went to Carol" if self.waited else f"to Carol, {how}"
 
     def __str__(self) -> str:
         lines = [
@@ -134,27 +118,9 @@ class Played:
         return "\n".join([*lines, f"  because {self.case.why}"])
 
 
-@dataclass(frozen=True, slots=True)
-class AllPlayed:
-    """Several cases; the repr is a table."""
-
-    played: tuple[Played, ...]
-
-    def __getitem__(self, name: str) -> Played:
-        """The case of that name. Raises KeyError."""
-        return {each.case.name: each for each in self.played}[name]
-
-    def rows(self) -> list[tuple[str, str, str, str]]:
-        return [(p.case.name, p.case.attack, p.outcome, p.case.why) for p in self.played]
-
-    def __repr__(self) -> str:
-        width = max((len(each.case.name) for each in self.played), default=0)
-        return "\n".join(f"{p.case.name:{width}}  {p.outcome:30}  {p.case.why}" for p in self.played)
-
-
 async def play_all(
     names: Iterable[str] = tuple(CASES), *, engine: str | None = None, network: str = "auto"
-) -> AllPlayed:
+) -> AllPlayed[Played]:
     """Play several cases, one after another."""
     return AllPlayed(tuple([await play(name, engine=engine, network=network) for name in names]))
 
@@ -199,16 +165,16 @@ def _played(world: World, agent: PolicyAgent, case: Case, found: str, why_waited
         if event.recipient == CAROL
     ]
     return Played(
-        case,
-        world.mine.engine.name,
-        len(world.impostor.letters),
-        len(world.provider.inbox("carol")) + len(world.provider.spam("carol")),
-        any(event.cipher is None for event in delivered),
-        bool(why_waited),
-        why_waited,
-        found,
-        tls_report(agent),
-        world.mine.log(),
+        case=case,
+        engine=world.mine.engine.name,
+        with_mallory=len(world.impostor.letters),
+        with_carol=len(world.provider.inbox("carol")) + len(world.provider.spam("carol")),
+        in_clear=any(event.cipher is None for event in delivered),
+        is_checked=bool(delivered) and all(event.is_verified for event in delivered),
+        why_waited=why_waited,
+        found=found,
+        report=tls_report(agent),
+        log=world.mine.log(),
     )
 
 
@@ -219,7 +185,7 @@ def attack(world: World, how: str) -> None:
     """Begin one of the attacks on mail for bigmail.test."""
     if how == FORGES_MX:
         zone = world.zone(DOMAIN)
-        world.write_zone(DOMAIN, zone.replace("IN MX  10 mx\n", "IN MX  10 mx.mallory.test.\n"))
+        world.forge_zone(DOMAIN, zone.replace("IN MX  10 mx\n", "IN MX  10 mx.mallory.test.\n"))
         world.impostor.show(certificate=OWN)
     elif how != NOTHING:
         world.impostor.forge(offers_tls=how == OWN_CERTIFICATE)
@@ -234,8 +200,7 @@ def hide(world: World) -> None:
 
 def relent(world: World) -> None:
     """End all attacks."""
-    zone = world.zone(DOMAIN)
-    world.write_zone(DOMAIN, zone.replace("IN MX  10 mx.mallory.test.\n", "IN MX  10 mx\n"))
     world.impostor.relent()
+    world.forge_zone(DOMAIN, None)
     address = world.host("mx.bigmail.test").address
     world.network.silence(address, 443, on=False)

@@ -66,6 +66,7 @@ class ZoneDraft:
     origin: str
     text: Text
     section: Reader
+    is_signed: bool = False
 
 
 @dataclass(slots=True)
@@ -100,6 +101,7 @@ class Draft:
             hosts=tuple(host.plan for host in self.hosts),
             laptops=tuple(laptop.plan for laptop in self.laptops),
             zones=tuple(zones.items()),
+            signed=tuple(zone.origin for zone in self.zones if zone.is_signed),
             faults=tuple(fault for fault, _ in self.faults),
             agenda=tuple(sorted((line for line, _ in self.agenda), key=lambda line: line.after)),
             about=self.about,

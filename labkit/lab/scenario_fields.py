@@ -75,6 +75,7 @@ FIELDS: tuple[Row, ...] = (
     Row("laptop", "role", "text", "`student` is `world.laptop`, `partner` is `world.partner_laptop`"),
     Row("zone", "origin", "domain", "the name of the zone", True),
     Row("zone", "text", "lines", "a BIND master file", True),
+    Row("zone", "signed", "yes, no", "whether it is signed (DNSSEC), as all zones above it are; no"),
     Row("fault", "place", "a host, or a name", "what is broken", True),
     Row("fault", "fault", "a kind", "how: see the table of faults", True),
     Row("fault", "at", "a phase", "for `drops`, `answers` and `slow`"),

@@ -123,7 +123,8 @@ class _Reading:
             )
             text = section.block("text", needed="write text: | and below it the records")
             if text is not None:
-                draft.zones.append(ZoneDraft(origin.lower(), text, section))
+                is_signed = section.yes("signed", default=False)
+                draft.zones.append(ZoneDraft(origin.lower(), text, section, is_signed))
         for section in top.sections("faults", "fault"):
             section.done(names("fault"))
             if (fault := self._fault(section)) is not None:

@@ -86,6 +86,7 @@ class Scenario:
 
     `callers` are addresses from which somebody calls, and no more is there: the senders of a stream (traffic.py).
     `faults` are there from the start; `agenda` is what happens by itself. `about` tells readers what it is for.
+    `signed` are the origins of zones that are signed.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Scenario:
     agenda: tuple[Happening, ...] = ()
     about: str = ""
     callers: tuple[str, ...] = ()
+    signed: tuple[str, ...] = ()
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -47,19 +47,22 @@ from labkit.mail.message import Message
 from labkit.mail.plainly import SaidPlainly
 from labkit.mail.questions import Account
 from labkit.net.dns_server import DnsServer
-from labkit.net.dns_zones import Zones, read_zone
+from labkit.net.dns_zones import ZoneError, Zones, read_zone
 from labkit.net.loopback import Loopback
 from labkit.net.memory import Memory
 from labkit.net.network import LoopbackUnavailable, Network, PortTaken
 from labkit.net.wire import Wire
 
 if TYPE_CHECKING:
+    from dns.name import Name
+
     from labkit.lab.impostor_engine import ImpostorEngine
     from labkit.lab.middle_engine import MiddleEngine
     from labkit.lab.provider_engine import ProviderEngine
     from labkit.lab.relay_engine import RelayEngine
 
 A = TypeVar("A")
+Lie = Callable[[str], str]  # what an attacker makes of a zone's text
 
 HEARTBEAT = 0.1  # seconds: how soon the stop button of a notebook takes effect while a cell waits
 _PROCESSES = 62 * 62  # queue ids of different students begin in different places
@@ -104,6 +107,9 @@ class World:
         self._queue_interval = queue_interval
         self.network: Network = Memory(scenario.addresses)  # until start; first, as it may refuse an address
         self.zones = Zones(*(read_zone(text, origin, f"{origin}.zone") for origin, text in scenario.zones))
+        for origin in scenario.signed:
+            self.zones.sign(origin)
+        self._lies: dict[Name, Lie] = {}
         self.nameserver = DnsServer(self.zones)
         self._private = PrivateFolder() if folder is None else None
         self.folder = self._private.path if self._private else Path(folder or "").absolute()
@@ -478,6 +484,41 @@ class World:
         Raises ZoneError, which names the line; the old zone stays then.
         """
         self.zones.put(read_zone(text, origin, f"{origin}.zone"))
+        self._tell_lies(origin)
+
+    def sign_zone(self, origin: str, on: bool = True) -> None:
+        """Let the owner of a zone sign it (DNSSEC), now and whenever it is written; or no longer. Raises KeyError.
+
+        No signature is made: the lab's nameserver, which stands for a validating resolver on one's own machine, knows.
+        """
+        self.zone(origin)
+        self.zones.sign(origin, on)
+
+    def forge_zone(self, origin: str, lie: str | Lie | None) -> Lie | None:
+        """Let an attacker show everybody another text of a zone, or, with None, give up. `zone` stays its owner's.
+
+        A function makes his text of the owner's, whenever that is written. In a zone that is signed, whoever asks for
+        what he has changed gets SERVFAIL. Returns the lie until now. Raises ZoneError, KeyError.
+        """
+        self.zone(origin)
+        name = self.zones[origin].origin
+        former = self._lies.pop(name, None)
+        if lie is None:
+            self.zones.relent(origin)
+            return former
+        self._lies[name] = lie if callable(lie) else _always(lie)
+        try:
+            self._tell_lies(origin)
+        except ZoneError:
+            del self._lies[name]
+            self.zones.relent(origin)
+            raise
+        return former
+
+    def _tell_lies(self, origin: str) -> None:
+        own = self.zones[origin]
+        if (lie := self._lies.get(own.origin)) is not None:
+            self.zones.forge(read_zone(lie(own.text), origin, f"{origin}.zone"))
 
     async def publish_policy(
         self,
@@ -677,6 +718,10 @@ def _engines(engine: str | Mapping[str, str] | None, scenario: Scenario) -> dict
         host.name: wanted.get(host.name) or wanted.get(host.role) or host.engine or usual
         for host in scenario.hosts
     }
+
+
+def _always(text: str) -> Lie:
+    return lambda own: text
 
 
 def _in_notebook() -> bool:

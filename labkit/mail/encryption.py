@@ -42,11 +42,13 @@ def in_log(
     peer_name: str | None,
     server_name: str | None,
     selectors: Container[str],
+    is_dane: bool | None = False,
 ) -> str:
     """` X=… CV=… DN="…" SNI=…`; nothing of a connection in the clear (`cipher` is None)."""
     if cipher is None:
         return ""
     line = f" X={cipher}" if "tls_cipher" in selectors else ""
-    line += f" CV={'yes' if is_verified else 'no'}" if "tls_certificate_verified" in selectors else ""
+    verified = "dane" if is_dane else "yes" if is_verified else "no"
+    line += f" CV={verified}" if "tls_certificate_verified" in selectors else ""
     line += f' DN="{peer_name}"' if peer_name and "tls_peerdn" in selectors else ""
     return line + (f" SNI={server_name}" if server_name and "tls_sni" in selectors else "")

@@ -94,6 +94,8 @@ class MailEvent:
         None  # of an encrypted connection: version, cipher and bits, as after X= in Exim's log
     )
     is_verified: bool | None = None  # of one that is encrypted: whether the other end's certificate is good
+    is_secure: bool | None = None  # of a host: its name and address are signed in the DNS (DS, with +dnssec)
+    is_dane: bool | None = None  # of one that is encrypted: TLSA records named the certificate (CV=dane)
     is_continued: bool | None = None  # of a delivery: another message had gone over that connection before
     authenticator: str | None = None  # with the name that it found: plain:ann
     peer_name: str | None = None  # of one that is encrypted: whose certificate it was (DN= in the log)

@@ -36,12 +36,14 @@ class DnsOutcome(Enum):
 class DnsAnswer(Generic[R]):
     """What the resolver found: the outcome, and the records when there are any (zone order).
 
-    `canonical` is the name at which they stand, where a CNAME led to another one.
+    `canonical` is the name at which they stand, where a CNAME led to another one. `is_secure`: a validating resolver
+    says that all of it is signed (DNSSEC).
     """
 
     outcome: DnsOutcome
     records: tuple[R, ...] = ()
     canonical: str = ""
+    is_secure: bool = False
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,6 +73,13 @@ class V6AddressesOf(Question[DnsAnswer[str]]):
     """Which IPv6 addresses does this host have? Lab hosts have none; their zones may say so all the same."""
 
     host: str
+
+
+@dataclass(frozen=True, slots=True)
+class TlsaOf(Question[DnsAnswer[str]]):
+    """The TLSA records at a name such as _25._tcp.mx.a.test, as in a master file: `3 1 1 9f86…`."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ from labkit.mail.questions import (
     SpfFound,
     SpfOf,
     TextOf,
+    TlsaOf,
     V6AddressesOf,
 )
 from labkit.mta.callouts import CalloutExpiry, Callouts
@@ -115,6 +116,7 @@ class Answers:
             AddressesOf: self._addresses,
             V6AddressesOf: self._dns,
             TextOf: self._dns,
+            TlsaOf: self._dns,
             NamesOf: self._dns,
             DnsRecords: self._dns_records,
             AccountNamed: self._account,

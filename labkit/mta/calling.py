@@ -1,11 +1,12 @@
 """Call one host: connect, encrypt, prove who we are; then messages can be sent.
 
 DOES       `Caller.call` gives an open connection, or the HostTrouble that kept us from one.
-DECIDES    STARTTLS where it is offered and not avoided; in the clear only where nothing forbids it.
+DECIDES    STARTTLS where it is offered and not avoided; in the clear only where nothing forbids it: no option, and no
+           TLSA record (DANE), which are asked for before the host is called.
 UNLIKE     Exim says a password in the clear after a certificate that tls_verify_hosts wants to be good was not
 LIKE EXIM  after a handshake that failed, a second connection without TLS (tls_tempfail_tryclear); the words
-STANDARDS  RFC 3207, RFC 4954; Exim specification, chapters "The smtp transport", "Encrypted SMTP connections using
-           TLS/SSL", "SMTP authentication"
+STANDARDS  RFC 3207, RFC 4954, RFC 7672; Exim specification, chapters "The smtp transport", "Encrypted SMTP
+           connections using TLS/SSL", "SMTP authentication"
 READ NEXT  sending.py
 """
 
@@ -32,6 +33,7 @@ from labkit.eximconf.configuration import Driver
 from labkit.eximconf.expansion import Env
 from labkit.mail.asking import Question, answer_later
 from labkit.mail.event import EventKind
+from labkit.mta.dane import Dane, dane_of
 from labkit.mta.host_trouble import (
     AUTH_PROBLEM,
     CANNOT_ASSIGN,
@@ -72,6 +74,7 @@ class Called:
     env: Env
     messages: int = 0
     made_progress: bool = False  # the last of them got somewhere
+    dane: Dane | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -107,26 +110,36 @@ class Caller:
 
     async def call(self, hop: NextHop, host: HostPlan) -> Called | HostTrouble:
         """Connect; if TLS fails and need not be, connect again without it."""
-        found = await self._connect(hop, host)
+        asking = dane_of(hop, hop.port or self.plan.port, host, self._tell)
+        dane = await answer_later(self.state.answerer(self.env_of(hop)), asking)
+        if isinstance(dane, HostTrouble):
+            return dane
+        found = await self._connect(hop, host, dane)
         if isinstance(found, Called) or found.errno != errors.TLS_FAILURE:
+            return found
+        if dane is not None:
+            words = found.words.removeprefix("TLS session: ")
+            self._tell(f"DANE attempt failed; TLS connection to {hop.host} [{hop.address}]: {words}")
             return found
         if host.requires_tls or not self.plan.in_clear_if_tls_fails:
             return found
         where = f"H={hop.host} [{hop.address}]"
         self._tell(f"{found.words}: delivering unencrypted to {where} (not in hosts_require_tls)")
-        return await self._connect(hop, host, in_clear=True)
+        return await self._connect(hop, host, None, in_clear=True)
 
     def _tell(self, text: str) -> None:
         self.state.note(EventKind.LOGGED, queue_id=self.queue_id, text=text)
 
-    async def _connect(self, hop: NextHop, host: HostPlan, *, in_clear: bool = False) -> Called | HostTrouble:
+    async def _connect(
+        self, hop: NextHop, host: HostPlan, dane: Dane | None, *, in_clear: bool = False
+    ) -> Called | HostTrouble:
         env = self.env_of(hop)
-        opened = await self._open(hop, host)
+        opened = await self._open(hop, host, dane)
         if isinstance(opened, HostTrouble):
             return opened
         if opened.was_kept_waiting:
             await self.state.surroundings.sleep(timedelta(seconds=self.plan.timeouts.command))
-        called = Called(self.transport.name, hop, opened, host, Manner(), env)
+        called = Called(self.transport.name, hop, opened, host, Manner(), env, dane=dane)
         try:
             trouble = await self._set_up(called, in_clear=in_clear)
         except BaseException:
@@ -137,7 +150,7 @@ class Caller:
             return trouble
         return called
 
-    async def _open(self, hop: NextHop, host: HostPlan) -> SmtpConnection | HostTrouble:
+    async def _open(self, hop: NextHop, host: HostPlan, dane: Dane | None) -> SmtpConnection | HostTrouble:
         timeouts = self.plan.timeouts
         is_real = self.state.has_real_clock
         try:
@@ -150,7 +163,7 @@ class Caller:
                 pipelining=host.pipelining,
                 extended=host.extended,
                 on_line=self._hear(hop),
-                tls=self._tls(host.tls) if self.plan.is_tls_from_the_start else None,
+                tls=self._tls(host.tls, dane) if self.plan.is_tls_from_the_start else None,
                 patience=Patience(timeouts.command, timeouts.data, timeouts.final, is_real),
                 connect_timeout=timeouts.connect if is_real else None,
             )
@@ -191,17 +204,17 @@ class Caller:
         machine = connection.machine
         may_encrypt = machine.is_idle and not in_clear and not host.avoids_tls
         if may_encrypt and connection.encryption is None and machine.offers("STARTTLS"):
-            await connection.start_tls(self._tls(host.tls))
+            await connection.start_tls(self._tls(host.tls, called.dane))
             refusal = machine.answer
             is_put_off = machine.is_idle and refusal is not None and refusal.is_transient
-            if is_put_off and not self.plan.in_clear_if_tls_fails:
+            if is_put_off and (called.dane is not None or not self.plan.in_clear_if_tls_fails):
                 assert refusal is not None
                 return HostTrouble(0, after("STARTTLS", refusal), refusal)
         if (trouble := refused(machine)) is not None:
             return trouble
         if machine.is_closed:
             return trouble_of(machine)
-        if connection.encryption is None and host.requires_tls:
+        if connection.encryption is None and (host.requires_tls or called.dane is not None):
             was_offered = machine.offers("STARTTLS")
             why = "an attempt to start TLS failed" if was_offered else "the server did not offer TLS support"
             return HostTrouble(errors.TLS_REQUIRED, f"a TLS session is required, but {why}")
@@ -219,7 +232,10 @@ class Caller:
         encryption = called.connection.encryption
         if encryption is None:
             return
+        dane = called.dane
+        is_dane = dane is not None and dane.is_verified
         called.details |= {"cipher": encryption.shown, "is_verified": encryption.is_verified}
+        called.details |= {"is_dane": True} if is_dane else {}
         called.env.variables |= {
             "tls_out_cipher": encryption.shown,
             "tls_cipher": encryption.shown,
@@ -228,7 +244,9 @@ class Caller:
             "tls_out_bits": str(encryption.bits),
             "tls_out_certificate_verified": "1" if encryption.is_verified else "0",
             "tls_out_peerdn": encryption.peer_name,
-            "tls_out_sni": called.host.tls.sni,
+            "tls_out_sni": encryption.server_name,
+            "tls_out_dane": "yes" if is_dane else "no",
+            "tls_out_tlsa_usage": str(dane.usages if dane is not None else 0),
         }
 
     async def _authenticate(self, called: Called) -> HostTrouble | None:
@@ -278,7 +296,9 @@ class Caller:
         called.manner = Manner(addition, xtext(own) if is_said else "", called.host.chunks)
         return None
 
-    def _tls(self, plan: TlsPlan) -> ClientTls:
+    def _tls(self, plan: TlsPlan, dane: Dane | None) -> ClientTls:
+        if dane is not None:
+            plan = replace(plan, sni=dane.host)  # RFC 7672 §8.1
         is_system = plan.authorities in ("", "system")
         return ClientTls(
             must=plan.verify is Verify.MUST,
@@ -289,6 +309,7 @@ class Caller:
             certificate=self._path(plan.certificate) if plan.certificate else None,
             key=self._path(plan.key) if plan.key else None,
             ciphers=plan.ciphers,
+            judge=None if dane is None else dane.judge(self.state.surroundings.now()),
         )
 
     def _path(self, path: str) -> Path:

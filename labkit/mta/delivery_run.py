@@ -339,5 +339,4 @@ def _undirected(route: Route) -> Route:
 
 def _routing_errno(route: Route) -> int:
     """Exim's number for what routing could not find out."""
-    of_a_host = route.reason.startswith(("host lookup did not complete", "lookup of host "))
-    return errors.UNKNOWN_HOST if of_a_host else -1
+    return errors.UNKNOWN_HOST if route.reason.startswith("lookup of host ") else -1

@@ -32,7 +32,7 @@ class HostTrouble:
 
     `is_of_message`: the host may well take other messages; `is_of_address`: it may take this one for others.
     `names_host`: the log line of the recipient names it. `is_told`: no line of its own. `stops`: no other host would
-    do better.
+    do better. `fails`: the recipients fail at once, although no reply said so.
     """
 
     errno: int
@@ -44,6 +44,7 @@ class HostTrouble:
     names_host: bool = True
     is_told: bool = False
     stops: bool = False
+    fails: bool = False
 
     @property
     def is_permanent(self) -> bool:

@@ -377,6 +377,7 @@ class Outcomes:
             transport=route.transport,
             remote_host=hop.host if hop else None,
             remote_address=hop.address if hop else None,
+            is_secure=True if hop is not None and hop.is_secure else None,
             code=reply.code if reply else None,
             errno=errno,
             text=words,

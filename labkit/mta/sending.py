@@ -127,7 +127,8 @@ class Sending:
         asking = hosts_named(
             text,
             self.run.state.addresses,
-            job.transport.name,
+            job.transport,
+            job.env,
             allows_ourselves=job.plan.allows_ourselves,
         )
         found: Named = await answer_later(self.run.state.answerer(job.env), asking)
@@ -338,6 +339,11 @@ class Sending:
     ) -> None:
         """There is no session with this host. A refusal for good counts if it was the last one."""
         self._log_trouble(hop, trouble)
+        if trouble.fails:
+            for leg in job.legs:
+                del job.waiting[leg]
+                self.run.outcomes.fail(leg, trouble.shown)
+            return
         if trouble.is_permanent and is_last and trouble.reply is not None:
             for leg in job.legs:
                 del job.waiting[leg]

@@ -4,7 +4,10 @@ WHAT       `look_up` gives what the three sections of the answer hold, and the r
 DECIDES    found, no such name, no such data, an alias to follow, a zone cut, or none of our business.
 STANDARDS  RFC 1034 §4.3.2 (the algorithm, whose steps are named below), RFC 4592 (wildcards),
            RFC 2308 §2 (negative answers), RFC 8482 §4.1 (ANY), RFC 6604 (response code after a CNAME)
-SIMPLER    a DNAME is a record like others; no DNSSEC
+DNSSEC     as a validating resolver would: what is in a signed zone, and the way there by CNAMEs, is `is_secure`; what
+           an attacker has put into one is not told, it is SERVFAIL (RFC 4035 §5.5). No signature is made or checked:
+           the lab knows which zones are signed, and what their owners wrote. `checks` False: the client wants none.
+SIMPLER    a DNAME is a record like others
 READ NEXT  dns_server.py
 """
 
@@ -34,32 +37,44 @@ WITH_ADDRESSES = {  # the records whose hosts the client will ask for next, and 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What there is to say to a question. A referral is not authoritative and has NS records in `authority`."""
+    """What there is to say to a question. A referral is not authoritative and has NS records in `authority`.
+
+    `is_secure`: all of it stands in signed zones.
+    """
 
     rcode: Rcode = Rcode.NOERROR
     is_authoritative: bool = True
+    is_secure: bool = False
     answer: tuple[RRset, ...] = ()
     authority: tuple[RRset, ...] = ()
     additional: tuple[RRset, ...] = ()
 
 
 REFUSED = Finding(Rcode.REFUSED, is_authoritative=False)
+BOGUS = Finding(Rcode.SERVFAIL, is_authoritative=False)
 
 
-def look_up(zones: Zones, name: Name, rdtype: RdataType) -> Finding:
+def look_up(zones: Zones, name: Name, rdtype: RdataType, *, checks: bool = True) -> Finding:
     """Answer a question from `zones`, RFC 1034 §4.3.2. A CNAME is followed as long as its target is in them."""
     aliases: list[RRset] = []
+    is_secure = checks
     while len(aliases) < LONGEST_CHAIN:
         zone = zones.find(name)
         if zone is None:
             break
-        found = _look_up_in(zone, name, rdtype)
+        seen = zones.seen(zone)
+        found = _look_up_in(seen, name, rdtype)
+        if checks and seen is not zone and zones.is_signed(zone) and found != _look_up_in(zone, name, rdtype):
+            return BOGUS
+        is_secure = is_secure and zones.is_signed(zone) and found.is_authoritative
         alias = _alias(found.answer, rdtype)
         if alias is None:
             referred = bool(aliases) or found.is_authoritative  # AA is about the first name (RFC 1035 §4.1.1)
             answer = (*aliases, *found.answer)
             additional = _addresses(zones, (*found.answer, *found.authority))
-            return replace(found, is_authoritative=referred, answer=answer, additional=additional)
+            return replace(
+                found, is_authoritative=referred, is_secure=is_secure, answer=answer, additional=additional
+            )
         aliases.append(alias)
         name = alias[0].target
     return Finding(answer=tuple(aliases)) if aliases else REFUSED
@@ -134,7 +149,7 @@ def _addresses(zones: Zones, rrsets: Iterable[RRset]) -> tuple[RRset, ...]:
         for host in hosts
         if (zone := zones.find(host))
         for rdtype in (RdataType.A, RdataType.AAAA)
-        for addresses in zone.rrsets(host, rdtype)
+        for addresses in (zone if zones.is_signed(zone) else zones.seen(zone)).rrsets(host, rdtype)
     )
 
 

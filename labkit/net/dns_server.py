@@ -4,7 +4,10 @@ WHAT       `DnsServer` answers queries from `Zones`; what is edited there is see
 DOES       EDNS0, truncation, TCP with many queries in one connection; REFUSED for names that are not ours.
            Records keep the order of the zone file, in every answer. It never answers an answer, and no bytes
            make it fail. `servfail` and `silent` break it, for a name, a zone or altogether.
-STANDARDS  RFC 1035 §4 (messages, TCP), RFC 6891 (EDNS0), RFC 7766 (TCP), RFC 9619 (one question)
+DNSSEC     it answers as a validating resolver on one's own machine does: AD says that all of an answer stands in signed
+           zones, to clients that set AD or DO; CD asks for what is there, unchecked. AD is its word: it signs nothing.
+STANDARDS  RFC 1035 §4 (messages, TCP), RFC 6891 (EDNS0), RFC 7766 (TCP), RFC 9619 (one question); RFC 4035 §3.2.2,
+           RFC 6840 §5.8 (CD, AD)
 READ NEXT  resolver.py
 """
 
@@ -131,6 +134,8 @@ class DnsServer:
         response.set_rcode(finding.rcode)
         if finding.is_authoritative:
             response.flags |= dns.flags.AA
+        if finding.is_secure and (query.flags & dns.flags.AD or query.ednsflags & dns.flags.DO):
+            response.flags |= dns.flags.AD
         response.answer.extend(finding.answer)
         response.authority.extend(finding.authority)
         response.additional.extend(finding.additional)
@@ -150,7 +155,8 @@ class DnsServer:
             refusal = Rcode.SERVFAIL
         if refusal is not None:
             return Finding(refusal, is_authoritative=False)
-        return look_up(self.zones, question.name, question.rdtype)
+        checks = not query.flags & dns.flags.CD
+        return look_up(self.zones, question.name, question.rdtype, checks=checks)
 
     def _tell(self, name: Name, rdtype: RdataType, rcode: str) -> None:
         if self.on_query is not None:

@@ -1,10 +1,12 @@
 """Read master files, and hold the zones that a nameserver knows.
 
 WHAT       `read_zone` reads BIND's syntax ($ORIGIN, $TTL, @, relative names, parentheses, comments, $GENERATE);
-           `Zones` is a set of zones in which the nearest one to a name is found.
+           `Zones` is a set of zones in which the nearest one to a name is found. `sign`: a zone is signed, up to the
+           root; `forge`: what an attacker lets people see in place of a zone.
 DECIDES    what is a mistake, and says with file and line how to mend it. Nothing in a file is passed over.
 STANDARDS  RFC 1035 §5 (master files), RFC 2308 §4 ($TTL), RFC 1034 §4.2.1 (SOA and NS at the top of a zone)
-SIMPLER    no $INCLUDE; no DNSSEC: such records are served, and mean nothing
+SIMPLER    no $INCLUDE; a zone is signed when the lab says so: no signature is made or checked, and DNSSEC's own records
+           are served and mean nothing
 READ NEXT  dns_lookup.py
 """
 
@@ -60,10 +62,15 @@ class Zone:
 
 
 class Zones:
-    """The zones of a nameserver. Each can be replaced at any time; the next query sees it."""
+    """The zones of a nameserver. Each can be replaced at any time; the next query sees it.
+
+    What is looked up here is what their owners have written; `seen` is what comes to whoever asks.
+    """
 
     def __init__(self, *zones: Zone) -> None:
         self._zones: dict[Name, Zone] = {zone.origin: zone for zone in zones}
+        self._signed: set[Name] = set()
+        self._forged: dict[Name, Zone] = {}
         self.version = 0  # another one whenever something is different
 
     def put(self, zone: Zone) -> None:
@@ -73,8 +80,37 @@ class Zones:
 
     def remove(self, origin: str) -> None:
         """Forget a zone. Raises KeyError if there is none of that origin."""
-        del self._zones[dns.name.from_text(origin)]
+        name = dns.name.from_text(origin)
+        del self._zones[name]
+        self._forged.pop(name, None)
+        self._signed.discard(name)
         self.version += 1
+
+    def sign(self, origin: str, on: bool = True) -> None:
+        """From now on the zone is signed, whatever its owner writes into it; or no longer. Raises KeyError."""
+        name = self[origin].origin
+        (self._signed.add if on else self._signed.discard)(name)
+        self.version += 1
+
+    def is_signed(self, zone: Zone) -> bool:
+        """Whether its owner signs the zone."""
+        return zone.origin in self._signed
+
+    def forge(self, zone: Zone) -> None:
+        """An attacker puts this in the place of the zone with the same origin. Raises KeyError if there is none."""
+        if zone.origin not in self._zones:
+            raise KeyError(zone.origin.to_text())
+        self._forged[zone.origin] = zone
+        self.version += 1
+
+    def relent(self, origin: str) -> None:
+        """The attacker is gone: the zone is seen as its owner has written it."""
+        if self._forged.pop(dns.name.from_text(origin), None) is not None:
+            self.version += 1
+
+    def seen(self, zone: Zone) -> Zone:
+        """What comes to whoever asks for something in this zone: the attacker's, if there is one."""
+        return self._forged.get(zone.origin, zone)
 
     def find(self, name: Name) -> Zone | None:
         """The zone nearest to `name`, that with the longest matching origin (RFC 1034 §4.3.2, step 2)."""

@@ -1,11 +1,13 @@
 """A host's resolver: asks the lab's nameserver, and remembers the answers for as long as they say.
 
-WHAT       `Resolver.answer` answers MxOf, AddressesOf, TextOf, NamesOf, DnsRecords; `cached` shows what it remembers.
-DOES       UDP first, TCP when the answer was cut short; follows CNAMEs; believes only answers to what it asked.
+WHAT       `Resolver.answer` answers MxOf, AddressesOf, TextOf, TlsaOf, NamesOf, DnsRecords; `cached` shows what it
+           remembers.
+DOES       UDP first, TCP when the answer was cut short; follows CNAMEs; believes only answers to what it asked; and
+           that they are from signed zones, if the nameserver says so (AD): it is on this machine.
 DECIDES    TTLs run, and patience with a silent nameserver is spent, in lab time: no real time passes.
 STANDARDS  RFC 1035 §4.2, §7; RFC 2308 §5 (negative caching); RFC 5452 §9 (what makes an answer believable)
 SIMPLER    one nameserver, which knows everything; ids count up, so that two runs are the same; failures are not
-           remembered (RFC 9520 asks for it): a repaired nameserver is seen at once
+           remembered (RFC 9520 asks for it): a repaired nameserver is seen at once; no DNSSEC of its own
 READ NEXT  spool.py
 """
 
@@ -39,6 +41,7 @@ from labkit.mail.questions import (
     MxRecord,
     NamesOf,
     TextOf,
+    TlsaOf,
     V6AddressesOf,
 )
 from labkit.net.dns_lookup import LONGEST_CHAIN, as_in_a_master_file
@@ -102,9 +105,9 @@ class Resolver:
         expires, remembered = self._cache.get(key, (None, None))
         if expires is not None and remembered is not None and self._now() < expires:
             return remembered
-        outcome, records, life, last_name = await self._find(name, rdtype)
+        outcome, records, life, last_name, is_secure = await self._find(name, rdtype)
         canonical = plain(last_name) if records and last_name != name else ""
-        answer = DnsAnswer(outcome, tuple(read(rdata) for rdata in records), canonical)
+        answer = DnsAnswer(outcome, tuple(read(rdata) for rdata in records), canonical, is_secure)
         self._remember(key, answer, life)
         return answer
 
@@ -128,37 +131,42 @@ class Resolver:
                 del self._cache[next(iter(self._cache))]
             self._cache[key] = (self._now() + life, answer)
 
-    async def _find(self, name: Name, rdtype: RdataType) -> tuple[DnsOutcome, list[Any], timedelta, Name]:
-        """Outcome, records, how long they hold, and the name at which they stand, behind all CNAMEs.
+    async def _find(
+        self, name: Name, rdtype: RdataType
+    ) -> tuple[DnsOutcome, list[Any], timedelta, Name, bool]:
+        """Outcome, records, how long they hold, the name at which they stand, behind all CNAMEs, and is all signed?
 
         Asks again where a CNAME leads out of the answer.
         """
         life = LONGEST_LIFE
+        is_secure = True
         for _ in range(LONGEST_CHAIN):
             response = await self._ask(name, rdtype)
             if response is None:
-                return DnsOutcome.TIMEOUT, [], timedelta(0), name
+                return DnsOutcome.TIMEOUT, [], timedelta(0), name, False
             if response.rcode() not in (Rcode.NOERROR, Rcode.NXDOMAIN):
                 break
+            is_secure = is_secure and bool(response.flags & dns.flags.AD)
             chain, last_name = _follow(response, name, rdtype)
             life = min([life, *(timedelta(seconds=rrset.ttl) for rrset in chain)])
             if chain and chain[-1].rdtype == rdtype:
-                return DnsOutcome.FOUND, list(chain[-1]), life, last_name
+                return DnsOutcome.FOUND, list(chain[-1]), life, last_name, is_secure
             soa = next((found for found in response.authority if found.rdtype == RdataType.SOA), None)
             if response.rcode() == Rcode.NXDOMAIN or soa is not None:
                 is_there = response.rcode() == Rcode.NOERROR
                 outcome = DnsOutcome.NODATA if is_there else DnsOutcome.NXDOMAIN
-                return outcome, [], min(life, _negative_life(soa)), name
+                return outcome, [], min(life, _negative_life(soa)), name, is_secure
             if not chain:
                 break  # a referral, or nothing at all: this nameserver does not know
             name = last_name
-        return DnsOutcome.SERVFAIL, [], timedelta(0), name
+        return DnsOutcome.SERVFAIL, [], timedelta(0), name, False
 
     async def _ask(self, name: Name, rdtype: RdataType) -> Message | None:
         """The nameserver's response; None if it was silent each time."""
         for _ in range(TRIES):
             self._last_id = (self._last_id + 1) % 65536
             query = dns.message.make_query(name, rdtype, use_edns=0, payload=UDP_PAYLOAD, id=self._last_id)
+            query.flags |= dns.flags.AD  # RFC 6840 §5.7: we understand it
             response = await self._exchange(query)
             if response is not None:
                 return response
@@ -289,6 +297,7 @@ _KINDS: dict[type, tuple[RdataType, Callable[[Any], Name | None], Callable[[Any]
     AddressesOf: (RdataType.A, lambda q: _name(q.host), lambda rd: rd.address),
     V6AddressesOf: (RdataType.AAAA, lambda q: _name(q.host), lambda rd: rd.address),
     TextOf: (RdataType.TXT, lambda q: _name(q.name), _text),
+    TlsaOf: (RdataType.TLSA, lambda q: _name(q.name), as_in_a_master_file),
     NamesOf: (RdataType.PTR, lambda q: _reverse_name(q.address), lambda rd: plain(rd.target)),
 }
 

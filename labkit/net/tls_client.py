@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.net.tls import TlsFailure, TlsLayer
+from labkit.net.tls import Judge, TlsFailure, TlsLayer
 from labkit.net.tls_contexts import TlsUnusable, Wants, client_context
 
 if TYPE_CHECKING:
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 
 BAD_CERTIFICATE = "(certificate verification failed): certificate invalid"
 BAD_NAME = "(certificate verification failed)"
+NO_CERTIFICATE = "(certificate verification failed): certificate not supplied"
 
 
 @dataclass(frozen=True, slots=True)
 class ClientTls:
     """`must`: no good certificate, no mail; `should`: it is looked at, and nothing follows. `name`: "" is any.
 
-    `authorities`: a file or a folder; None: those of this machine.
+    `authorities`: a file or a folder; None: those of this machine. `judge` decides alone, where there is one (DANE): it
+    says what is wrong with the certificates, and then there is no mail.
     """
 
     must: bool = False
@@ -42,19 +44,20 @@ class ClientTls:
     certificate: Path | None = None
     key: Path | None = None
     ciphers: str = ""
+    judge: Judge | None = None
 
     def layer(self) -> TlsLayer:
         """Raises TlsUnusable."""
         context = client_context(
-            wants=Wants.GOOD if self.must else Wants.NOTHING,
+            wants=Wants.GOOD if self.must and self.judge is None else Wants.NOTHING,
             authorities=self.authorities,
             checks_name=False,
             certificate=self.certificate,
             key=self.key,
             ciphers=self.ciphers,
         )
-        trust = _trust(self.authorities) if self.should and not self.must else None
-        judge = None
+        judge = self.judge
+        trust = _trust(self.authorities) if self.should and not self.must and judge is None else None
         if trust is not None:
             names = (self.name,) if self.name else ()
 
@@ -65,6 +68,8 @@ class ClientTls:
 
     def objection(self, layer: TlsLayer) -> str:
         """Why the other end is not who it should be, "" if nothing speaks against it."""
+        if self.judge is not None:
+            return layer.judgement if layer.certificates else NO_CERTIFICATE
         if not self.must or not self.name:
             return ""
         from cryptography import x509

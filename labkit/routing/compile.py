@@ -80,6 +80,7 @@ class Router:
     self_action: SelfAction = field(default_factory=SelfAction)
     ignored: PatternList | None = None
     requires_dnssec: PatternList | None = None
+    requests_dnssec: PatternList | None = None
     pass_on_timeout: bool = False
     copies_routing: bool = False
     check_local_user: bool = False
@@ -139,6 +140,7 @@ def _generic(driver: Driver, named: NamedLists, transports: Transports | None) -
     router.self_action = read_self(router.name, options.text("self") or "freeze", driver.place)
     router.ignored = options.patterns("ignore_target_hosts")
     router.requires_dnssec = options.patterns("dnssec_require_domains")
+    router.requests_dnssec = options.patterns("dnssec_request_domains")
     router.pass_on_timeout = options.flag("pass_on_timeout")
     router.copies_routing = bool(options.values.get("same_domain_copy_routing"))
     router.check_local_user = options.flag("check_local_user")

@@ -47,6 +47,14 @@ def ignoring(patterns: PatternList | None, walk: Walk) -> Ignored | None:
     return test
 
 
+def dnssec(router: Router, name: str, walk: Walk) -> Asking[tuple[bool, bool]]:
+    """Whether what is found must be signed for this name, and whether it matters."""
+    required, requested = router.requires_dnssec, router.requests_dnssec
+    needs = required is not None and (yield from _matches(required, name, walk))
+    asks = needs or (requested is not None and (yield from _matches(requested, name, walk)))
+    return needs, asks
+
+
 def _matches(patterns: PatternList, subject: str, walk: Walk) -> Asking[bool]:
     match = yield from patterns.asking(subject, walk.env)
     return isinstance(match, Match) and match.found
@@ -129,10 +137,11 @@ class _Dnslookup:
         def test(patterns: PatternList) -> Tolerated:
             return lambda: _matches(patterns, name, walk)
 
-        required = self.router.requires_dnssec
+        needs, asks = yield from dnssec(self.router, name, walk)
         manner = Manner(
             ignoring(self.router.ignored, walk),
-            needs_dnssec=required is not None and (yield from _matches(required, name, walk)),
+            needs_dnssec=needs,
+            asks_dnssec=asks,
             service=service,
             tolerates=None if self.may_lack_mx is None else test(self.may_lack_mx),
             tolerates_srv=None if self.may_lack_srv is None else test(self.may_lack_srv),

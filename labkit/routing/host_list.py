@@ -14,10 +14,10 @@ import re
 from dataclasses import dataclass, replace
 
 from labkit.eximconf.expansion.hosts import is_ip
-from labkit.eximconf.lists import Match, split_list
+from labkit.eximconf.lists import split_list
 from labkit.mail.asking import Asking
 from labkit.routing.compile import Router
-from labkit.routing.dnslookup import ignoring
+from labkit.routing.dnslookup import dnssec, ignoring
 from labkit.routing.mx import Exchangers, Manner, MxOutcome, NextHop, addresses_of, exchangers_of, is_name
 from labkit.routing.self_action import act_on_self
 from labkit.routing.way import Address, Said, Walk
@@ -54,10 +54,14 @@ def _read_host(item: str) -> NamedHost:
 
 @dataclass(frozen=True, slots=True)
 class HowToFind:
-    """`if_failed` is host_find_failed; `is_strict`: bydns was said, so no other way is tried."""
+    """`if_failed` is host_find_failed; `is_strict`: bydns was said, so no other way is tried.
+
+    `by_name`: byname was said; a program that asks in that way is not told what is signed.
+    """
 
     if_failed: str
     is_strict: bool = False
+    by_name: bool = False
 
 
 def find_hosts(
@@ -70,7 +74,7 @@ def find_hosts(
     hosts: list[NextHop] = []
     sends_to_self = False
     for at, each in enumerate(named):
-        found = yield from _look_up(walk, router, each)
+        found = yield from _look_up(walk, router, each, how)
         if walk.trace is not None:
             walk.trace.explain(found.steps)
         if found.outcome is MxOutcome.TRY_LATER:
@@ -103,12 +107,11 @@ def find_hosts(
     return None
 
 
-def _look_up(walk: Walk, router: Router, host: NamedHost) -> Asking[Exchangers]:
-    needs_dnssec = False
-    if router.requires_dnssec is not None:
-        match = yield from router.requires_dnssec.asking(host.name, walk.env)
-        needs_dnssec = isinstance(match, Match) and match.found
-    manner = Manner(ignoring(router.ignored, walk), needs_mx=True, needs_dnssec=needs_dnssec)
+def _look_up(walk: Walk, router: Router, host: NamedHost, how: HowToFind) -> Asking[Exchangers]:
+    needs, asks = False, False
+    if host.is_mx or not how.by_name:
+        needs, asks = yield from dnssec(router, host.name, walk)
+    manner = Manner(ignoring(router.ignored, walk), needs_mx=True, needs_dnssec=needs, asks_dnssec=asks)
     return (yield from (exchangers_of if host.is_mx else addresses_of)(host.name, manner))
 
 

@@ -153,7 +153,7 @@ class _Manualroute:
     def _read_options(self, options: str, address: Address) -> tuple[str | None, HowToFind] | None:
         """A transport that the rule names, and how hosts are found. None: a word is wrong."""
         transport = None
-        is_strict = False
+        is_strict = by_name = False
         while options:
             word = options.split(None, 1)[0]
             known = next((each for each in _OPTIONS if each.startswith(word)), None)
@@ -164,8 +164,9 @@ class _Manualroute:
                     address.message = f"error in router: {problem}"
                     return None
             is_strict = known == "bydns" or (is_strict and known != "byname")
+            by_name = known == "byname" or (by_name and known != "bydns")
             options = options[len(word) :].lstrip(BLANKS)
-        return transport, HowToFind(self.if_failed, is_strict)
+        return transport, HowToFind(self.if_failed, is_strict, by_name)
 
     def _all_ignored(self, address: Address) -> Said:
         word = self.if_ignored

@@ -33,13 +33,15 @@ Tolerated = Callable[[], Asking[bool]]
 class NextHop:
     """A host to try, with one of its addresses. `preference` is None without an MX record, `port` if none is given.
 
-    A host without an address cannot be used; it is kept because exim -bt shows it.
+    A host without an address cannot be used; it is kept because exim -bt shows it. `is_secure`: the way to its name and
+    its address is signed (DNSSEC), and that was asked for.
     """
 
     host: str
     address: str
     preference: int | None
     port: int | None = None
+    is_secure: bool = False
 
 
 class MxOutcome(Enum):
@@ -80,12 +82,13 @@ class Manner:
     """How to look. `tolerates` and `tolerates_srv` are asked when a look-up gets no answer: is it as good as none?
 
     `service`: SRV records for it come first. `needs_mx`: without MX records there are no hosts. `needs_dnssec`: what
-    is not signed does not count, and in the lab nothing is.
+    is not signed does not count; `asks_dnssec`: it counts, and it matters.
     """
 
     ignored: Ignored | None = None
     needs_mx: bool = False
     needs_dnssec: bool = False
+    asks_dnssec: bool = True
     service: str = ""
     tolerates: Tolerated | None = None
     tolerates_srv: Tolerated | None = None
@@ -108,7 +111,7 @@ def exchangers_of(domain: str, manner: Manner = USUAL) -> Asking[Exchangers]:
             return (yield from _of_servers(found.servers, manner, steps))
     answer = yield from ask(MxOf(domain))
     records, outcome = answer.records, answer.outcome
-    if outcome.is_temporary or (records and manner.needs_dnssec):
+    if outcome.is_temporary or (records and manner.needs_dnssec and not answer.is_secure):
         if not (yield from _tolerated(manner.tolerates)):
             why = MxOutcome.TRY_LATER if outcome.is_temporary else MxOutcome.INSECURE
             return Exchangers(why, (), (*steps, f"MX of {domain}: {outcome.value}"))
@@ -118,14 +121,14 @@ def exchangers_of(domain: str, manner: Manner = USUAL) -> Asking[Exchangers]:
         return Exchangers(MxOutcome.NO_SUCH_DOMAIN, (), (*steps, f"MX of {domain}: {outcome.value}"))
     if not records:  # RFC 5321 §5.1: without MX the domain itself is the exchanger
         steps.append(f"MX of {domain}: {outcome.value}, so its own address counts")
-        return (yield from _with_addresses([NextHop(domain, "", None)], manner, steps))
+        return (yield from _with_addresses([NextHop(domain, "", None, is_secure=True)], manner, steps))
     steps.append(f"MX of {domain}: {', '.join(f'{mx.preference} {mx.exchange}' for mx in records)}")
     if all(mx.exchange.rstrip(".") == "" for mx in records):  # RFC 7505 §3
         return Exchangers(MxOutcome.NULL_MX, (), (*steps, "a null MX: the domain takes no mail"))
     best: dict[str, NextHop] = {}
     for mx in sorted(records, key=_preference):
         name = mx.exchange.rstrip(".")
-        best.setdefault(name.lower(), NextHop(name, "", mx.preference))
+        best.setdefault(name.lower(), NextHop(name, "", mx.preference, is_secure=answer.is_secure))
     return (yield from _with_addresses(list(best.values()), manner, steps))
 
 
@@ -140,7 +143,8 @@ def _of_servers(servers: Sequence[Server], manner: Manner, steps: list[str]) -> 
 
 def addresses_of(host: str, manner: Manner = USUAL) -> Asking[Exchangers]:
     """Find the addresses of one host, which may be given by its address."""
-    return (yield from _with_addresses([NextHop(host, "", None)], manner, [], takes_ip=True))
+    hop = NextHop(host, "", None, is_secure=not is_ip(host))
+    return (yield from _with_addresses([hop], manner, [], takes_ip=True))
 
 
 def _tolerated(asked: Tolerated | None) -> Asking[bool]:
@@ -161,26 +165,32 @@ def _with_addresses(
 ) -> Asking[Exchangers]:
     found: list[NextHop] = []
     known: set[str] = set()
-    undecided = False
+    why_none: MxOutcome | None = None
     for hop in hosts:
         answer = yield from _asked(hop.host, takes_ip)
-        undecided = undecided or answer.outcome.is_temporary
+        if answer.outcome.is_temporary:
+            why_none = MxOutcome.TRY_LATER
         steps.append(f"address of {hop.host}: {', '.join(answer.records) or answer.outcome.value}")
-        if answer.records and manner.needs_dnssec and not is_ip(hop.host):
-            return Exchangers(MxOutcome.INSECURE, (), tuple(steps))
+        records = answer.records
+        if records and manner.needs_dnssec and not answer.is_secure and not is_ip(hop.host):
+            why_none, records = MxOutcome.INSECURE, ()
         name = answer.canonical or hop.host
-        kept = yield from _kept(name, answer.records, manner.ignored)
-        if kept or not answer.records:
+        is_secure = hop.is_secure and answer.is_secure and manner.asks_dnssec
+        kept = yield from _kept(name, records, manner.ignored)
+        if kept or not records:
             new = [address for address in dict.fromkeys(kept) if address not in known]
             known.update(new)
             if kept and not new:  # another name of a host that we have
                 continue
             name = name if kept else hop.host
-            found += [NextHop(name, address, hop.preference, hop.port) for address in new or [""]]
+            found += [
+                NextHop(name, address, hop.preference, hop.port, is_secure and bool(address))
+                for address in new or [""]
+            ]
     own = {ANY_HOST, *(yield from ask(OwnAddresses()))}
     outcome, kept_hosts, removed = _without_ourselves(found, own, steps)
     if outcome is MxOutcome.NO_SUCH_DOMAIN:
-        outcome = _nothing(hosts[0], undecided)
+        outcome = why_none or _nothing(hosts[0])
     return Exchangers(outcome, tuple(kept_hosts), tuple(steps), removed)
 
 
@@ -222,9 +232,7 @@ def _without_ourselves(
     return MxOutcome.FOUND if is_found else MxOutcome.NO_SUCH_DOMAIN, hosts, removed
 
 
-def _nothing(best: NextHop, undecided: bool) -> MxOutcome:
-    if undecided:
-        return MxOutcome.TRY_LATER
+def _nothing(best: NextHop) -> MxOutcome:
     if best.preference is None:
         return MxOutcome.NO_SUCH_DOMAIN
     return MxOutcome.NULL_MX if best.host == "" else MxOutcome.NO_ADDRESSES

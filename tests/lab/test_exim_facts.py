@@ -251,6 +251,21 @@ NOT_THERE = "SMTP error from remote mail server after RCPT TO:"
             {"recipient": "two@a.test", "router": "ours"},
         ),
         (
+            "a host whose name is signed, and a key that the DNS names",
+            "=> x@a.test R=d T=s H=mx.a.test DS [203.0.113.2]:25* X=TLS1.3:A:256 CV=dane",
+            {"remote_host": "mx.a.test", "is_secure": True, "is_dane": True, "is_verified": True},
+        ),
+        (
+            "and one that waits",
+            "== x@a.test R=d T=s defer (-37) H=mx.a.test DS [203.0.113.2]: TLS session: no",
+            {"remote_host": "mx.a.test", "is_secure": True, "is_dane": None, "text": "TLS session: no"},
+        ),
+        (
+            "a host without a name, and no mark",
+            "=> x@a.test R=d T=s H=DS [203.0.113.2] X=TLS1.3:A:256 CV=yes",
+            {"remote_host": "DS", "is_secure": None, "is_dane": None, "is_verified": True},
+        ),
+        (
             "a pipe",
             "=> |/bin/x -a b <list@a.test> R=pipes T=pipe",
             {"recipient": "list@a.test", "router": "pipes"},

@@ -63,6 +63,18 @@ def shown(said: MailEvent, selector: str = "") -> list[str]:
         (EventKind.DELIVERED, TO | {"recipient": "bob@b.test"}, "", "=> bob <bob@b.test> R=r T=t"),
         (
             EventKind.DELIVERED,
+            TO | HOST | TLS | {"is_secure": True, "is_dane": True, "is_verified": True},
+            "+dnssec +outgoing_port -tls_cipher",
+            "=> bob@b.test R=r T=t H=mx.b.test DS [203.0.113.2]:25 CV=dane",
+        ),
+        (
+            EventKind.DELIVERED,
+            TO | HOST | TLS | {"is_secure": True, "is_verified": True},
+            "-tls_cipher",
+            "=> bob@b.test R=r T=t H=mx.b.test [203.0.113.2] CV=yes",
+        ),
+        (
+            EventKind.DELIVERED,
             TO | HOST | TLS | {"code": 250, "text": "OK", "mark": "->", "is_chunked": True},
             "",
             "-> bob@b.test R=r T=t H=mx.b.test [203.0.113.2] X=TLS1.3:TLS_AES_256_GCM_SHA384:256 CV=no K "

@@ -35,7 +35,7 @@ def told(world: World, kind: EventKind, host: str) -> list[MailEvent]:
 
 def test_all_are_here() -> None:
     wanted = (
-        "a_bad_day backscatter backup_mx backup_outage dns_failing greylisting left_over_mx loop loop_bomb",
+        "a_bad_day backscatter backup_mx backup_outage dane dns_failing greylisting left_over_mx loop loop_bomb",
         "loop_mx_self loop_open loop_smarthost loop_vacation mta_sts null_mx one_domain partners",
         "partners_and_bigmail relay spam three_mx tls tls_matrix virtual_domains vouching what_survives who_vouches",
     )

@@ -648,3 +648,80 @@ def test_dig_waits_for_the_silent(nameserver: DnsServer, require: Callable[[str]
         assert "timed out" in said or "no servers could be reached" in said
 
     run(network, story())
+
+
+# --- DNSSEC, as a validating resolver on this machine has it ------------------------------------
+
+SIGNED = "@ 60 SOA ns.a.test. h 1 1h 15m 1w 60\n  60 NS ns.a.test.\n"
+
+
+def _resolver() -> DnsServer:
+    zones = Zones(
+        read_zone(SIGNED + "mx 60 A 203.0.113.1\nto 60 CNAME mx.b.test.\nhere 60 CNAME mx\n", "a.test"),
+        read_zone(SIGNED + "mx 60 A 203.0.113.2\nback 60 CNAME mx.a.test.\n", "b.test"),
+    )
+    zones.sign("a.test")
+    return DnsServer(zones)
+
+
+def _asked(
+    server: DnsServer, name: str, rdtype: str = "A", flags: int = dns.flags.AD
+) -> tuple[str, bool, str]:
+    """Response code, AD, and the last data."""
+    query = dns.message.make_query(name, rdtype)
+    query.flags |= flags
+    answer = server.answer_datagram(query.to_wire(), PEER)
+    assert answer is not None
+    found = dns.message.from_wire(answer)
+    data = found.answer[-1][0].to_text() if found.answer else ""
+    return dns.rcode.to_text(found.rcode()), bool(found.flags & dns.flags.AD), data
+
+
+@pytest.mark.parametrize(
+    "name, rdtype, code, is_secure, because",
+    [
+        ("mx.a.test", "A", "NOERROR", True, "a signed zone"),
+        ("here.a.test", "A", "NOERROR", True, "and a CNAME in it"),
+        ("nowhere.a.test", "A", "NXDOMAIN", True, "that there is nothing is signed, too"),
+        ("mx.a.test", "MX", "NOERROR", True, "and that there is no such record"),
+        ("mx.b.test", "A", "NOERROR", False, "not a signed zone"),
+        ("to.a.test", "A", "NOERROR", False, "a CNAME that leads out of it"),
+        ("back.b.test", "A", "NOERROR", False, "a CNAME that leads into it"),
+        ("c.test", "A", "REFUSED", False, "no zone"),
+    ],
+)
+def test_what_is_secure(name: str, rdtype: str, code: str, is_secure: bool, because: str) -> None:
+    assert _asked(_resolver(), name, rdtype)[:2] == (code, is_secure), because
+
+
+def test_who_does_not_ask_is_not_told() -> None:
+    server = _resolver()
+    assert _asked(server, "mx.a.test", flags=0) == ("NOERROR", False, "203.0.113.1")
+    query = dns.message.make_query("mx.a.test", "A", want_dnssec=True)
+    answer = server.answer_datagram(query.to_wire(), PEER)
+    assert answer is not None and dns.message.from_wire(answer).flags & dns.flags.AD, "DO is asking, too"
+
+
+def test_a_lie_in_a_signed_zone_is_found_out() -> None:
+    server = _resolver()
+    zones = server.zones
+    for origin in ("a.test", "b.test"):
+        zones.forge(read_zone(zones[origin].text.replace("203.0.113.", "203.0.113.6"), origin))
+    assert _asked(server, "mx.a.test") == ("SERVFAIL", False, "")
+    assert _asked(server, "here.a.test")[0] == _asked(server, "back.b.test")[0] == "SERVFAIL", (
+        "on the way, too"
+    )
+    assert _asked(server, "nowhere.a.test") == ("NXDOMAIN", True, ""), "what is true stays"
+    assert _asked(server, "mx.a.test", flags=dns.flags.CD) == ("NOERROR", False, "203.0.113.61"), "unchecked"
+    assert _asked(server, "mx.b.test") == ("NOERROR", False, "203.0.113.62"), "nobody knows better"
+    zones.put(read_zone(zones["a.test"].text + "new 60 A 203.0.113.9\n", "a.test"))
+    assert _asked(server, "new.a.test")[0] == "SERVFAIL", "the attacker hides it"
+    zones.relent("a.test")
+    assert _asked(server, "mx.a.test") == ("NOERROR", True, "203.0.113.1")
+    assert _asked(server, "new.a.test") == ("NOERROR", True, "203.0.113.9"), "its owner signs what he writes"
+    zones.sign("a.test", on=False)
+    assert not _asked(server, "mx.a.test")[1]
+    with pytest.raises(KeyError):
+        zones.sign("c.test")
+    with pytest.raises(KeyError):
+        zones.forge(read_zone(SIGNED, "c.test"))

@@ -27,6 +27,7 @@ from labkit.mail.questions import (
     MxRecord,
     NamesOf,
     TextOf,
+    TlsaOf,
 )
 from labkit.net import resolver as resolver_module
 from labkit.net.dns_server import DnsServer
@@ -539,5 +540,36 @@ def test_many_at_once(lab: Lab) -> None:
         questions = [AddressesOf(f"n{n}.wild.a.test") for n in range(200)]
         answers = await asyncio.gather(*map(lab.resolver.answer, questions))
         assert answers == [DnsAnswer(FOUND, ("203.0.113.8",))] * 200
+
+    lab.tell(story())
+
+
+def test_what_is_signed_is_known(lab: Lab) -> None:
+    lab.zones.sign("a.test")
+    lab.zones.put(
+        read_zone(
+            ZONE + BIG + "_25._tcp.mx1 TLSA 3 1 0 ABCD ( EF01 )\n_25._tcp.mx2 CNAME _25._tcp.mx1\n"
+            "_25._tcp.mx3 CNAME _25._tcp.other.b.test.\n",
+            "a.test",
+        )
+    )
+    lab.zones.put(read_zone(B + "_25._tcp.other TLSA 2 1 0 AB\n", "b.test"))
+
+    async def story() -> None:
+        answer = lab.resolver.answer
+        assert (await answer(MxOf("a.test"))).is_secure
+        assert (await answer(TlsaOf("_25._tcp.mx1.a.test"))) == DnsAnswer(
+            FOUND, ("3 1 0 abcdef01",), is_secure=True
+        )
+        assert (await answer(TlsaOf("_25._tcp.mx2.a.test"))).is_secure
+        assert (await answer(TlsaOf("_25._tcp.mx3.a.test"))) == DnsAnswer(
+            FOUND, ("2 1 0 ab",), "_25._tcp.other.b.test"
+        )
+        assert (await answer(TlsaOf("_25._tcp.none.a.test"))) == DnsAnswer(NXDOMAIN, is_secure=True)
+        assert not (await answer(AddressesOf("other.b.test"))).is_secure
+        assert (await answer(TextOf("big.a.test"))).is_secure, "by TCP, too"
+        lab.nameserver.servfail("_25._tcp.mx1.a.test")
+        lab.resolver.flush()
+        assert (await answer(TlsaOf("_25._tcp.mx1.a.test"))) == DnsAnswer(SERVFAIL)
 
     lab.tell(story())

@@ -65,6 +65,12 @@ def test_same_verdict(tmp_path: Path, kind: str) -> None:
         own = record_for(ca if usage == 2 else chain[0], usage, selector, matching)
         wrong = record_for(other, usage, selector, matching)
         asked += [(NAME, [own]), (NAME, [wrong]), (NAME, [wrong, own])]
+        if (usage, selector, matching) != (
+            2,
+            1,
+            0,
+        ):  # OpenSSL lets a whole key vouch that is in no certificate
+            asked.append((NAME, [record_for(chain[0], usage, selector, matching)]))  # its own authority?
         if matching == 1:
             asked.append(("somebody.else.test", [own]))
     ours = [judge_chain(records, chain, [name], NOW).result == "verified" for name, records in asked]
@@ -77,6 +83,23 @@ def test_same_verdict(tmp_path: Path, kind: str) -> None:
     assert not different
     if kind == "good":
         assert any(ours) and not all(ours)
+
+
+def test_an_authority_that_only_stands_there(tmp_path: Path) -> None:
+    """Mallory's own chain, and behind it the certificate of the authority that the record names."""
+    true, mallory = Authority(tmp_path / "true"), Authority(tmp_path / "mallory")
+    shown = mallory.certificate_for(NAME).read_text()
+    begin = shown.index("-----BEGIN PRIVATE KEY")
+    path = tmp_path / "appended.pem"
+    path.write_text(shown[:begin] + true.prepare().read_text() + shown[begin:])
+    chain = _chain(path)
+    named = {
+        who.folder.name: [record_for(ssl.PEM_cert_to_DER_cert(who.ca.read_text()), 2)]
+        for who in (true, mallory)
+    }
+    assert asyncio.run(_openssl(path, [(NAME, named["true"]), (NAME, named["mallory"])])) == [False, True]
+    assert judge_chain(named["true"], chain, [NAME], NOW).result == "failed"
+    assert judge_chain(named["mallory"], chain, [NAME], NOW).result == "verified"
 
 
 def test_records() -> None:

@@ -145,6 +145,10 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         "tests/lab/test_tls_server.py::test_who_shows_a_bad_certificate",
         "tests/oracles/test_differences_delivered.py::test_exim_takes_a_bad_certificate",
     ),
+    "dane-authority": ("tests/lab/test_dane.py::test_an_authority_that_only_stands_there",),
+    "dane-name": ("tests/lab/test_dane.py::test_an_authority_that_is_believed_anyway",),
+    "dane-required": ("tests/lab/test_dane.py::test_one_of_two_hosts_has_no_record",),
+    "dane-domains": ("tests/lab/test_dane.py::test_two_domains_at_one_host",),
     "password": ("tests/oracles/test_differences_delivered.py::test_a_password_in_the_clear",),
     "size-addition": ("tests/oracles/test_differences_delivered.py::test_size_addition",),
     "programs": (

@@ -53,9 +53,11 @@ MX: Mapping[str, tuple[tuple[int, str], ...]] = {
     "null.test": ((0, ""),),
     "gone.test": ((10, "nowhere.test"),),
     "wide.b.test": ((10, "mx.b.test"),),
+    "signed.test": ((10, "mx.signed.test"), (20, "mx.b.test")),
 }
 A = {
     "mx.b.test": "203.0.113.9",
+    "mx.signed.test": "203.0.113.12",
     "mx.c.test": "203.0.113.10",
     "mx.here.test": OWN,
     "a.test": "203.0.113.20",
@@ -103,7 +105,9 @@ class Host:
             return DnsAnswer(DnsOutcome.SERVFAIL)
         if name not in MX and name not in A:
             return DnsAnswer(DnsOutcome.NXDOMAIN)
-        return DnsAnswer(DnsOutcome.FOUND if records else DnsOutcome.NODATA, tuple(records))
+        is_secure = name.endswith("signed.test")
+        outcome = DnsOutcome.FOUND if records else DnsOutcome.NODATA
+        return DnsAnswer(outcome, tuple(records), is_secure=is_secure)
 
     def _file(self, question: Question[Any]) -> Any:
         if isinstance(question, FileText):

@@ -29,7 +29,7 @@ _NEVER_ROOT = "labkit runs as one ordinary user and becomes no other"
 _OPENSSL = "labkit's TLS is OpenSSL's"
 _NO_PROGRAMS = "a program gets the variables of its transport, and no others"
 _NO_IDENT = "labkit never asks an ident server"
-_NO_DNSSEC = "labkit's resolver gives no DNSSEC data"
+_SAYS_ALWAYS = "the lab's nameserver says what is signed, asked or not"
 _NO_DISK_CHECK = "labkit writes 452 when the disk is full, and does not look before"
 
 _RECEIVED = (
@@ -172,7 +172,7 @@ ROWS: tuple[Option, ...] = (
     _moot("deliver_drop_privilege", kinds.BOOLEAN, False, _NEVER_ROOT),
     _moot("disable_ipv6", kinds.BOOLEAN, False, "hosts of the lab have IPv4 addresses"),
     _moot("dns_csa_search_limit", kinds.INTEGER, "5", "labkit has no verify = csa"),
-    _moot("dns_dnssec_ok", kinds.INTEGER, "-1", _NO_DNSSEC),
+    _moot("dns_dnssec_ok", kinds.INTEGER, "-1", _SAYS_ALWAYS),
     _moot("dns_retrans", kinds.TIME, "0s", "labkit's resolver has patience of its own"),
     _moot("dns_retry", kinds.INTEGER, "0", "labkit's resolver has patience of its own"),
     _works("exim_group", kinds.STRING, None, "labkit-exim: who may administer it; it becomes no other user"),

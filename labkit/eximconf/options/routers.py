@@ -77,6 +77,12 @@ ROWS: tuple[Option, ...] = (
     _generic("fail_verify_recipient", kinds.BOOLEAN, False, "a recipient it takes fails verification"),
     _generic("fail_verify_sender", kinds.BOOLEAN, False, "a sender it takes fails verification"),
     _generic("headers_add", kinds.EXPANSION, None, "fields added for what it takes", repeats=True),
+    _generic(
+        "dnssec_request_domains", kinds.DOMAINS, "*", "domains for whose hosts it matters what is signed"
+    ),
+    _generic(
+        "dnssec_require_domains", kinds.DOMAINS, None, "domains that wait if their zones are not signed"
+    ),
     _generic("headers_remove", kinds.EXPANSION, None, "fields removed from what it takes", repeats=True),
     _generic("ignore_target_hosts", kinds.HOSTS, None, "addresses never delivered to"),
     _generic("more", kinds.TRUTH, True, "no_more: if this router declines, the address fails"),
@@ -91,10 +97,6 @@ ROWS: tuple[Option, ...] = (
     # --- nothing to change here
     _generic("debug_print", kinds.EXPANSION, None, "words for exim -d", Standing.MOOT),
     _generic("disable_logging", kinds.BOOLEAN, False, "the journal has everything", Standing.MOOT),
-    _generic("dnssec_request_domains", kinds.DOMAINS, "*", "there is no DNSSEC in the lab", Standing.MOOT),
-    _generic(
-        "dnssec_require_domains", kinds.DOMAINS, None, "domains that wait, as nothing is signed in the lab"
-    ),
     _generic("dsn_lasthop", kinds.BOOLEAN, False, "labkit sends no reports of success", Standing.MOOT),
     _generic("group", kinds.EXPANSION, None, _NEVER_ROOT, Standing.MOOT),
     _generic("initgroups", kinds.BOOLEAN, False, _NEVER_ROOT, Standing.MOOT),

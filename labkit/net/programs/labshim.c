@@ -1246,6 +1246,9 @@ static void ask_the_lab(res_state state)
   state->nscount = 1;
   state->retrans = state->retry = 1;
   state->options |= RES_NORELOAD;
+#ifdef RES_TRUSTAD /* the lab's nameserver validates; since 2.31 glibc hides the AD bit of one that is not trusted */
+  state->options |= RES_TRUSTAD;
+#endif
   state->defdname[0] = 0;
   state->dnsrch[0] = NULL;
 }

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from textwrap import fill
+from typing import Any
 
 from labkit.auth.mta_sts import StsResult, discover, judge_exchange
-from labkit.lab.mta_sts_trials import AllPlayed
+from labkit.lab.one_letter import AllPlayed
 from labkit.lab.policy_agent import PolicyAgent
 from labkit.lab.world import World
 from labkit.mail.asking import answer_later
@@ -84,7 +85,7 @@ class AttacksTable(TableView):
 
     head = ("case", "Mallory", "what came of it", "because")
 
-    def __init__(self, played: AllPlayed) -> None:
+    def __init__(self, played: AllPlayed[Any]) -> None:
         self.rows = played.rows()
         engines = sorted({each.engine for each in played.played})
         self.title = f"One letter to Carol, and Mallory on the way (played on: {', '.join(engines)})"
@@ -94,7 +95,7 @@ class AttacksTable(TableView):
             self.line = f"{len(played.played)} cases: {stolen} letters stolen; some still wait."
 
 
-def attacks_table(played: AllPlayed) -> AttacksTable:
+def attacks_table(played: AllPlayed[Any]) -> AttacksTable:
     """What each attack got. Raises WrongKind."""
     expect(played, AllPlayed, "attacks_table(await play_all())")
     return AttacksTable(played)
