@@ -1,6 +1,7 @@
 """What the man in the middle understands of a conversation that he can read: who told a password, which letters pass.
 
 SAFE       a password is not kept; of a letter no more than LARGEST octets are.
+STANDARDS  RFC 5321 §3.3 (a transaction), RFC 4954 §4 (AUTH)
 READ NEXT  middle_session.py
 """
 

@@ -4,12 +4,13 @@ WHAT       `check_name(certificate, name)`, `check_chain(chain, authorities, now
            `read_certificate(der)`: what stands in a certificate, as values.
 DECIDES    as OpenSSL does in a handshake (which is what judges it in the tests): the way from the server's certificate
            to an authority that is trusted; signatures, dates, who may sign, for what purpose; then the name. The common
-           name is no name of a host any more; a star is the whole first label and stands for one label.
+           name is no name of a host any more (RFC 9525); a star is the whole first label and stands for one label.
 RULES      nothing is raised for what somebody else has put into a certificate. `now` is real time: no certificate knows
            of a lab's clock.
 STANDARDS  RFC 5280 §4.2.1 (extensions), §6.1 (path validation); RFC 9525 §6.3 (names), §6.5 (what is not looked at)
 SIMPLER    of what an authority may sign for, names and addresses of hosts alone are looked at
-LIKE       openssl verify -purpose sslserver -verify_hostname NAME
+LIKE       openssl verify -purpose sslserver -verify_hostname NAME; but OpenSSL, and Exim too, still takes the common
+           name of a certificate that has no other, which RFC 9525 §2 forbids
 READ NEXT  tls_trust.py
 """
 

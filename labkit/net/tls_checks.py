@@ -75,8 +75,11 @@ def name_doubt(path: Path, name: str, host_name: str) -> list[Fault]:
     if is_for(shown, host_name) and names:
         return []
     if not names:
-        words = f"the certificate {name} has no subjectAltName: clients that check names accept it for none"
-        return [Fault(words, f"make one with DNS:{host_name}; the common name does not count (RFC 9525 §2)")]
+        words = (
+            f"the certificate {name} has no subjectAltName: clients that go by RFC 9525 accept it for none"
+        )
+        remedy = f"make one with DNS:{host_name}; RFC 9525 §2 forbids to go by the common name, as some (Exim 4.96) do"
+        return [Fault(words, remedy)]
     words = f"the certificate {name} is for {', '.join(names[:5])}, and this host is {host_name}"
     return [Fault(words, f"make one for {host_name}, or for the name that MX records and clients use")]
 

@@ -5,6 +5,8 @@ DECIDES    each certificate is issued by the next, the last by an authority we t
            real time; who signs is an authority; the name is the certificate's. Where a certificate must be believed,
            OpenSSL itself decides in the handshake: this is for those that only should.
 STANDARDS  RFC 5280 §6.1 (path validation, its main steps), RFC 9525 §6.3 (names)
+LIKE EXIM  where there is no alternative name the common name is taken, as Exim's TLS libraries and OpenSSL do; RFC 9525
+           §2 forbids it, and certificate_check.py, which students see, goes by the RFC
 READ NEXT  tls.py
 """
 

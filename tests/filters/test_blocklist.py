@@ -32,6 +32,11 @@ def run(
         ("2001:db8::9", "9" + ".0" * 23 + ".8.b.d.0.1.0.0.2.bl.test"),
         ("::ffff:127.0.0.2", "2.0.0.0.0.0.f.7.f.f.f.f" + ".0" * 20 + ".bl.test"),
         ("Evil.test.", "evil.test.bl.test"),
+        ("192.0.2.99", "99.2.0.192.bl.test"),  # the examples of RFC 5782 §2.1 and §2.4
+        (
+            "2001:db8:1:2:3:4:567:89ab",
+            "b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2.bl.test",
+        ),
     ],
 )
 def test_query_name(what: str, name: str) -> None:
@@ -159,6 +164,12 @@ def test_check_list_of_other_kinds() -> None:
     zone: dict[Question[Any], Any] = {AddressesOf(name): found("127.0.0.2") for name in names}
     assert run(check_list("v6.test", "ipv6"), zone).is_fit
     assert run(check_list("dbl.test", "domain"), zone).is_fit
+    for kind, never in (("ipv6", "::ffff:7f00:1"), ("domain", "invalid")):  # RFC 5782 §5: must not be listed
+        full = {
+            **zone,
+            AddressesOf(query_name(never, "v6.test" if kind == "ipv6" else "dbl.test")): found("127.0.0.2"),
+        }
+        assert run(check_list("v6.test" if kind == "ipv6" else "dbl.test", kind), full).is_fit is False
     with pytest.raises(NotAskable):
         run(check_list("bl.test", "phone"), zone)
 

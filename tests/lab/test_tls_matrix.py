@@ -10,17 +10,25 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Coroutine
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from labkit.lab.authority import Authority
 from labkit.lab.data import data_path
 from labkit.lab.tls_cell import ATTACKERS, CLIENTS, OUTCOMES, PORTS
 from labkit.lab.tls_matrix import NoSuchCell, TlsMatrix, run_cell, run_matrix
 from labkit.lab.world import World
 from labkit.mail.event import EventKind
+from labkit.net.tls_checks import Fault, name_doubt
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 THOROUGH = os.environ.get("LABKIT_THOROUGH") == "1"
@@ -255,3 +263,51 @@ def test_cells_that_there_are_not(run: Run) -> None:
     matrix = run(run_matrix(network="memory", ports=[25], clients=["plain"], attackers=["none"]))
     with pytest.raises(NoSuchCell, match="was not run"):
         matrix.why(port=25, client="plain", attacker="strips")
+
+
+@pytest.mark.parametrize(
+    "engine, network",
+    [("labkit", "memory"), pytest.param("exim", "loopback", marks=pytest.mark.needs("exim", "gcc"))],
+)
+def test_a_certificate_that_has_a_common_name_alone(engine: str, network: str, run: Run) -> None:
+    """RFC 9525 §2 forbids to go by it. Both clients do all the same, which is why a doubt says "some"."""
+
+    async def story() -> None:
+        async with World.open(
+            "tls_matrix", engine=engine, network=network, alongside=True, queue_interval=None
+        ) as world:
+            file = world.partner.path("/etc/ssl/host.pem")
+            assert not doubts(file, world.partner.name)
+            file.write_bytes(named_by_its_subject(world.authority, world.partner.name))
+            (doubt,) = doubts(file, world.partner.name)
+            assert "no subjectAltName" in doubt.problem and "some (Exim 4.96) do" in doubt.remedy
+            with warnings.catch_warnings(record=True):
+                warnings.simplefilter("always")
+                await world.partner.reload()
+            cell = await run_cell(world, 465, "verified", "none")
+            assert (cell.outcome, cell.fate) == ("encrypted", "delivered")
+            (sent,) = world.journal.where(EventKind.DELIVERED, host=world.mine.name)
+            assert sent.is_verified
+
+    run(story())
+
+
+def doubts(file: Path, host: str) -> list[Fault]:
+    return name_doubt(file, "host.pem", host)
+
+
+def named_by_its_subject(authority: Authority, name: str) -> bytes:
+    """A certificate of the lab's authority without alternative names, and its key."""
+    own = x509.load_pem_x509_certificate(authority.prepare().read_bytes())
+    signer = serialization.load_pem_private_key((authority.folder / "ca.key").read_bytes(), None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+    builder = x509.CertificateBuilder(own.subject, subject, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(datetime(2021, 1, 1)).not_valid_after(datetime(2049, 1, 1))
+    signed = builder.add_extension(usage, critical=False).sign(signer, hashes.SHA256())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return signed.public_bytes(serialization.Encoding.PEM) + private

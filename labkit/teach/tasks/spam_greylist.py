@@ -165,9 +165,8 @@ def _retry(trial: Trial) -> Verdict | None:
         )
     if trial.let_in(HASTY):
         return hint(
-            "A second attempt after 20 seconds is let in. Bots try twice in a row; RFC 6647 says a minute "
-            "at the very "
-            "least, five are usual.",
+            "A second attempt after 20 seconds is let in. Bots try twice in a row; RFC 6647 (section 5) would "
+            "count a retry from one minute on, and five are usual.",
             *trial.seen(FIRST, HASTY),
         )
     if trial.let_in(AGAIN):

@@ -4,7 +4,7 @@ WHAT       `await probe_client(world)` sends a letter, then lets Mallory stand b
            ways, and sends
            one each time. `careful client` judges what arrived and what Mallory heard.
 DECIDES    by what happened. It does not matter whether the client uses 465 or 587.
-STANDARDS  RFC 3207 §6; RFC 8314 §3, §4; RFC 9525 §6; Exim specification, "The smtp transport"
+STANDARDS  RFC 3207 §6; RFC 8314 §3, §5; RFC 9525 §6; Exim specification, "The smtp transport"
 READ NEXT  tls_policy.py
 """
 
