@@ -134,7 +134,7 @@ def encode(item: QueueItem) -> tuple[bytes, bytes]:
         *(_tree(sorted(map(address_line, item.finished))) or ["XX"]),
         str(len(item.envelope.forward_paths)),
         *(
-            with_wishes(address_line(each), item.envelope.wishes_of(each))
+            with_wishes(_recipient_line(each), item.envelope.wishes_of(each))
             for each in item.envelope.forward_paths
         ),
     ]
@@ -147,16 +147,22 @@ def encode(item: QueueItem) -> tuple[bytes, bytes]:
 
 
 def address_line(mailbox: Mailbox) -> str:
-    """An address as the tree, the list of recipients and the journal `<id>-J` have it. Raises ValueError.
+    """An address as the tree and the journal `<id>-J` have it. Raises ValueError.
 
     Of a delivery to a file or a program it is that with its address: Mailbox("/var/mail/ann:ann@a.test", "").
-
-    Exim looks for more data at the end of a recipient's line, where a domain cannot be mistaken for it.
-    An address without a domain can: then it is quoted.
     """
     if not mailbox.domain and _DELIVERY.fullmatch(mailbox.local_part):
         octets = mailbox.local_part.encode("latin-1", "replace")
         return octets.translate(_LINE_ENDS).decode("utf-8", "surrogateescape")
+    return _recipient_line(mailbox)
+
+
+def _recipient_line(mailbox: Mailbox) -> str:
+    """An address as the list of recipients has it. Raises ValueError.
+
+    Exim looks for more data at the end of a recipient's line, where a domain cannot be mistaken for it.
+    An address without a domain can: then it is quoted.
+    """
     text = _checked(str(mailbox))
     return f'"{text}"' if not mailbox.domain and re.search(r"(?:^|#)[0-9]*$", text) else text
 

@@ -7,7 +7,16 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from labkit.lab.blocklist import MOST_ENTRIES, Blocklist, Entry, ListMistake, entry, name_of, zone_text
+from labkit.lab.blocklist import (
+    LONGEST_REASON,
+    MOST_ENTRIES,
+    Blocklist,
+    Entry,
+    ListMistake,
+    entry,
+    name_of,
+    zone_text,
+)
 from labkit.lab.world import World, partners
 from labkit.mail.questions import AddressesOf, DnsOutcome, TextOf
 from labkit.net.dns_zones import read_zone
@@ -123,6 +132,9 @@ def test_a_full_list_takes_no_more() -> None:
         blocks.list_all(full, "many")
         with pytest.raises(ListMistake, match="full"):
             blocks.list_all([BAD], "one more")
+        with pytest.raises(ListMistake, match="full"):
+            blocks.list(BAD, "one more")
+        assert blocks.list(full[0], "another reason").reason == "another reason", "what is there may change"
         assert len(blocks.entries) == MOST_ENTRIES
         assert repr(blocks).startswith(f"<block list bl.test, {MOST_ENTRIES} entries>")
 
@@ -132,3 +144,26 @@ def test_a_full_list_takes_no_more() -> None:
 def test_every_reason_makes_a_zone() -> None:
     for reason in ('"', "\\", '\\"', "a;b", "$ORIGIN x.", "( ", "@", ""):
         read_zone(zone_text([Entry(BAD, reason)]), "bl.test")
+
+
+def test_what_a_list_shows_of_itself() -> None:
+    async def story(world: World, blocks: Blocklist) -> None:
+        new = blocks.list("198.51.100.0/24", "a network", "127.0.0.4")
+        assert new == Entry("198.51.100.0/24", "a network", "127.0.0.4")
+        assert blocks.entries == {"198.51.100.0/24": new}
+        blocks.entries.clear()  # type: ignore[attr-defined]
+        assert blocks.entries, "a copy"
+        row = "  198.51.100.0/24    127.0.0.4  a network"
+        assert repr(blocks) == f"<block list bl.test, 1 entries>\n{row}"
+        blocks.shut_down()
+        assert repr(blocks).startswith("<block list bl.test, 1 entries, shut down: it lists everybody>")
+        with pytest.raises(ListMistake, match="no name for a list"):
+            Blocklist(world, "bl test")
+
+    with_list(story)
+
+
+def test_a_reason_of_the_full_length() -> None:
+    assert len(entry(BAD, "x" * LONGEST_REASON).reason) == LONGEST_REASON
+    with pytest.raises(ListMistake, match="at most"):
+        entry(BAD, "x" * (LONGEST_REASON + 1))

@@ -250,3 +250,43 @@ def _without_accidents(text: str) -> str:
     text = re.sub(r"\((?:Exim|labkit) [0-9.]+\)", "(MTA)", text)
     text = re.sub(r"(?m)[0-9]{2}:[0-9]{2}:[0-9]{2}", "TIME", text)
     return re.sub(r"\bE?[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}\b", "ID", text)
+
+
+def test_a_scorer_is_asked_outside_of_smtp() -> None:
+    """Answers stand in the order of the questions; who asks hears how far it is; what ended says so."""
+
+    async def story() -> None:
+        async with partners(st=11, partner=2, network="memory", alongside=True) as world:
+            served = await world.partner.serve_spamd(told)
+            assert repr(served) == f"<told at 127.0.0.1 port 783 of {world.partner.name}, running>"
+            assert served.started_in == 0
+            letters = [f"Subject: {n}\n\n{GTUBE if n % 3 == 0 else 'tea'}\n".encode() for n in range(10)]
+            heard: list[tuple[int, int]] = []
+            found = await served.score_all(letters, lambda done, total: heard.append((done, total)))
+            assert [each.score for each in found] == [9.0 if n % 3 == 0 else -1.0 for n in range(10)]
+            assert heard == [(n, 10) for n in range(1, 11)]
+            assert (await served.score(letters[0])).symbols == ("OURS",)
+            assert await served.report(letters[0]) == "because\nit is so"
+            await served.stop()
+            await served.stop()
+            assert not served.is_running and "stopped" in repr(served)
+            with pytest.raises(FilterFailed, match="told does not answer"):
+                await served.score(letters[0])
+
+    asyncio.run(story())
+
+
+def test_a_scorer_that_is_an_object_has_its_own_name() -> None:
+    class Judge:
+        name = "the judge"
+
+        def __call__(self, message: bytes) -> Scored:
+            return Scored(1.0, 5.0, "", ())
+
+    async def story() -> None:
+        async with partners(st=11, partner=2, network="memory", alongside=True) as world:
+            assert (await world.partner.serve_spamd(Judge())).name == "the judge"
+            del Judge.name
+            assert (await world.partner.serve_spamd(Judge())).name == "Judge"
+
+    asyncio.run(story())

@@ -79,6 +79,7 @@ items = st.builds(
 
 
 @given(items)
+@example(replace(ITEM, envelope=Envelope(None, (Mailbox("|:0", ""), Mailbox("/a:b", "")))))  # no deliveries
 @example(replace(ITEM, content=b""))
 @example(replace(ITEM, content=b"\r\n"))
 @example(replace(ITEM, content=b"Subject: only a header\r\n"))
