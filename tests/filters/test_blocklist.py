@@ -326,3 +326,11 @@ def test_what_a_list_says_hides_nothing() -> None:
         assert said.isprintable() and len(said) < 1_000
     assert found.reason.startswith(r"\x1b[2Jgone\u202e\x0d\n\t\x00x")
     assert str(answer_by(answer, check_list("bl.test"))).replace("\n", "").isprintable()
+
+
+def test_a_helo_hides_nothing() -> None:
+    def answer(question: object) -> DnsAnswer[str]:
+        return DnsAnswer(DnsOutcome.NXDOMAIN)
+
+    found = answer_by(answer, check_helo("\x1b[2J\u202e\0" + "x" * 100_000, "203.0.113.9"))
+    assert str(found).replace("\n", "").isprintable() and len(str(found)) < 1_000
