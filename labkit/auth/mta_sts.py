@@ -33,6 +33,7 @@ from labkit.auth.mta_sts_policy import (
 from labkit.auth.steps import Step
 from labkit.mail.asking import Asking, ask
 from labkit.mail.questions import PageFetched, PolicyAt, TextOf
+from labkit.mail.visible import visible
 
 FRESH, CACHED, NONE = "fresh", "cached", "none"
 RETRY_FETCH = 300  # seconds: RFC 8461 §3.3, no sooner again after a fetch that failed
@@ -219,7 +220,7 @@ def _fetched(name: str, steps: list[Step]) -> Asking[tuple[StsPolicy | None, str
 def page_problem(page: PageFetched) -> str:
     """Why the page is no policy file, whatever it says; "" if it may be one."""
     if page.problem:
-        return page.problem
+        return visible(page.problem)
     if 300 <= page.status < 400:
         return f"the answer is {page.status}, a redirect, and none is followed"
     if page.status != 200:
@@ -228,7 +229,7 @@ def page_problem(page: PageFetched) -> str:
         return f"it is longer than {LARGEST_POLICY // 1024} kB"
     media = page.content_type.partition(";")[0].strip().lower()
     if media != "text/plain":
-        return f"its type is {media[:40] or 'not said'}, not text/plain"
+        return f"its type is {visible(media[:40]) or 'not said'}, not text/plain"
     return ""
 
 

@@ -7,7 +7,8 @@ RULES      an A record within 127.0.0.0/8 lists; its value says why, as the list
            No answer is not "not listed": it is unknown.
 ASKS       AddressesOf the name; TextOf it for the reason, if it is listed
 STANDARDS  RFC 5782 §2.1 (IPv4), §2.4 (IPv6), §3 (domains), §5 (test entries); RFC 6471 (how lists should be run)
-SAFE       names that no DNS name can be like are not asked for. At most 20 records are shown, 200 characters each.
+SAFE       names that no DNS name can be like are not asked for. At most 20 records are shown, 200 characters each,
+           and nothing in them hides.
 READ NEXT  reverse.py
 """
 
@@ -22,6 +23,7 @@ from labkit.filters.steps import Step
 from labkit.mail.asking import Asking, ask
 from labkit.mail.plainly import SaidPlainly
 from labkit.mail.questions import AddressesOf, TextOf
+from labkit.mail.visible import visible
 
 TEST_ENTRY, NEVER_LISTED = "127.0.0.2", "127.0.0.1"
 TEST_ENTRY_V6, NEVER_LISTED_V6 = "::ffff:127.0.0.2", "::ffff:127.0.0.1"
@@ -115,14 +117,19 @@ def listed(what: str, zone: str) -> Asking[Listed]:
     answer = yield from ask(AddressesOf(name))
     if answer.outcome.is_temporary:
         return Listed(name, is_known=False)
-    records = [str(each)[:LONGEST_REASON] for each in answer.records[:MOST_RECORDS]]
+    records = [_shown(each) for each in answer.records[:MOST_RECORDS]]
     codes = tuple(each for each in records if is_code(each))
     strange = tuple(each for each in records if not is_code(each))
     if not codes:
         return Listed(name, strange=strange)
     texts = yield from ask(TextOf(name))
-    reason = str(texts.records[0])[:LONGEST_REASON] if texts.records else ""
+    reason = _shown(texts.records[0]) if texts.records else ""
     return Listed(name, codes, reason, strange)
+
+
+def _shown(record: object) -> str:
+    """What a list says, on one line: it is text of others."""
+    return visible(str(record)[:LONGEST_REASON]).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def is_code(record: str) -> bool:

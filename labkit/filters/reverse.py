@@ -23,6 +23,7 @@ from labkit.filters.blocklist import LONGEST_NAME, NotAskable, is_name
 from labkit.filters.steps import Step
 from labkit.mail.asking import Asking, Question, ask
 from labkit.mail.questions import AddressesOf, DnsAnswer, NamesOf, V6AddressesOf
+from labkit.mail.visible import visible
 
 MOST_NAMES = 10
 Address = IPv4Address | IPv6Address
@@ -55,7 +56,7 @@ class HeloFindings:
     steps: tuple[Step, ...]
 
     def __str__(self) -> str:
-        return "\n".join([f"HELO {self.helo}", *map(str, self.steps)])
+        return "\n".join([f"HELO {visible(self.helo[:LONGEST_NAME])}", *map(str, self.steps)])
 
 
 def check_reverse(address: str) -> Asking[ReverseFindings]:

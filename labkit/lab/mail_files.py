@@ -6,7 +6,8 @@ DECIDES    a file whose first line begins with "From " is an mbox, any other fil
            part of the message, nor is the empty line that parts two; of `>From `, `>>From ` one > goes (mboxrd).
            A folder with `cur` and `new` is a Maildir; in others the files *.eml, *.mbox and *.mbx count, below it, too,
            and an mbox whose name has no dot, such as Inbox.
-BOUNDED    one message at a time is in memory; one above 50 MB is left out, and that is said.
+BOUNDED    one message at a time is in memory; one above 50 MB is left out, and that is said; above
+           500 MB the rest of its file, too.
 PROBLEMS   what cannot be read is told to `on_problem` with the file's name, and reading goes on. Without it: a warning.
 SAFE       only regular files are opened; links are not followed inside a folder
 STANDARDS  RFC 4155 (mbox)
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 LARGEST = 50_000_000  # octets of one message
+HOPELESS = 10 * LARGEST  # octets of one message after which an mbox is read no further
 LONGEST_PIECE = 1 << 20  # a line is read in pieces of this size, however long it is
 MESSAGE_NAMES = (".eml", ".mbox", ".mbx")
 _FROM_LINE = re.compile(rb"From .*\d\d:\d\d.*\b\d{4}\b")
@@ -151,6 +153,9 @@ def _mbox(stream: BinaryIO, source: str, tell: OnProblem) -> Iterator[tuple[str,
             message.skips_line = not piece.endswith(b"\n")
         else:
             message.add(piece[1:] if at_line_start and _QUOTED_FROM.match(piece) else piece)
+            if message.size > HOPELESS:
+                tell(f"{source}:{number}: more than {HOPELESS:,} octets without an end; reading ends here")
+                return
         after_empty = at_line_start and piece in (b"\n", b"\r\n")
         at_line_start = piece.endswith(b"\n")
     if number:
@@ -163,18 +168,18 @@ class _Growing:
     def __init__(self) -> None:
         self.skips_line = False
         self._pieces: list[bytes] = []
-        self._size = 0
+        self.size = 0
 
     def add(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._size <= LARGEST:
+        self.size += len(piece)
+        if self.size <= LARGEST:
             self._pieces.append(piece)
         else:
             self._pieces.clear()
 
     def finished(self, source: str, tell: OnProblem) -> Iterator[tuple[str, bytes]]:
-        if self._size > LARGEST:
-            tell(f"{source}: {self._size:,} octets are too many for one message; the limit is {LARGEST:,}")
+        if self.size > LARGEST:
+            tell(f"{source}: {self.size:,} octets are too many for one message; the limit is {LARGEST:,}")
             return
         if len(self._pieces) > 1 and self._pieces[-1] in (b"\n", b"\r\n"):
             self._pieces.pop()

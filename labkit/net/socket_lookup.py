@@ -16,6 +16,7 @@ import random
 import socket
 import stat
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -120,7 +121,8 @@ class _Call(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.write(self._request)
         if self._shuts_down and self._transport.can_write_eof():
-            self._transport.write_eof()
+            with suppress(OSError):  # a server that has hung up already: what it said is read all the same
+                self._transport.write_eof()
 
     def data_received(self, data: bytes) -> None:
         self._received += data

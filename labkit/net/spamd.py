@@ -15,6 +15,7 @@ import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
@@ -134,7 +135,8 @@ class _Call(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.write(self._question.head + self._question.content)
         if self._question.hangs_up and self._transport.can_write_eof():
-            self._transport.write_eof()
+            with suppress(OSError):  # a server that has hung up already: what it said is read all the same
+                self._transport.write_eof()
 
     def data_received(self, data: bytes) -> None:
         self._received += data

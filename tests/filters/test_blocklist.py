@@ -322,3 +322,26 @@ def test_helo(helo: str, is_valid: bool, leads_here: bool | None) -> None:
 def test_what_strangers_write_is_visible() -> None:
     zone = {PTR: found("\x1b[2Jbank.test")}
     assert "\x1b" not in str(run(check_reverse("203.0.113.9"), zone))
+
+
+def test_what_a_list_says_hides_nothing() -> None:
+    """A reason with ESC and a line end of its own is one line of plain text."""
+
+    def answer(question: object) -> DnsAnswer[str]:
+        if isinstance(question, TextOf):
+            return DnsAnswer(DnsOutcome.FOUND, ("\x1b[2Jgone\u202e\r\n\t\0" + "x" * 100_000,))
+        return DnsAnswer(DnsOutcome.FOUND, ("127.0.0.2", "\x9b8.8.8.8\u2028") * 5_000)
+
+    found = answer_by(answer, listed("203.0.113.9", "bl.test"))
+    for said in (found.words, found.reason, *found.strange):
+        assert said.isprintable() and len(said) < 1_000
+    assert found.reason.startswith(r"\x1b[2Jgone\u202e\x0d\n\t\x00x")
+    assert str(answer_by(answer, check_list("bl.test"))).replace("\n", "").isprintable()
+
+
+def test_a_helo_hides_nothing() -> None:
+    def answer(question: object) -> DnsAnswer[str]:
+        return DnsAnswer(DnsOutcome.NXDOMAIN)
+
+    found = answer_by(answer, check_helo("\x1b[2J\u202e\0" + "x" * 100_000, "203.0.113.9"))
+    assert str(found).replace("\n", "").isprintable() and len(str(found)) < 1_000

@@ -147,3 +147,15 @@ def test_no_link_inside_a_folder_is_followed(tmp_path: Path) -> None:
     linked = tmp_path / "mine.eml"
     linked.symlink_to(folder / "good/cur/2")
     assert read(linked)[0] == [("mine.eml", ONE)], "a link that the caller names himself is followed"
+
+
+def test_an_mbox_without_an_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sparse file of terabytes is no mailbox: nobody waits for its end."""
+    monkeypatch.setattr(mail_files, "LARGEST", 1000)
+    monkeypatch.setattr(mail_files, "HOPELESS", 10_000)
+    file, told = tmp_path / "a.mbox", list[str]()
+    with open(file, "wb") as stream:
+        stream.write(b"From a@b Mon Jan  1 00:00:00 2024\n\nx\n\nFrom a@b Mon Jan  1 00:00:00 2024\n\n")
+        stream.truncate(1 << 42)
+    assert [octets for _, octets in read_messages(tmp_path, told.append)] == [b"\nx\n"]
+    assert told == ["a.mbox:2: more than 10,000 octets without an end; reading ends here"]

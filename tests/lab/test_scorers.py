@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -219,6 +220,32 @@ def test_a_scorer_that_fails_is_no_refusal() -> None:
             return await judged(world, HAM)
 
     assert "451 Temporary local problem" in asyncio.run(story())
+
+
+@pytest.mark.parametrize("way", ["at once", "after a word", "reset"])
+def test_a_spamd_that_hangs_up_disturbs_nobody(way: str) -> None:
+    """The message waits, and no traceback is printed: hanging up may be faster than our saying that we are done."""
+
+    class HangsUp(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            transport.write(b"SPAMD/1.1 0 EX_OK\r\n" if way == "after a word" else b"")
+            (transport.abort if way == "reset" else transport.close)()
+
+    async def story() -> list[dict[str, Any]]:
+        trouble: list[dict[str, Any]] = []
+        async with partners(st=11, partner=2, network="loopback", alongside=True) as world:
+            asyncio.get_running_loop().set_exception_handler(lambda loop, context: trouble.append(context))
+            filtering(world.partner)
+            await world.partner.reload()
+            listener = await world.network.listen(world.partner.address, 783, lambda peer: HangsUp())
+            try:
+                assert "451 Temporary local problem" in await judged(world, HAM)
+            finally:
+                listener.close()
+        return trouble
+
+    assert asyncio.run(story()) == []
 
 
 @pytest.mark.needs("exim")

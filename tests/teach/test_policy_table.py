@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from labkit import World
+from labkit.auth.mta_sts import discover
 from labkit.lab.mta_sts_trials import DOMAIN, attack, play_all
 from labkit.lab.policy_agent import PolicyAgent
-from labkit.teach.views.policy_table import attacks_table, policy_table
+from labkit.mail.asking import Question, answer_by
+from labkit.mail.questions import DnsAnswer, DnsOutcome, PageFetched, PolicyAt
+from labkit.teach.views.policy_table import PolicyTable, attacks_table, policy_table
 from labkit.teach.views.stepper_ready import step_mta_sts
 
 
@@ -86,3 +92,26 @@ def test_stepper() -> None:
             assert again.walk.verdict == "cached" and len(again.walk.turns) == 1
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        PageFetched(200, "text/\x9b2J<script>\u202e", b""),
+        PageFetched(problem="\x1b[2J</td>\u2028\u202e\0"),
+        PageFetched(200, "text/plain", b"version: STSv1\nmode: \x1b[2J<script>\nmx: a.test\nmax_age: 1"),
+    ],
+)
+def test_what_a_web_server_says_hides_nothing(page: PageFetched) -> None:
+    """In the view, in its text twin, and in the result as print() writes it."""
+
+    def answer(question: Question[Any]) -> object:
+        if isinstance(question, PolicyAt):
+            return page
+        return DnsAnswer(DnsOutcome.FOUND, ("v=STSv1; id=1;",))
+
+    found = answer_by(answer, discover("far.test", 0))
+    view = PolicyTable(found, ["mx.far.test\x1b"])
+    for text in (view.text(), str(view.html()), str(found), *map(str, found.steps)):
+        assert not set(text) & set("\x9b\x1b\u202e\u2028\0"), ascii(text)
+    assert "<script>" not in str(view.html()) and "</td>\\u" not in str(view.html())

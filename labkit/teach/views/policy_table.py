@@ -21,7 +21,7 @@ from labkit.lab.world import World
 from labkit.mail.asking import answer_later
 from labkit.mail.questions import MxOf
 from labkit.teach.given import expect
-from labkit.teach.markup import Markup, clip, tag
+from labkit.teach.markup import Markup, clip, tag, visible
 from labkit.teach.tables import WIDTH, folded, table, text_table
 from labkit.teach.view import View
 
@@ -54,8 +54,8 @@ class TableView(View):
         return tag("div", tag("p", self.line), table(self.head, self.rows, self.title, code=self.code))
 
     def text(self) -> str:
-        rows = folded(self.head, self.rows, len(self.head) - 1)
-        return "\n".join([fill(self.line, WIDTH), text_table(self.head, rows, self.title)])
+        rows = folded(self.head, [[visible(cell) for cell in row] for row in self.rows], len(self.head) - 1)
+        return "\n".join([fill(visible(self.line), WIDTH), text_table(self.head, rows, visible(self.title))])
 
 
 class PolicyTable(TableView):
