@@ -239,6 +239,7 @@ OFFER_MISTAKES: dict[str, tuple[Steps, tuple[str, ...], str]] = {
     "the key of another": (other_key, TLS_LINES, "no pair"),
     "a key for all": (for_all, TLS_LINES, "Everybody on the machine"),
     "expired": (expired, TLS_LINES, "time is not now"),
+    "no certificate is named": (good, TLS_LINES[:3], "You have named no certificate"),
     "self-signed": (self_signed, TLS_LINES, "signed itself"),
     "another name": (other_name, TLS_LINES, "for another name"),
 }
@@ -279,6 +280,10 @@ def test_offer_tls_mistakes() -> None:
             assert verdict.progress is Progress.NOT_YET, (name, verdict.text())
             assert words in verdict.verdict.words, (name, verdict.text())
             told[name] = verdict.verdict.words
+        below = f"{first_configuration(world.mine)}\n{OF_TLS}"
+        world.mine.write_configuration(below)
+        verdict = check("offer tls", await probe_offer(world))
+        assert "below the first `begin`" in verdict.verdict.words, verdict.text()
 
     run(steps)
     told.pop("no certificate")
