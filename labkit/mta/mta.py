@@ -184,6 +184,8 @@ class Mta:
         self.stop()
         self.state.answers.close()
         self.state.spool.close()
+        if self.state.own_certificate is not None:
+            self.state.own_certificate.close()
 
     def reconfigure(self, compiled: Compiled) -> None:
         """Go on with another configuration, as SIGHUP makes a daemon do. New sessions see it."""

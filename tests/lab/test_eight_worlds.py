@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
+
 from labkit import partners
 from labkit.lab.world import World
 from labkit.net.loopback import Loopback
@@ -34,6 +36,7 @@ asyncio.run(main(int(sys.argv[1])))
 """
 
 
+@pytest.mark.alone  # what has ended here may begin elsewhere, at the same addresses
 def test_in_processes_of_their_own(
     child: Callable[..., subprocess.Popen[str]], listening_ports: Ports
 ) -> None:

@@ -502,7 +502,7 @@ def test_bayes_on_mail_of_your_own() -> None:
     assert "by which it is judged" not in check("bayes", Trained(bayes, 0.9, own)).verdict.words
     (shown,) = check("bayes", Trained(well_trained(), 0.9)).verdict.evidence
     assert isinstance(shown, Seen) and shown.where == "held out"
-    assert re.fullmatch(r"spam caught .+; ham lost .+; cost [0-9.]+", shown.what)
+    assert re.fullmatch(r"ham lost .+; spam caught .+; cost [0-9.]+", shown.what)
 
 
 def test_bayes_is_not_attempted() -> None:

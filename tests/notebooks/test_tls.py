@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
@@ -244,6 +245,7 @@ OFFER_MISTAKES: dict[str, tuple[Steps, tuple[str, ...], str]] = {
     "the key of another": (other_key, TLS_LINES, "no pair"),
     "a key for all": (for_all, TLS_LINES, "Everybody on the machine"),
     "expired": (expired, TLS_LINES, "time is not now"),
+    "no certificate is named": (good, TLS_LINES[:3], "You have named no certificate"),
     "self-signed": (self_signed, TLS_LINES, "signed itself"),
     "another name": (other_name, TLS_LINES, "for another name"),
 }
@@ -284,6 +286,10 @@ def test_offer_tls_mistakes() -> None:
             assert verdict.progress is Progress.NOT_YET, (name, verdict.text())
             assert words in verdict.verdict.words, (name, verdict.text())
             told[name] = verdict.verdict.words
+        below = f"{first_configuration(world.mine)}\n{OF_TLS}"
+        world.mine.write_configuration(below)
+        verdict = check("offer tls", await probe_offer(world))
+        assert "below the first `begin`" in verdict.verdict.words, verdict.text()
 
     run(steps)
     told.pop("no certificate")
@@ -554,6 +560,13 @@ CAREFUL: dict[str, tuple[str, ...]] = {
     "587": CAREFUL_587,
     "465": CAREFUL_465,
     "465, as the protocol says": CAREFUL_465[1:],
+    "names of hosts": (
+        "port = submission",
+        "hosts_try_auth = *",
+        f"hosts_require_tls = {NAME}",
+        f"tls_verify_hosts = {NAME}",
+        CA,
+    ),
     "TLS is implied by what is verified and required": (*CAREFUL_587, "tls_verify_cert_hostnames = *"),
 }
 CLIENT_MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
@@ -567,7 +580,28 @@ CLIENT_MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     "names switched off": ((*CAREFUL_587, "tls_verify_cert_hostnames ="), "for his own name"),
     "the system's authorities": ((*CAREFUL_587[:4],), "does not believe"),
     "a file that is not there": ((*CAREFUL_587[:4], CA.replace("lab-", "")), "cannot open"),
-    "465, and a banner": (("port = 465", *CAREFUL_587[1:], "command_timeout = 2s"), "says nothing"),
+    "465, and a banner": (("port = 465", *CAREFUL_587[1:]), "says nothing"),
+    "587, and TLS at once": (("port = 587", "protocol = smtps", *CAREFUL_587[1:]), "port and protocol"),
+    "no TLS at all": (("port = 587", CAREFUL_587[1], "hosts_avoid_tls = *"), "keeps it from TLS"),
+    "its own certificate": (
+        (*CAREFUL_587[:4], "tls_certificate = /etc/ssl/lab-authority.pem"),
+        "what Ann's host shows of itself",
+    ),
+    "verified, by nobody": (("port = 587", CAREFUL_587[1], "tls_verify_hosts = *"), "does not believe"),
+    "TLS required of an address": (
+        (
+            "port = 587",
+            CAREFUL_587[1],
+            "hosts_require_tls = 203.0.113.11",
+            "tls_verify_hosts = 203.0.113.11",
+            CA,
+        ),
+        "Whom does hosts_require_tls name",
+    ),
+    "another host verified": (
+        (*CAREFUL_587[:3], f"tls_verify_hosts = {MINE}", CA),
+        "Whom does tls_verify_hosts name",
+    ),
     "a port without a listener": (("port = 2525", *CAREFUL_587[1:]), "Nobody listens"),
     "no login": (("port = 25", *CAREFUL_587[2:], "hosts_try_auth ="), "has not logged in"),
 }
@@ -613,9 +647,25 @@ def test_careful_client_mistakes() -> None:
         assert "another name" in verdict.verdict.words, verdict.text()
 
     run(steps)
-    for twin in ("tried by name", "465, and nothing verified"):
+    for twin in ("tried by name", "465, and nothing verified", "verified, by nobody"):
         told.pop(twin)
     assert len(set(told.values())) == len(told)
+
+
+def test_what_is_told_of_commands_put_in() -> None:
+    """No client here is caught by this alone; should one be, this is what the student reads."""
+
+    async def steps(world: World) -> None:
+        await with_careless_ann(world)
+        verdict = await hand_in(world, CAREFUL_465)
+        assert verdict.progress is Progress.DONE
+        probed = await probe_client(world)
+        caught = replace(probed, told={"injects": 17}, read={})
+        verdict = check("careful client", caught)
+        assert "behind STARTTLS, before the handshake" in verdict.verdict.words, verdict.text()
+        assert "17 characters (injects)" in verdict.text()
+
+    run(steps)
 
 
 @pytest.mark.needs("exim", "gcc")

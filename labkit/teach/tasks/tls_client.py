@@ -10,7 +10,7 @@ READ NEXT  tls_policy.py
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from labkit.eximconf.reader import ConfigurationError
@@ -28,6 +28,7 @@ WAYS = (
     (OTHER_NAME, "own certificate", OWN),
     (INJECTED, "injects", "self-signed"),
 )
+_TOLD = (EventKind.DEFERRED, EventKind.FAILED, EventKind.FROZEN)  # why a letter has not left
 _REST = 10  # minutes: longer than the DNS remembers, and than a retry
 
 
@@ -62,7 +63,9 @@ async def probe_client(world: World) -> ProbedClient:
     told: dict[str, int] = {}
     read: dict[str, int] = {}
     if not _taken(world, met):
-        return ProbedClient(world, True, "", met, told, read)
+        before = len(world.journal)
+        await world.advance(minutes=_REST)  # who waits for a banner gives up after five minutes
+        return ProbedClient(world, True, "", met + _noted(world, client, before), told, read)
     try:
         for name, attack, certificate in WAYS:
             middle.forge(attack, certificate=certificate)
@@ -86,6 +89,10 @@ async def _letter(world: World, client: Host, subject: str) -> tuple[MailEvent, 
     text = f"From: {owner}\nTo: {bob}\nSubject: {subject}\n\nIs it you?\n"
     await client.send(owner, bob, text)
     await world.advance(seconds=20)
+    return _noted(world, client, before)
+
+
+def _noted(world: World, client: Host, before: int) -> tuple[MailEvent, ...]:
     hosts = (client.name, world.mine.name)
     return tuple(event for event in world.journal.where(after=before) if event.host in hosts)
 
@@ -118,10 +125,30 @@ def _not_arrived(probed: ProbedClient) -> Verdict | None:
     world = probed.world
     if _taken(world, probed.met):
         return None
-    words = [event for event in probed.met if event.host == probed.client.name and event.text]
-    text, last = " ".join(event.text or "" for event in words), words[-1:]
+    words = [e for e in probed.met if e.host == probed.client.name and e.text and e.kind in _TOLD]
+    words = [e for e in words if not (e.text or "").startswith("retry time")] or words  # that is no reason
+    text, last = " ".join(event.text or "" for event in words), words[:1]
+    if "no certificate and key" in text or "cert/key setup" in text:
+        return hint(
+            "tls_certificate of a transport is what Ann's host shows of itself, and nobody has asked for that. "
+            "Whom it believes is another option: tls_verify_certificates.",
+            *last,
+        )
+    if "did not advertise AUTH" in text:
+        return hint(
+            "Your server offers AUTH only inside of TLS, and Ann's host was not inside. Either something in its "
+            "transport keeps it from TLS, or it has not believed the certificate and went on in the clear. Its log "
+            "says which: print(home.log()).",
+            *last,
+        )
     if "cannot be read" in text or "reading file" in text.lower() or "failed to open" in text:
         return hint("Ann's host cannot open the file of those whom it believes. Is the name right?", *last)
+    if "TLS session" in text and "certificate" not in text:
+        return hint(
+            "TLS came to nothing, before any certificate was shown: at port 465 TLS comes before the banner, at "
+            "587 after STARTTLS. Do port and protocol of the transport go together?",
+            *last,
+        )
     if "certificate verification failed" in text and "invalid" not in text:
         return hint(
             "This is the right server with a good certificate, and Ann's host looks for another name in it. "
@@ -131,7 +158,7 @@ def _not_arrived(probed: ProbedClient) -> Verdict | None:
             "route_list say?",
             *last,
         )
-    if "TLS session" in text:
+    if "TLS session" in text or "certificate was bad" in text:
         return hint(
             "This is the right server, and Ann's host does not believe its certificate. Whom does it "
             "believe? The "
@@ -156,9 +183,14 @@ def _not_arrived(probed: ProbedClient) -> Verdict | None:
             "inside of TLS.",
             *last,
         )
-    return hint(
-        f"The letter has not arrived at your server. Ann's host says: {text[:200] or 'nothing'}", *last
-    )
+    return hint(f"The letter has not arrived at your server. Ann's host says: {_why(words)}", *last)
+
+
+def _why(words: Sequence[MailEvent]) -> str:
+    """The first reason, or that there is none."""
+    if not words:
+        return "nothing; it has gone another way, or nowhere"
+    return (words[0].text or "")[:200]
 
 
 def _told(probed: ProbedClient) -> Verdict | None:
@@ -175,32 +207,50 @@ def _told(probed: ProbedClient) -> Verdict | None:
             words = "read a letter of Ann's"
         else:
             continue
-        return judge(Seen(probed.world.now(), probed.world.middle.host.name, f"{words} ({name})"))
+        seen = Seen(probed.world.now(), probed.world.middle.host.name, f"{words} ({name})")
+        return judge(seen, _transport(probed.client))
     return None
 
 
-def _in_clear(seen: Seen) -> Verdict:
+def _transport(client: Host) -> str:
+    """The section of the transports, without comments."""
+    section = client.configuration.partition("begin transports")[2].partition("\nbegin ")[0]
+    return "\n".join(line for line in section.splitlines() if not line.lstrip().startswith("#"))
+
+
+def _in_clear(seen: Seen, transport: str) -> Verdict:
+    if "hosts_require_tls" in transport:
+        return hint(
+            "Mallory took STARTTLS out of the offer, and Ann's host went on in the clear. It demands TLS of some "
+            "hosts, and where it thought to be was none of them: the attacker chooses at which address he stands. "
+            "Whom does hosts_require_tls name?",
+            seen,
+        )
     return hint(
         "Mallory took STARTTLS out of the offer, and Ann's host went on in the clear: everybody on the way "
-        "could read "
-        "along. A certificate that nobody asks for cannot be checked. What makes TLS a condition, or begins "
-        "with it?",
+        "could read along. A certificate that nobody asks for cannot be checked. What makes TLS a condition, or "
+        "begins with it?",
         seen,
     )
 
 
-def _unsigned(seen: Seen) -> Verdict:
+def _unsigned(seen: Seen, transport: str) -> Verdict:
+    if "tls_verify_hosts" in transport.replace("tls_try_verify_hosts", ""):
+        return hint(
+            "Mallory showed a certificate of his own making, and Ann's host went on: encrypted, for Mallory. It "
+            "verifies some hosts, and where it thought to be was none of them: the attacker chooses at which "
+            "address he stands. Whom does tls_verify_hosts name?",
+            seen,
+        )
     return hint(
         "Mallory showed a certificate of his own making, and Ann's host went on: encrypted, for Mallory. By "
-        "default a "
-        "certificate is only *tried*: it is looked at, the log says CV=no, and nothing follows. Which "
-        "option makes it a "
-        "condition?",
+        "default a certificate is only *tried*: it is looked at, the log says CV=no, and nothing follows. Which "
+        "option makes it a condition?",
         seen,
     )
 
 
-def _other_name(seen: Seen) -> Verdict:
+def _other_name(seen: Seen, transport: str) -> Verdict:
     return hint(
         "Mallory showed a good certificate of the lab's authority, for his own name, and Ann's host went "
         "on. It has "
@@ -210,8 +260,12 @@ def _other_name(seen: Seen) -> Verdict:
     )
 
 
-def _injected(seen: Seen) -> Verdict:
-    return hint("Mallory put commands in before the handshake, and something of it was obeyed.", seen)
+def _injected(seen: Seen, transport: str) -> Verdict:
+    return hint(
+        "Mallory put commands in behind STARTTLS, before the handshake, and Ann's host went on with answers to "
+        "what it had not asked. Where TLS comes first there is nothing to put in: which port is that?",
+        seen,
+    )
 
 
 def _good(probed: ProbedClient) -> Verdict:

@@ -10,6 +10,7 @@ READ NEXT  tls_submission.py
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from labkit.eximconf.reader import ConfigurationError
@@ -67,8 +68,23 @@ def offer_tls(probed: ProbedOffer) -> Verdict:
             "exim.conf is as it was: no line of it speaks of TLS. Write yours, and run this cell again."
         )
     if probed.problem:
-        return bad_configuration(probed.world, probed.problem)
+        return _too_low(probed) or bad_configuration(probed.world, probed.problem)
     return _who_listens(probed) or _who_encrypts(probed) or _who_is_believed(probed) or _good(probed)
+
+
+def _too_low(probed: ProbedOffer) -> Verdict | None:
+    """Options of the main section below the first `begin`."""
+    low = probed.world.mine.configuration.partition("\nbegin ")[2]
+    if not re.search(
+        r"^\s*(?:tls_(?:advertise|certificate|privatekey|on_connect)|daemon_smtp)\w*\s*=", low, re.M
+    ):
+        return None
+    seen = Seen(probed.world.now(), probed.world.mine.name, " ".join(probed.problem.split())[:300])
+    return hint(
+        "Your host goes on with the old configuration: it cannot use the new one. Lines of yours stand below the "
+        "first `begin`, and are read as lines of that section. Where does the main section end?",
+        seen,
+    )
 
 
 def bad_configuration(world: World, problem: str) -> Verdict:
@@ -167,14 +183,7 @@ def _who_encrypts(probed: ProbedOffer) -> Verdict | None:
 
 
 def _not_offered(probed: ProbedOffer, called: Called) -> Verdict:
-    configuration, evidence = probed.world.mine.configuration, seen(called, probed.world)
-    if "tls_certificate" not in configuration:
-        return hint(
-            f"STARTTLS is not in the answer to EHLO at port {called.port}. TLS needs something to show: "
-            "which file is "
-            "your host's certificate?",
-            evidence,
-        )
+    evidence = seen(called, probed.world)
     others = [each for each in probed.calls if each.port != 465 and each.outcome == ENCRYPTED]
     if others:
         return hint(
@@ -185,7 +194,7 @@ def _not_offered(probed: ProbedOffer, called: Called) -> Verdict:
             seen(others[0], probed.world),
         )
     return hint(
-        "There is a certificate, and STARTTLS is offered to nobody. tls_advertise_hosts is the list of "
+        "STARTTLS is offered to nobody. tls_advertise_hosts is the list of "
         "those to whom it "
         "is offered: an empty list is nobody, and without the line it is everybody.",
         evidence,
@@ -202,13 +211,19 @@ def _who_is_believed(probed: ProbedOffer) -> Verdict | None:
 def _not_believed(world: World, called: Called, checked: Checked) -> Verdict:
     seen = Seen(world.now(), called.caller, f"port {called.port}: {checked.reason}"[:200])
     reason = checked.reason
+    if "signed itself" in reason and not re.search(
+        r"^\s*tls_certificate\s*=", world.mine.configuration, re.M
+    ):
+        return hint(
+            "You have named no certificate, so your host has made one itself at its start, and vouches for "
+            "itself. Clients that check do not believe it. Which option names the file of yours?",
+            seen,
+        )
     if "signed itself" in reason:
         return hint(
-            "It works: everything is encrypted, and nobody can listen. But with whom? The certificate has "
-            "signed "
-            "itself, and Mallory can make one with the same name in a second. A client that checks does not "
-            "believe it; "
-            "one that does not check is lost anyway. Who signs for you?",
+            "It works: everything is encrypted, and who only listens learns nothing. But with whom? The "
+            "certificate has signed itself, and Mallory can make one with the same name in a second. A client that "
+            "checks does not believe it; one that does not check is lost anyway. Who signs for you?",
             seen,
         )
     if "expired" in reason or "not yet" in reason or "over" in reason:
