@@ -301,6 +301,7 @@ GREY_WAYS = {
     "by network": QUICK + KNOWN + solution("greylist_network").text,
     "the provider by address": QUICK + "  accept hosts = 198.18.22.0/24 : 198.18.23.0/24\n" + SEEN + KEY + "\n",
     "no message of its own": GREY.replace("message = come again", ""),
+    "the code that RFC 6647 prefers": GREY.replace("message = come again", "message = 450 4.7.1 come again"),
     "the network in seen": GREY.replace("${sender_host_address}", "${sg{${mask:$sender_host_address/24}}{/}{//}}"),
     "by address alone": QUICK + KNOWN + SEEN.removesuffix(" / ") + "\n",
     "known ones in, others come again": QUICK + KNOWN + "  accept seen = -5m / " + KEY + "\n  defer message = later\n",
