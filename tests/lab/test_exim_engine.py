@@ -576,6 +576,17 @@ def test_a_host_changes_its_engine_and_keeps_what_waits(run: Run) -> None:
     run(story())
 
 
+def test_an_exim_is_asked_without_a_question_to_the_dns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exim looks up the name of this machine, on the network, where its configuration names none."""
+    program = tmp_path / "exim"
+    program.write_text('#!/bin/sh\ngrep -q "^primary_hostname = " "$2" && echo "Exim version 4.96 #1"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("EXIM_BIN", str(program))
+    assert find_exim().version == "4.96"
+
+
 def test_engines_that_do_not_exist(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="labkit or exim"):
         partners(engine="sendmail")

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -79,15 +80,20 @@ def _on_path() -> str | None:
 def _asked(path: Path, written: int) -> InstalledExim:
     """What the program, written at that time, says of itself. It may complain of the system's configuration."""
     try:
-        said = subprocess.run(
-            [path, "-C", "/dev/null", "-bV"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=PATIENCE,
-            check=False,
-        ).stdout
+        with tempfile.NamedTemporaryFile("w", prefix="labkit-", suffix=".conf") as named:
+            named.write(
+                "primary_hostname = localhost\n"
+            )  # without it Exim asks the DNS for this machine's name
+            named.flush()
+            said = subprocess.run(
+                [path, "-C", named.name, "-bV"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=PATIENCE,
+                check=False,
+            ).stdout
     except (OSError, subprocess.TimeoutExpired) as problem:
         raise EximMissing(f"{path} cannot be run: {problem}. Name another Exim in EXIM_BIN.") from problem
     version = re.match(r"Exim version (\S+)", said)
