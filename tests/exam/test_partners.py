@@ -69,6 +69,7 @@ def wait_at_the_backup(backup: Host, sender: Host) -> str:
     backup.start()
     send(sender, "ann@st1.test")
     until(lambda: re.search(f"{IDENT} == ann@st1.test", backup.log()), "the backup has tried")
+    until(lambda: not backup.is_at_work(), "it has put the message down")
     (queue_id,) = backup.ids()
     return queue_id
 

@@ -8,6 +8,7 @@ READ NEXT  test_one_host.py, test_partners.py, test_submission.py
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import smtplib
@@ -197,6 +198,18 @@ class Host:
 
     def ids(self) -> list[str]:
         return [line.split()[2] for line in self.exim("-bp").stdout.splitlines() if "<" in line]
+
+    def is_at_work(self) -> bool:
+        """Whether a process still has the lock of a message that waits: a command for it would find no work."""
+        for path in (self.folder / "spool" / "input").rglob("*-D"):
+            try:
+                with open(path, "rb+") as file:
+                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except FileNotFoundError:
+                continue  # it has just gone
+            except BlockingIOError:
+                return True
+        return False
 
 
 class World:

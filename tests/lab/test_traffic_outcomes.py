@@ -79,7 +79,7 @@ def test_kind_by_kind() -> None:
 
 def test_as_it_is_printed() -> None:
     assert str(MEASURED).splitlines() == [
-        "<tarpit: 3 of 4 spam caught, 2 of 5 ham wrongly, delay 10 min (95 %: 20), 12 connections>",
+        "<tarpit: 2 of 5 ham lost, half arrived within 10 min, 95 % within 20 min; 3 of 4 spam caught; 12 connections>",
         "                       messages     inbox    marked   refused   put off   hung up  delay",
         "ham  server                   4         3         1         -         -         -  10 min",
         "ham  shop                     1         -         -         -         1         -  ",
