@@ -106,7 +106,7 @@ def test_the_map_follows_the_other_view(desk: Any, shots: Callable[[str], Path])
     root.scroll_into_view_if_needed()
     root.get_by_role("button", name="Message 1, Hello").click()
     seen(root, "The journey of message 1")
-    assert "put into the mailbox of ann" in root.inner_text()
+    seen(root, "put into the mailbox of ann")  # the other host has said 250 and is perhaps still at it
     root.get_by_role("slider").fill("5")
     root.locator(".lk-node-state").get_by_text("down, 0 waiting").wait_for()
     assert root.get_by_label("st11.sne21.test: MX 20 mx2.st2.sne21.test", exact=True).count() == 1
