@@ -19,7 +19,7 @@ from labkit.delivery.generic import Stuck, Trouble, expanded, with_trace
 from labkit.delivery.written import Form, written
 from labkit.eximconf.configuration import Driver
 from labkit.eximconf.expansion import Compiled, Env, Tainted, compile_text
-from labkit.eximconf.lists import Match, PatternList
+from labkit.eximconf.lists import PatternList
 from labkit.eximconf.mailbox_text import NoMailbox, end_of_mailbox, read_mailbox
 from labkit.eximconf.options.kinds import read_time
 from labkit.eximconf.place import ConfigurationError, Place
@@ -186,8 +186,7 @@ def _without_those(never: PatternList, values: _Values, env: Env) -> Asking[None
             except NoMailbox:
                 kept.append(text[at:])
                 break
-            found = yield from never.asking(address, env)
-            if isinstance(found, Match) and found.found:
+            if (yield from never.contains(address, env)):
                 is_changed = True
             else:
                 kept.append(piece)

@@ -41,7 +41,7 @@ def check_transport(transport: Driver) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The message as the transport sends it, and under which reverse-path."""
+    """The message as the transport delivers it, and under which reverse-path. For smtp: as it came to the transport."""
 
     message: Message
     reverse_path: Mailbox | None
@@ -67,6 +67,8 @@ def preparing(
     trouble = yield from home(transport, env)
     if trouble is not None:
         return trouble
+    if transport.driver == "smtp":  # it shapes the message for each host, when that is known, and TLS
+        return Prepared(message, sender)
     changed = yield from shaped(transport, message, added, env)
     return changed if isinstance(changed, Trouble) else Prepared(changed, sender)
 

@@ -19,18 +19,16 @@ from typing import TYPE_CHECKING
 from labkit.auth.dane import Tlsa
 from labkit.lab.impostor_engine import OWN
 from labkit.lab.mta_sts_trials import (
-    CAROL,
     DOMAIN,
     FORGES_MX,
     NOTHING,
     OWN_CERTIFICATE,
     STRIPS,
 )
-from labkit.lab.one_letter import AllPlayed, OneLetter
+from labkit.lab.one_letter import AllPlayed, OneLetter, send_under_attack
 from labkit.lab.scenario_file import read_scenario
 from labkit.lab.scenarios import Scenario
 from labkit.lab.tlsa import DANE_EE, DANE_TA, publish_tlsa, tlsa_line
-from labkit.mail.event import EventKind
 
 if TYPE_CHECKING:
     from labkit.lab.world import World
@@ -128,13 +126,19 @@ class DanePlayed(OneLetter):
     case: DaneCase
 
     @property
+    def is_checked(self) -> bool:
+        """It went to somebody whose certificate a TLSA record names."""
+        deliveries = self.letter.deliveries
+        return bool(deliveries) and all(event.is_dane for event in deliveries)
+
+    @property
     def how(self) -> str:
-        return "encrypted, checked" if self.is_checked else "in clear" if self.in_clear else "encrypted"
+        return "encrypted, checked" if self.is_checked else super().how
 
     def __str__(self) -> str:
         signed = "signed" if self.case.is_signed else "not signed"
         lines = [
-            f"{self.case.name} ({self.engine}): {self.outcome}",
+            f"{self.case.name} ({self.letter.engine}): {self.outcome}",
             f"  Mallory {self.case.attack}; {DOMAIN} is {signed}; {RECORDS[self.case.record]}",
         ]
         lines += [f"  the MTA said: {self.why_waited}"] if self.why_waited else []
@@ -159,36 +163,13 @@ async def play_dane(name: str, *, engine: str | None = None, network: str = "aut
         world.sign_zone(DOMAIN, case.is_signed)
         publish(world, case)
         await attack(world, case.attack)
-        await world.laptop.send(CAROL, "our prices", "They are a secret.")
-        await world.settle()
-        first = world.journal.where(EventKind.DEFERRED, host=world.mine.name)
-        await relent(world)
-        await world.advance(hours=3)
-        return _played(world, case, first[0].text or "" if first else "")
+        return DanePlayed(case, await send_under_attack(world, relent))
 
 
 @lru_cache(maxsize=1)
 def _scenario() -> Scenario:
     """The file, read once: a world takes nothing from it but values."""
     return read_scenario("dane")
-
-
-def _played(world: World, case: DaneCase, why_waited: str) -> DanePlayed:
-    delivered = [
-        event
-        for event in world.journal.where(EventKind.DELIVERED, host=world.mine.name)
-        if event.recipient == CAROL
-    ]
-    return DanePlayed(
-        case=case,
-        engine=world.mine.engine.name,
-        with_mallory=len(world.impostor.letters),
-        with_carol=len(world.provider.inbox("carol")) + len(world.provider.spam("carol")),
-        in_clear=any(event.cipher is None for event in delivered),
-        is_checked=bool(delivered) and all(event.is_dane for event in delivered),
-        why_waited=why_waited,
-        log=world.mine.log(),
-    )
 
 
 def publish(world: World, case: DaneCase) -> None:

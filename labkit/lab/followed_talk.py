@@ -16,12 +16,14 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from labkit.smtp.states import Verb
+
 LONGEST_LINE = 64 * 1024  # octets of a line that does not end
 LONGEST_REPLY = 256 * 1024  # and of a reply
 MOST_PENDING = 1000  # commands that wait for their replies
 GREETING = "(greeting)"  # what the banner answers
 RESPONSE = "(response)"  # a client's line within AUTH
-VERBS = frozenset("EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY EXPN HELP STARTTLS AUTH ETRN".split())
+_VERBS = frozenset(verb.value for verb in Verb)
 _REPLY = re.compile(rb"([2-5][0-9][0-9])([ -])?")
 
 
@@ -126,7 +128,7 @@ class FollowedTalk:
             return Command(line, RESPONSE)
         words = line.split()
         verb = words[0].upper().decode("latin-1") if words else ""
-        if "AUTH" in self._pending and verb not in VERBS:
+        if "AUTH" in self._pending and verb not in _VERBS:
             verb = RESPONSE  # said before it was asked for
         self._pending.append(verb)
         if len(self._pending) > MOST_PENDING:

@@ -99,8 +99,7 @@ class ImpostorEngine(AiosmtpdEngine):
                 accept, waits = partial(self._accept, port), self.begins_with_tls(port)
                 listener = await world.network.listen(victim.address, port, accept, speaks_first=not waits)
                 self._at_victim.append(listener)
-        self.offers_tls, self.certificate = offers_tls, certificate
-        self._offers.clear()
+        self.show(offers_tls=offers_tls, certificate=certificate)
 
     async def give_back(self) -> None:
         """Let the other host have its address again."""

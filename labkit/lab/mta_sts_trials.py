@@ -16,18 +16,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from labkit.lab.impostor_engine import OWN
-from labkit.lab.one_letter import AllPlayed, OneLetter
+from labkit.lab.one_letter import AllPlayed, OneLetter, send_under_attack
 from labkit.lab.policy_agent import PolicyAgent
 from labkit.lab.scenario_file import read_scenario
 from labkit.lab.scenarios import Scenario
 from labkit.lab.tls_reporting import tls_report
-from labkit.mail.event import EventKind
 
 if TYPE_CHECKING:
     from labkit.auth.tls_report import TlsReport
     from labkit.lab.world import World
 
-DOMAIN, CAROL = "bigmail.test", "carol@bigmail.test"
+DOMAIN = "bigmail.test"
 STRIPS, OWN_CERTIFICATE, FORGES_MX = (
     "strips STARTTLS",
     "shows a certificate of its own",
@@ -110,7 +109,7 @@ class Played(OneLetter):
 
     def __str__(self) -> str:
         lines = [
-            f"{self.case.name} ({self.engine}): {self.outcome}",
+            f"{self.case.name} ({self.letter.engine}): {self.outcome}",
             f"  Mallory {self.case.attack}; policy: {self.case.mode or 'none'}; the agent found: {self.found}",
         ]
         lines += [f"  the MTA said: {self.why_waited}"] if self.why_waited else []
@@ -144,38 +143,14 @@ async def play(name: str, *, engine: str | None = None, network: str = "auto") -
             await world.advance(days=case.days_later)
             found = await agent.refresh(DOMAIN)
         attack(world, case.attack)
-        await world.laptop.send(CAROL, "our prices", "They are a secret.")
-        await world.settle()
-        first = world.journal.where(EventKind.DEFERRED, host=world.mine.name)
-        relent(world)
-        await world.advance(hours=3)
-        return _played(world, agent, case, str(found), first[0].text or "" if first else "")
+        letter = await send_under_attack(world, relent)
+        return Played(case, letter, str(found), tls_report(agent))
 
 
 @lru_cache(maxsize=1)
 def _scenario() -> Scenario:
     """The file, read once: a world takes nothing from it but values."""
     return read_scenario("mta_sts")
-
-
-def _played(world: World, agent: PolicyAgent, case: Case, found: str, why_waited: str) -> Played:
-    delivered = [
-        event
-        for event in world.journal.where(EventKind.DELIVERED, host=world.mine.name)
-        if event.recipient == CAROL
-    ]
-    return Played(
-        case=case,
-        engine=world.mine.engine.name,
-        with_mallory=len(world.impostor.letters),
-        with_carol=len(world.provider.inbox("carol")) + len(world.provider.spam("carol")),
-        in_clear=any(event.cipher is None for event in delivered),
-        is_checked=bool(delivered) and all(event.is_verified for event in delivered),
-        why_waited=why_waited,
-        found=found,
-        report=tls_report(agent),
-        log=world.mine.log(),
-    )
 
 
 # --- what Mallory does -----------------------------------------------------------------------------------------------
@@ -198,7 +173,7 @@ def hide(world: World) -> None:
     world.write_zone(DOMAIN, "".join(line for line in lines if not line.startswith("_mta-sts.")))
 
 
-def relent(world: World) -> None:
+async def relent(world: World) -> None:
     """End all attacks."""
     world.impostor.relent()
     world.forge_zone(DOMAIN, None)

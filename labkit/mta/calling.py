@@ -63,7 +63,8 @@ NO_PASSWORD = "authentication required but the certificate was bad, and no passw
 class Called:
     """An open connection, ready for MAIL. `manner` is how messages are to be sent; `details` are for their facts.
 
-    `messages` were sent already; `env` is what expansions know of the connection.
+    `messages` were sent already; `env` is what expansions know of the connection, `known` what of it is true of other
+    messages, too: $tls_out_….
     """
 
     transport: str
@@ -76,6 +77,7 @@ class Called:
     made_progress: bool = False  # the last of them got somewhere
     dane: Dane | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    known: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_open(self) -> bool:
@@ -236,7 +238,7 @@ class Caller:
         is_dane = dane is not None and dane.is_verified
         called.details |= {"cipher": encryption.shown, "is_verified": encryption.is_verified}
         called.details |= {"is_dane": True} if is_dane else {}
-        called.env.variables |= {
+        called.known |= {
             "tls_out_cipher": encryption.shown,
             "tls_cipher": encryption.shown,
             "tls_out_cipher_std": encryption.cipher,
@@ -248,6 +250,7 @@ class Caller:
             "tls_out_dane": "yes" if is_dane else "no",
             "tls_out_tlsa_usage": str(dane.usages if dane is not None else 0),
         }
+        called.env.variables |= called.known
 
     async def _authenticate(self, called: Called) -> HostTrouble | None:
         host, machine = called.host, called.connection.machine

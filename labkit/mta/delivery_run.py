@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from labkit.delivery.generic import with_trace, without_those
+from labkit.delivery.generic import without_those
 from labkit.delivery.transports import SmtpPlan, Trouble, planning, preparing
 from labkit.eximconf.lists import Match, PatternList
 from labkit.mail.address import Mailbox
@@ -88,7 +88,6 @@ class DeliveryRun:
         self.sending = Sending(self, over)
         self._go_on = go_on
         self.local = LocalDelivery(self)
-        self._shaped: dict[int, Message] = {}  # by route: what goes to other hosts
         # by leg: the recipients that came to it, and which one of several that are the same
         self.owners: dict[tuple[str, str], list[tuple[Mailbox, int]]] = {}
 
@@ -289,8 +288,7 @@ class DeliveryRun:
                 await self.local.deliver(transport, legs[0], prepared, env)
             return
         sender, recipients = prepared.reverse_path, [leg.address for leg in legs]
-        self._shaped[id(route)] = with_trace(transport, prepared.message, sender, recipients, now)
-        asked = planning(transport, self._shaped[id(route)], sender, recipients, env, now)
+        asked = planning(transport, prepared.message, sender, recipients, env, now)
         made = await answer_later(self.state.answerer(env), asked)
         if isinstance(made, Trouble):
             settle_trouble(self, legs, made)
@@ -320,10 +318,6 @@ class DeliveryRun:
         """All recipients that a delivery is for; those whose own delivery was one too many come first."""
         own, *others = self.owners.get(leg.key.key) or [(leg.recipient, 0)]
         return [recipient for recipient, _ in dict.fromkeys([*reversed(others), own])]
-
-    def message_for(self, route: Route) -> Message:
-        """The message as it goes to other hosts."""
-        return self._shaped[id(route)]
 
     def changes_of(self, route: Route) -> tuple[Message, list[HeaderField]]:
         """The message without the fields that routers remove, and the fields that they add."""

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from labkit.eximconf.configuration import Driver
 from labkit.eximconf.expansion import Env
 from labkit.eximconf.expansion.hosts import is_ip
-from labkit.eximconf.lists import Match
 from labkit.mail.asking import Asking, ask
 from labkit.mail.questions import AddressesOf
 from labkit.mta.host_trouble import IS_LOCAL, HostTrouble
@@ -73,7 +72,4 @@ def hosts_named(
 
 def _is_in(option: str, name: str, transport: Driver, env: Env) -> Asking[bool]:
     patterns = transport.options.patterns(option)
-    if patterns is None:
-        return False
-    match = yield from patterns.asking(name, env)
-    return isinstance(match, Match) and match.found
+    return patterns is not None and (yield from patterns.contains(name, env))

@@ -125,11 +125,10 @@ class Mta:
         return tuple((port, is_tls_port(main, port)) for port in self.ports)
 
     @property
-    def _doors(self) -> str:
+    def _listening(self) -> str:
         """Where it listens, as Exim's log says it: the ports where TLS begins at once come last."""
-        secure = self.state.compiled.configuration.main.values.get("tls_on_connect_ports") or ()
-        in_order = sorted(self.ports, key=lambda port: port in secure)
-        return f"listening on {', '.join(map(str, in_order))}"
+        in_order = sorted(self.doors, key=lambda door: door[1])
+        return f"listening on {', '.join(str(port) for port, _ in in_order)}"
 
     async def start(
         self, *, queue_only: bool | None = None, places: Sequence[tuple[str, int]] | None = None
@@ -143,7 +142,7 @@ class Mta:
         await self._listen(places)
         self.state.is_running = True
         self.runner.queue_only = True if queue_only else None
-        self.state.note(EventKind.STARTED, text=self._doors)
+        self.state.note(EventKind.STARTED, text=self._listening)
         self.runner.start()
 
     async def listen_again(self, places: Sequence[tuple[str, int]] | None = None) -> None:
@@ -152,7 +151,7 @@ class Mta:
             return
         self._close_listeners()
         await self._listen(places)
-        self.state.note(EventKind.STARTED, text=self._doors)
+        self.state.note(EventKind.STARTED, text=self._listening)
 
     async def _listen(self, places: Sequence[tuple[str, int]] | None) -> None:
         if places is None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from labkit.delivery.dkim import signs
-from labkit.delivery.generic import Trouble, bare
+from labkit.delivery.generic import Trouble, bare, shaped, with_trace
 from labkit.delivery.smtp import HostPlan, SmtpPlan, uses_own_hosts
 from labkit.eximconf.configuration import Driver
 from labkit.eximconf.expansion import Env
@@ -63,7 +63,7 @@ class _Job:
     transport: Driver
     env: Env
     envelope: Envelope
-    content: bytes
+    route: Route
     waiting: dict[Leg, Mailbox]  # with what RCPT says
     names: Mapping[Leg, Mailbox]  # the same, of those that are settled, too
     settled: list[Settled] = field(default_factory=list)
@@ -93,13 +93,12 @@ class Sending:
     ) -> None:
         """Try the hosts in order until every recipient has a verdict."""
         run = self.run
-        content = bytes(run.message_for(legs[0].route))
         item = run.item
         names = {
             leg: bare(leg.address, transport, replace(env, variables=dict(leg.route.values))) for leg in legs
         }
         envelope = Envelope(sender, (), item.envelope.returns, item.envelope.identifier, item.envelope.wishes)
-        job = _Job(made, transport, env, envelope, content, dict(names), names)
+        job = _Job(made, transport, env, envelope, legs[0].route, dict(names), names)
         if max((len(line) for line in item.content.split(b"\r\n")), default=0) > made.longest_line:
             for leg in legs:
                 run.outcomes.fail(leg, TOO_LONG_LINES)
@@ -257,7 +256,7 @@ class Sending:
         *,
         is_last: bool,
     ) -> None:
-        content = await self._signed(job, caller, called)
+        content = await self._content(job, caller, called)
         if isinstance(content, HostTrouble):
             called.made_progress = False
             self._took_ill(job, called.hop, host, content, status, job.legs)
@@ -289,19 +288,32 @@ class Sending:
             if left:
                 self._took_ill(job, hop, host, transfer.trouble, status, left)
 
-    async def _signed(self, job: _Job, caller: Caller, called: Called) -> bytes | HostTrouble:
-        """The message as this host gets it: with DKIM signatures, if the transport has some for it."""
-        if not signs(job.transport):
-            return job.content
-        state, queue_id = self.run.state, self.run.item.queue_id
+    async def _content(self, job: _Job, caller: Caller, called: Called) -> bytes | HostTrouble:
+        """The message as this host gets it: what the transport adds may speak of the host, and of TLS ($tls_out_…)."""
         env = caller.env_of(called.hop)
+        env.variables |= called.known
+        message, added = self.run.changes_of(job.route)
+        shaping = shaped(job.transport, message, added, env)
+        found = await answer_later(self.run.state.answerer(env), shaping)
+        if isinstance(found, Trouble):
+            return HostTrouble(found.errno, found.words, is_of_message=True)
+        recipients = [leg.address for leg in job.names]
+        now = self.run.state.surroundings.now()
+        traced = with_trace(job.transport, found, job.envelope.reverse_path, recipients, now)
+        return await self._signed(job, bytes(traced), called, env)
+
+    async def _signed(self, job: _Job, content: bytes, called: Called, env: Env) -> bytes | HostTrouble:
+        """With DKIM signatures, if the transport has some for this host."""
+        if not signs(job.transport):
+            return content
+        state, queue_id = self.run.state, self.run.item.queue_id
 
         def tell(line: str, panics: bool) -> None:
             logs = "main,panic" if panics else None
             state.note(EventKind.LOGGED, queue_id=queue_id, text=line, logs=logs)
 
         now = int(state.surroundings.now().timestamp())
-        asking = signed(job.content, job.transport, env, called.hop, now, tell)
+        asking = signed(content, job.transport, env, called.hop, now, tell)
         return await answer_later(state.answerer(env), asking)
 
     def _took_ill(

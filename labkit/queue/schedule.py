@@ -18,7 +18,6 @@ from datetime import datetime, timedelta
 
 from labkit.eximconf.expansion import Env
 from labkit.eximconf.lists import ListKind, NamedLists, compile_list
-from labkit.eximconf.lists.kinds import Match
 from labkit.eximconf.lists.pattern_list import PatternList
 from labkit.eximconf.options import read_time
 from labkit.eximconf.reader import ConfigurationError, LogicalLine, Place, unquote
@@ -107,21 +106,13 @@ def finding_rule(rules: Iterable[RetryRule], failing: Failing, env: Env) -> Aski
         if not rule.error.covers(failing.errno, failing.more):
             continue
         if rule.senders is not None and not (
-            failing.sender is not None and (yield from _is_in(rule.senders, failing.sender, env))
+            failing.sender is not None and (yield from rule.senders.contains(failing.sender, env))
         ):
             continue
         for address in failing.addresses:
-            if rule.addresses is None or (yield from _is_in(rule.addresses, address, env)):
+            if rule.addresses is None or (yield from rule.addresses.contains(address, env)):
                 return rule
     return None
-
-
-def _is_in(patterns: PatternList, address: str, env: Env) -> Asking[bool]:
-    """A list that cannot say, or is not there, does not match."""
-    if not patterns.can_ask:
-        return patterns.look(address, env).found
-    found = yield from patterns.asking(address, env)
-    return isinstance(found, Match) and found.found
 
 
 def after_failure(

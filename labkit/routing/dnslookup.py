@@ -41,8 +41,7 @@ def ignoring(patterns: PatternList | None, walk: Walk) -> Ignored | None:
     ignored = patterns
 
     def test(host: str, address: str) -> Asking[bool]:
-        found = yield from ignored.asking(address, walk.env, name=host)
-        return isinstance(found, Match) and found.found
+        return (yield from ignored.contains(address, walk.env, name=host))
 
     return test
 
@@ -50,14 +49,9 @@ def ignoring(patterns: PatternList | None, walk: Walk) -> Ignored | None:
 def dnssec(router: Router, name: str, walk: Walk) -> Asking[tuple[bool, bool]]:
     """Whether what is found must be signed for this name, and whether it matters."""
     required, requested = router.requires_dnssec, router.requests_dnssec
-    needs = required is not None and (yield from _matches(required, name, walk))
-    asks = needs or (requested is not None and (yield from _matches(requested, name, walk)))
+    needs = required is not None and (yield from required.contains(name, walk.env))
+    asks = needs or (requested is not None and (yield from requested.contains(name, walk.env)))
     return needs, asks
-
-
-def _matches(patterns: PatternList, subject: str, walk: Walk) -> Asking[bool]:
-    match = yield from patterns.asking(subject, walk.env)
-    return isinstance(match, Match) and match.found
 
 
 class _Dnslookup:
@@ -135,7 +129,7 @@ class _Dnslookup:
 
     def _look(self, walk: Walk, name: str, service: str) -> Asking[Exchangers]:
         def test(patterns: PatternList) -> Tolerated:
-            return lambda: _matches(patterns, name, walk)
+            return lambda: patterns.contains(name, walk.env)
 
         needs, asks = yield from dnssec(self.router, name, walk)
         manner = Manner(

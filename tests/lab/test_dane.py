@@ -66,11 +66,14 @@ def test_case(run: Run, network: str, engine: str, name: str) -> None:
     found = run(play_dane(name, network=network, engine=engine))
     outcome, words = OUTCOMES[name]
     assert (found.outcome, found.why_waited) == (outcome, words), str(found)
-    assert found.with_mallory + found.with_carol == (outcome != "it still waits"), "neither lost nor doubled"
-    assert found.engine == engine
-    assert ("CV=dane" in found.log) is found.is_checked
+    letter = found.letter
+    assert letter.with_mallory + letter.with_carol == (outcome != "it still waits"), (
+        "neither lost nor doubled"
+    )
+    assert letter.engine == engine
+    assert ("CV=dane" in letter.log) is found.is_checked
     tried = f"DANE attempt failed; TLS connection to {HOST} [203.0.113.200]: "
-    assert (tried in found.log) is words.startswith(FRAME)
+    assert (tried in letter.log) is words.startswith(FRAME)
     assert name in str(found)
 
 
@@ -163,6 +166,33 @@ def test_options(
             )
             assert event.is_dane is (True if "CV=dane" in log else None)
             assert event.is_secure is (True if f"H={HOST} DS [" in log else None)
+
+    run(story())
+
+
+@WAYS
+@pytest.mark.parametrize(
+    "record, transport, shown",
+    [
+        ("3 1 1", "", "yes 8"),
+        ("2 1 1", "", "yes 4"),
+        ("1 1 1", "", "no 0"),
+        ("", "", "no 0"),
+        ("3 1 1", "hosts_try_dane =", "no 0"),
+    ],
+)
+def test_variables(run: Run, network: str, engine: str, record: str, transport: str, shown: str) -> None:
+    """What a transport may write into the letter: $tls_out_dane and $tls_out_tlsa_usage (a bit for each usage)."""
+
+    async def story() -> None:
+        adds = "headers_add = X-Dane: $tls_out_dane $tls_out_tlsa_usage"
+        scenario = configured("", f"{adds}\n  {transport}")
+        async with World(scenario, network=network, engine=engine, alongside=True) as world:
+            prepare(world, record)
+            await world.mine.send("ann@st11.sne21.test", "carol@bigmail.test", "Subject: x\n\nx\n")
+            await world.settle()
+            (arrived,) = (*world.provider.inbox("carol"), *world.provider.spam("carol"))
+            assert (arrived.first("X-Dane") or "").strip() == shown
 
     run(story())
 

@@ -57,8 +57,8 @@ def test_no_case_is_left_out() -> None:
 def test_case(run: Run, network: str, engine: str, name: str) -> None:
     found = run(play(name, network=network, engine=engine))
     assert found.outcome == OUTCOMES[name], str(found)
-    assert found.with_mallory + found.with_carol == 1, "one letter: neither lost nor doubled"
-    assert found.engine == engine
+    assert found.letter.with_mallory + found.letter.with_carol == 1, "one letter: neither lost nor doubled"
+    assert found.letter.engine == engine
     words = {
         "enforce, stripped": "a TLS session is required, but the server did not offer TLS support",
         "hidden later": "a TLS session is required, but the server did not offer TLS support",
@@ -68,7 +68,7 @@ def test_case(run: Run, network: str, engine: str, name: str) -> None:
     assert words.get(name, "") in found.why_waited
     assert bool(found.why_waited) == (name in words)
     if name == "enforce, forged MX":  # a router before has found no host (docs/differences.md, `host-number`)
-        assert f"R=not_named defer ({'-1' if engine == 'labkit' else '-32'}): MTA-STS" in found.log
+        assert f"R=not_named defer ({'-1' if engine == 'labkit' else '-32'}): MTA-STS" in found.letter.log
     (told,) = found.report.policies
     counted = {
         "testing, stripped": (0, "starttls-not-supported"),

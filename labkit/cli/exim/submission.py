@@ -20,7 +20,6 @@ from labkit.cli.exim.command import Told
 from labkit.cli.exim.files import octets_of
 from labkit.cli.exim.views import Work
 from labkit.eximconf.field_addresses import Readable, addresses_of
-from labkit.eximconf.lists import Match
 from labkit.eximconf.mailbox_text import NoMailbox, read_mailbox
 from labkit.lab.exim_log import MAIN, PANIC
 from labkit.mail.address import AddressSyntaxError, Mailbox
@@ -155,8 +154,8 @@ async def _may_name(work: Work, named: str) -> bool:
     if allowed is None:
         return False
     env = work.mta.state.env()
-    match = await work.machine.drive(allowed.asking(named, env), env)
-    return isinstance(match, Match) and match.found
+    may: bool = await work.machine.drive(allowed.contains(named, env), env)
+    return may
 
 
 def _sender(work: Work, named: str) -> Mailbox | None:

@@ -1,6 +1,7 @@
 """A list, ready to be asked whether something is in it.
 
-WHAT       a PatternList: `.look(subject, env)` where nothing can be asked, `.asking(subject, env)` always.
+WHAT       a PatternList: `.look(subject, env)` where nothing can be asked, `.asking(subject, env)` always;
+           `.contains(subject, env)` where no more than yes or no is wanted.
 RULES      a list with `$` is expanded as a whole whenever it is used, and only then cut: if the expansion was forced
            to fail, nothing is in it. unless it is set, $domain is what is looked for; $host_address is the host.
            A named list without `$`, or one that was defined with _cache, is asked once for each subject; env.memo keeps
@@ -177,6 +178,13 @@ class PatternList:
             subject, env, name, caseful=caseful, remembers=remembers, is_numbered=is_numbered
         )
         return self._keep(subject, env, match) if is_usual and isinstance(match, Match) else match
+
+    def contains(self, subject: str, env: Env, *, name: str | None = None) -> Asking[bool]:
+        """Is it in the list? A list that cannot say does not have it. `name`: see `asking`."""
+        if name is None and not self.can_ask:
+            return self.look(subject, env).found
+        found = yield from self.asking(subject, env, name=name)
+        return isinstance(found, Match) and found.found
 
     def _asking(
         self,

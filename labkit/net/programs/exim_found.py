@@ -81,9 +81,8 @@ def _asked(path: Path, written: int) -> InstalledExim:
     """What the program, written at that time, says of itself. It may complain of the system's configuration."""
     try:
         with tempfile.NamedTemporaryFile("w", prefix="labkit-", suffix=".conf") as named:
-            named.write(
-                "primary_hostname = localhost\n"
-            )  # without it Exim asks the DNS for this machine's name
+            # without a name in its file Exim asks the DNS for this machine's
+            named.write("primary_hostname = localhost\n")
             named.flush()
             said = subprocess.run(
                 [path, "-C", named.name, "-bV"],

@@ -18,10 +18,7 @@ from labkit.teach.checks import Seen, Verdict, done, exercise, hint, todo
 NAME = "which one"
 MOST_LOST = 0.03  # of honest mail
 _CLOSE = 0.6  # minutes: figures may be rounded
-_HOURS, _CLOSE_HOURS = (
-    120.0,
-    3.1,
-)  # from so many minutes on the table says hours, and rounds to a tenth of one
+_HOURS, _CLOSE_HOURS = 120.0, 3.1  # from so many on the table says hours, and rounds to a tenth of one
 _BY_CHANCE = 0.05
 
 

@@ -60,7 +60,7 @@ async def try_combination(
         prepare = None if scorer is None else scored_by(scorer)
         return Tried(await measure(mine, seed=seed, prepare=prepare))
     except (ConfigurationError, SolutionMistake) as problem:
-        return Tried(refusal=str(problem))
+        return Tried(refusal=f"The host does not take the file. {problem}")
 
 
 @exercise(NAME, "A combination that loses no letter, is not late, and catches two thirds of the spam")
@@ -71,8 +71,7 @@ def combination(tried: Tried) -> Verdict:
             'Put solutions together and let them be tried: check("combination", await try_combination(mine)).'
         )
     if tried.measured is None:
-        is_ours = tried.refusal in (_PUT_TOGETHER, _NO_SCORER)
-        return hint(tried.refusal if is_ours else f"The host does not take the file. {tried.refusal}")
+        return hint(tried.refusal)
     return _judged(tried.measured)
 
 

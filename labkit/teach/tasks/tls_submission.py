@@ -41,7 +41,7 @@ class ProbedSubmission:
     guessed: tuple[Called, ...] = ()  # somebody with a wrong password at 587
     public: tuple[
         Called, ...
-    ] = ()  # at 25 the partner's host in the clear, then by TLS; another host in the clear
+    ] = ()  # at 25: the partner's host in the clear, then by TLS; another in the clear
     stranger: tuple[Called, ...] = ()  # the same, with mail for others, in the clear
 
 

@@ -87,11 +87,11 @@ class AttacksTable(TableView):
 
     def __init__(self, played: AllPlayed[Any]) -> None:
         self.rows = played.rows()
-        engines = sorted({each.engine for each in played.played})
+        engines = sorted({each.letter.engine for each in played.played})
         self.title = f"One letter to Carol, and Mallory on the way (played on: {', '.join(engines)})"
-        stolen = sum(each.with_mallory > 0 for each in played.played)
+        stolen = sum(each.letter.with_mallory > 0 for each in played.played)
         self.line = f"{len(played.played)} cases: {stolen} letters stolen, none lost without a trace."
-        if any(not each.with_mallory and not each.with_carol for each in played.played):
+        if any(not each.letter.with_mallory and not each.letter.with_carol for each in played.played):
             self.line = f"{len(played.played)} cases: {stolen} letters stolen; some still wait."
 
 
