@@ -1,11 +1,13 @@
-"""The greylists of data/solutions and addresses that were made to hurt them: on labkit, and on the real Exim."""
+"""Greylists and HELO checks of data/solutions, and words that were made to hurt them: on labkit and the real Exim."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -27,36 +29,74 @@ SENDERS = (
     "$sender_host_address@x.test",
     '"a : b ; c"@x.test',
     '"a\\\\"@x.test',
-    f"{'p' * 240}@x.test",
+    f"{'p' * 230}@x.test",
     "",
 )
 
 
-def heard(world: World, senders: tuple[str, ...]) -> list[str]:
-    """What each of them hears to RCPT, in a connection of its own."""
-    return [_heard(world, sender) for sender in senders]
+EVERYBODY = f"""
+everybody:
+  driver = redirect
+  data   = ann@{OWN}
+begin transports"""
+RECIPIENTS = (*(sender.replace("x.test", OWN) for sender in SENDERS if sender), f"ANN@{OWN.upper()}")
+PLEASED, NO_NAME = "250 mx2.st11.sne21.test Hello ", "550 an address is no name: say "
+REFUSED = "550 you are not mx2.st11.sne21.test"
+SYNTAX = "501 Syntactically invalid HELO argument(s)"
+HELOS = {
+    "c.test": PLEASED,
+    "mx2.st11.sne21.test": REFUSED,
+    "MX2.St11.sne21.TEST": REFUSED,
+    "mx2.st11.sne21.test.": PLEASED,  # another name: Exim takes the dot for a part of it
+    "203.0.113.11": NO_NAME + "[203.0.113.11], or your name",
+    "[203.0.113.11]": PLEASED,
+    "0x7f.0.0.1": PLEASED,
+    "$primary_hostname": SYNTAX,
+    "${if eq{a}{a}}": SYNTAX,
+    "x';DROP": SYNTAX,
+    "a{b}": SYNTAX,
+    "c\xff.test": SYNTAX,
+    "": SYNTAX,
+}
 
 
-def _heard(world: World, sender: str) -> str:
+def heard(world: World, senders: tuple[str, ...], recipients: tuple[str, ...] = (f"ann@{OWN}",)) -> list[str]:
+    """What each sender hears to RCPT for each recipient, in a connection of its own."""
+    return [
+        asked(world, "HELO c.test", f"MAIL FROM:<{sender}>", f"RCPT TO:<{recipient}>")
+        for sender in senders
+        for recipient in recipients
+    ]
+
+
+def plain(recipient: str) -> str:
+    """As $local_part@$domain has it."""
+    local_part, _, domain = recipient.rpartition("@")
+    if local_part.startswith('"'):
+        local_part = re.sub(r"\\(.)", r"\1", local_part[1:-1])
+    return f"{local_part}@{domain}".lower()
+
+
+def asked(world: World, *commands: str) -> str:
+    """The last reply, or the first one that is no consent."""
     here = (world.real(world.scenario.callers[0], 0)[0], 0)
     with socket.create_connection(world.real(ADDRESS, 25), 20, here) as call, call.makefile("rwb") as lines:
         said = lines.readline()
-        for command in ("HELO c.test", f"MAIL FROM:<{sender}>", f"RCPT TO:<ann@{OWN}>", "QUIT"):
+        for command in commands:
             if not said.startswith(b"2"):
-                break
-            lines.write(f"{command}\r\n".encode())
+                return said.decode().strip()
+            lines.write(f"{command}\r\n".encode("latin-1"))
             lines.flush()
-            if command == "QUIT":
-                break
             said = lines.readline()
+        lines.write(b"QUIT\r\n")
     return said.decode().strip()
 
 
-def rows(world: World) -> dict[str, int]:
-    """The senders in the table, and how often each came."""
+def rows(world: World, name: str = "sender") -> dict[str, int]:
+    """The senders in the table (or the recipients), and how often each came."""
     (host,) = world.hosts.values()
     with closing(sqlite3.connect(host.path("/var/spool/exim/greylist.db"))) as database:
-        return dict(database.execute("SELECT sender, count FROM greylist"))
+        return dict(database.execute(f"SELECT {name}, count FROM greylist"))
 
 
 @pytest.mark.parametrize("engine", ["labkit", pytest.param("exim", marks=pytest.mark.needs("exim", "gcc"))])
@@ -78,6 +118,43 @@ def test_every_address_is_put_off_once(name: str, engine: str) -> None:
     if kept:
         assert set(kept) == set(SENDERS)
         assert set(kept.values()) <= {1, 2}, "a network that passed twice is not counted again"
+
+
+@pytest.mark.parametrize("engine", ["labkit", pytest.param("exim", marks=pytest.mark.needs("exim", "gcc"))])
+@pytest.mark.parametrize("name", ["greylist_seen", "greylist_sqlite", "greylist_network"])
+def test_every_recipient_is_put_off_once(name: str, engine: str) -> None:
+    """A host that takes mail for any local part: the other half of the triplet is the client's to choose, too."""
+
+    async def story() -> tuple[list[str], list[str], dict[str, int]]:
+        scenario = stream_scenario(solution(name))
+        (host,) = scenario.hosts
+        catching = replace(host, configuration=host.configuration.replace("\nbegin transports", EVERYBODY))
+        scenario = replace(scenario, hosts=(catching,))
+        async with World(scenario, network="loopback", queue_interval=None, engine=engine) as world:
+            first = await asyncio.to_thread(heard, world, ("good@x.test",), RECIPIENTS)
+            await world.advance(minutes=10)
+            again = await asyncio.to_thread(heard, world, ("good@x.test",), RECIPIENTS)
+            return first, again, {} if name == "greylist_seen" else rows(world, "recipient")
+
+    first, again, kept = asyncio.run(story())
+    assert first == ["451 greylisted: try again in five minutes"] * len(RECIPIENTS)
+    assert again == ["250 Accepted"] * len(RECIPIENTS)
+    if kept:
+        assert set(kept) == {plain(each) for each in RECIPIENTS}, "$local_part is bare, and in small letters"
+        assert set(kept.values()) <= {1, 2}
+
+
+@pytest.mark.parametrize("engine", ["labkit", pytest.param("exim", marks=pytest.mark.needs("exim", "gcc"))])
+def test_what_a_client_may_call_itself(engine: str) -> None:
+    """The HELO checks compare what was said, and expand none of it."""
+
+    async def story() -> dict[str, str]:
+        scenario = stream_scenario(solution("helo"))
+        async with World(scenario, network="loopback", queue_interval=None, engine=engine) as world:
+            return {name: await asyncio.to_thread(asked, world, f"HELO {name}") for name in HELOS}
+
+    found = asyncio.run(story())
+    assert {name: said[: len(HELOS[name])] for name, said in found.items()} == HELOS
 
 
 @pytest.mark.parametrize("name", ["greylist_sqlite", "greylist_network"])

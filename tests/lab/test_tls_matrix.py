@@ -8,10 +8,13 @@ THOROUGH   LABKIT_THOROUGH=1 runs all 48 cells on the real Exim, too.
 
 from __future__ import annotations
 
+import asyncio
 import os
+import smtplib
 import time
 import warnings
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,10 +28,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from labkit.lab.authority import Authority
 from labkit.lab.data import data_path
 from labkit.lab.tls_cell import ATTACKERS, CLIENTS, OUTCOMES, PORTS
-from labkit.lab.tls_matrix import NoSuchCell, TlsMatrix, run_cell, run_matrix
+from labkit.lab.tls_matrix import REST, NoSuchCell, TlsMatrix, run_cell, run_matrix, secrets_of
 from labkit.lab.world import World
 from labkit.mail.event import EventKind
 from labkit.net.tls_checks import Fault, name_doubt
+from labkit.net.tls_contexts import Wants, client_context
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 THOROUGH = os.environ.get("LABKIT_THOROUGH") == "1"
@@ -164,6 +168,44 @@ def test_words_before_the_handshake(run: Run) -> None:
             cell = await run_cell(world, 587, "verified", "answers")
             assert (cell.outcome, cell.fate) == ("refused", "waits")
             assert "synch error" in "\n".join(cell.client_log)
+
+    run(story())
+
+
+BOB = "bob@st2.sne21.test"  # whom these tests make the attacker's own address
+
+
+@pytest.mark.parametrize(
+    "sender, text, outcome",
+    [
+        (BOB, "EHLO mx2.st11.sne21.test", "injected"),
+        (BOB, "AUTH PLAIN {secret}", "stolen"),
+        ("carl@else.test", "AUTH PLAIN {secret}", "encrypted"),
+    ],
+)
+def test_a_server_that_takes_injected_commands(sender: str, text: str, outcome: str, run: Run) -> None:
+    """None of ours does; what it would bring the attacker is put there by hand while the cell is run, inside of TLS."""
+
+    async def story() -> None:
+        async with World.open("tls_matrix", network="loopback", alongside=True, queue_interval=None) as world:
+            world.middle.plan = replace(world.middle.plan, address=BOB)
+            (secret, *_) = secrets_of(world)["password"]
+            body = text.format(secret=secret.decode())
+            place, here = world.real("203.0.113.2", 25), (world.real(world.middle.host.address, 0)[0], 0)
+
+            def put_in() -> None:
+                with smtplib.SMTP(*place, timeout=20, source_address=here) as client:
+                    client.starttls(context=client_context(wants=Wants.NOTHING))
+                    letter = f"From: {sender}\r\nSubject: what the client said\r\n\r\n{body}\r\n"
+                    client.sendmail(sender, BOB, letter)
+
+            in_between = world.now() + timedelta(seconds=REST + 1)
+            world.at(in_between, lambda: asyncio.to_thread(put_in), "it is put in")
+            cell = await run_cell(world, 587, "required", "none")
+            assert (cell.outcome, cell.fate) == (outcome, "delivered")
+            assert cell.told == () and cell.letters == () and cell.on_wire == (), (
+                "by the injected letter alone"
+            )
 
     run(story())
 
