@@ -18,7 +18,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labkit.eximconf.lists import split_list
 from labkit.eximconf.reader import ConfigurationError, Place
@@ -32,7 +32,7 @@ from labkit.lab.engine import (
     QueueRun,
 )
 from labkit.lab.exim_configuration import Change, copy_of, lab_settings, main_settings
-from labkit.lab.exim_due import cutoffs, read_hints, warnings
+from labkit.lab.exim_due import PutOff, cutoffs, read_hints, warnings
 from labkit.lab.exim_facts import Fact, fact_in
 from labkit.lab.exim_queue import queue_summary
 from labkit.lab.exim_routes import routes_in
@@ -90,6 +90,8 @@ class EximEngine(Engine):
         self._started = host.world.now()
         self._next_run: Appointment | None = None
         self._tried: set[str] = set()  # what was there in the last run
+        self._put_off: dict[tuple[str, str], PutOff] = {}  # by queue id and recipient
+        self._hints_then: frozenset[str] = frozenset()  # what that run knew of failures
         self._runs = 0
         self._last_run = self._next_run_at = self._started
         self._looked_at: tuple[object, ...] = ()
@@ -393,6 +395,10 @@ class EximEngine(Engine):
         is_tried = {item.queue_id for item in items} <= self._tried
         if not is_tried or any(item.frozen for item in items) or (hints := self.retry_hints()) is None:
             return now
+        self._put_off = {key: each for key, each in self._put_off.items() if key[0] in self._tried}
+        is_hint_gone = not self._hints_then <= hints.keys()
+        if is_hint_gone or not all(each.is_kept_by(hints) for each in self._put_off.values()):
+            return now
         retry_times = (hint.attempt.next_try for hint in hints.values())
         # a retry time reached since the last run is still to be looked at, whatever has happened meanwhile
         return min(next_due(items, retry_times, self._ages, self._last_run), now + LONGEST)
@@ -423,6 +429,7 @@ class EximEngine(Engine):
         async def run() -> None:
             self._next_run, self._last_run = None, instant
             if ids := waiting(self._spool):
+                self._hints_then = frozenset(self.retry_hints() or ())
                 output = await self.command(("-q",), b"", DAEMON)
                 if output.status:
                     self._host.world.note(
@@ -545,7 +552,17 @@ class EximEngine(Engine):
             f"{self._host.folder}/", "/"
         )  # as the host names files
         facts = (fact_in(line) for line in text.split("\n"))
-        return [fact for fact in facts if fact is not None]
+        found = [fact for fact in facts if fact is not None]
+        for fact in found:
+            if fact.kind is EventKind.DEFERRED:
+                self._note_put_off(fact.details)
+        return found
+
+    def _note_put_off(self, details: Mapping[str, Any]) -> None:
+        queue_id, recipient = details["queue_id"], details["recipient"]
+        host, words = details.get("remote_host") or "", details.get("text") or ""
+        at = self._host.world.now()
+        self._put_off[queue_id, recipient] = PutOff(queue_id, recipient, host, details["errno"], words, at)
 
 
 def interface_address(item: str) -> str:

@@ -85,7 +85,7 @@ class Runner:
         self.queue_only: bool | None = None  # as -odq and -odb say; None: neither
         self._started = state.surroundings.now()
         self._next: Appointment | None = None
-        self._broken: set[str] = set()  # messages whose last run came to no end: to be tried in the next one
+        self._hints_then: frozenset[str] = frozenset()  # what the last queue run knew of failures
         self._next_at = self._last_run = self._started
 
     def start(self) -> None:
@@ -145,6 +145,8 @@ class Runner:
             return False
         state.look_at_hints()
         state.busy.add(queue_id)
+        if over is None:
+            state.for_each_run.discard(queue_id)
         try:
             return await DeliveryRun(
                 state, self.intake, item, mode, over=over, go_on=None if over else self._go_on
@@ -161,6 +163,7 @@ class Runner:
         """Try what is in the queue, oldest first. Raises ValueError for a regular expression that is none."""
         if not run.selects:
             self._last_run = self.state.surroundings.now()
+            self._hints_then = frozenset(self.state.hints.rows)
         mode = Mode(in_queue_run=True, forced=run.forced, thaws=run.thaws, login=run.login)
         if run.routes_first:
             await self._once(run, replace(mode, keeps_remote=True))
@@ -182,11 +185,10 @@ class Runner:
 
     async def _deliver_safely(self, queue_id: str, mode: Mode, over: Called | None = None) -> bool:
         """A mistake of ours in one message, or a disk that fails, must not keep the others from being served."""
-        self._broken.discard(queue_id)
         try:
             return await self._deliver(queue_id, mode, over)
         except Exception as problem:
-            self._broken.add(queue_id)
+            self.state.for_each_run.add(queue_id)
             self.state.note(EventKind.PROBLEM, queue_id=queue_id, text=repr(problem))
             return True
 
@@ -212,12 +214,18 @@ class Runner:
         assert self.interval is not None
         return fixed_time(self._started, self.interval, instant)
 
+    def _may_go_sooner(self) -> bool:
+        """Whether something waits that no hint keeps back: none was left, or another delivery has taken it away."""
+        state = self.state
+        is_hint_gone = not self._hints_then <= state.hints.rows.keys()
+        return is_hint_gone or not state.for_each_run.isdisjoint(state.queue)
+
     def _appoint(self, instant: datetime) -> None:
         async def run() -> None:
             self._next = None
             state, now = self.state, self.state.surroundings.now()
             due = due_at(tuple(state.queue.values()), state.hints, state.compiled.ages, self._last_run)
-            if due <= now or not self._broken.isdisjoint(state.queue):
+            if due <= now or self._may_go_sooner():
                 await self.run_queue()
             elif state.queue and due.year < 9999:
                 self._appoint(self._fixed_time(due))

@@ -241,10 +241,9 @@ class Sending:
             self._host_failed(job, hop, host, called, status, is_last=is_last)
             return called.stops
         try:
-            await self._transfer(job, caller, called, host, status, is_last=is_last)
+            return await self._transfer(job, caller, called, host, status, is_last=is_last)
         finally:
             await self._part(job, caller, called)
-        return False
 
     async def _transfer(
         self,
@@ -255,12 +254,16 @@ class Sending:
         status: HostStatus,
         *,
         is_last: bool,
-    ) -> None:
+    ) -> bool:
+        """The message goes to one host. True: no other is to be tried."""
         content = await self._content(job, caller, called)
         if isinstance(content, HostTrouble):
             called.made_progress = False
-            self._took_ill(job, called.hop, host, content, status, job.legs)
-            return
+            if content.stops:
+                self._put_off_all(job, content, called.hop)
+            else:
+                self._took_ill(job, called.hop, host, content, status, job.legs)
+            return content.stops
         transfer = Transfer(
             called,
             job.envelope,
@@ -287,6 +290,7 @@ class Sending:
             left = [leg for leg in job.waiting if leg not in transfer.troubles]
             if left:
                 self._took_ill(job, hop, host, transfer.trouble, status, left)
+        return False
 
     async def _content(self, job: _Job, caller: Caller, called: Called) -> bytes | HostTrouble:
         """The message as this host gets it: what the transport adds may speak of the host, and of TLS ($tls_out_…)."""
@@ -296,7 +300,7 @@ class Sending:
         shaping = shaped(job.transport, message, added, env)
         found = await answer_later(self.run.state.answerer(env), shaping)
         if isinstance(found, Trouble):
-            return HostTrouble(found.errno, found.words, is_of_message=True)
+            return HostTrouble(found.errno, found.words, stops=True)
         recipients = [leg.address for leg in job.names]
         now = self.run.state.surroundings.now()
         traced = with_trace(job.transport, found, job.envelope.reverse_path, recipients, now)

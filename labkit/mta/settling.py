@@ -16,7 +16,7 @@ from labkit.mail.asking import answer_later
 from labkit.mail.event import EventKind
 from labkit.mta.outcomes import LOGIN, Ending, Outcomes, Troubles
 from labkit.mta.telling import Teller
-from labkit.queue.errors import NO_WARNING_FROM
+from labkit.queue.errors import NO_WARNING_FROM, NOT_DUE, NOT_DUE_LOCAL
 from labkit.queue.item import QueueItem
 from labkit.queue.retrying import RetryItem
 
@@ -149,6 +149,8 @@ class Settling:
             warnings = await self.teller.warn(left, outcomes.age)
             item = replace(item, warnings=max(warnings, item.warnings))
         item = replace(item, is_untried=False)
+        if any(self._waits_without_hint(each) for each in outcomes.waiting):
+            state.for_each_run.add(item.queue_id)
         if outcomes.freezes or outcomes.stuck:
             item = item.freeze(state.surroundings.now())
             why = self._why_frozen(item)
@@ -162,6 +164,13 @@ class Settling:
         if replace(item, finished=frozenset()) != replace(self.before, finished=frozenset()):
             state.spool.update(item)
         outcomes.item = state.queue[item.queue_id] = item
+
+    def _waits_without_hint(self, ending: Ending) -> bool:
+        """Of some troubles the hints hear nothing: a held domain, a field of a transport that cannot be expanded."""
+        if ending.errno in (NOT_DUE, NOT_DUE_LOCAL):
+            return False
+        troubles = self.outcomes.troubles(ending.leg)
+        return not troubles.has_skipped and all(item.forgets for item in troubles.items.values())
 
     def _why_frozen(self, item: QueueItem) -> str:
         if self.outcomes.freezes:

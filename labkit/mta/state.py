@@ -57,6 +57,7 @@ class MtaState:
     queue: dict[str, QueueItem] = field(default_factory=dict)
     hints: Hints = field(default_factory=Hints)
     busy: set[str] = field(default_factory=set)
+    for_each_run: set[str] = field(default_factory=set)  # messages that wait, and no hint says until when
     is_running: bool = False
     takes_localhost: bool = False  # whether 127.0.0.1 is a client like others: not in a lab
     waits: Waits = field(default_factory=Waits)

@@ -87,6 +87,8 @@ def of_host(compiled: Compiled) -> dict[str, str]:
         "config_file": compiled.configuration.file,
         "config_dir": compiled.configuration.file.rpartition("/")[0],
         "spf_result_guessed": "no",
+        "host_lookup_deferred": "0",
+        "host_lookup_failed": "0",
         "bounce_return_size_limit": str(main.number("bounce_return_size_limit")),
         "version_number": "4.96",  # the Exim whose language this is
         "exim_version": "4.96",

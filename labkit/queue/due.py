@@ -4,7 +4,8 @@ WHY        a daemon with -q15m looks 480 times in five days, and nearly every ti
            reached". The lab carries out the runs that can change something, at the very instants the daemon would.
 DECIDES    what can change by time alone: a retry time is reached, a message becomes older than a retry rule allows, a
            delay warning is due, a frozen message may be thawed or dropped. Everything else begins with an event, and
-           after an event all is looked at anew. What was not yet tried is looked at in the next run.
+           after an event all is looked at anew. What was not yet tried is looked at in the next run; and in each run
+           what waits without a hint, or has lost it: those the queue runner knows (mta/runner.py).
 SAFE       whatever was overlooked here: no more than `LONGEST` passes without a run
 STANDARDS  Exim specification, chapter "Retry configuration"; options delay_warning, auto_thaw, timeout_frozen_after,
            ignore_bounce_errors_after

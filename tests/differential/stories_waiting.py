@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from labkit.mail.event import EventKind
 
-from .configurations import OTHERS, OURS, exim_conf
-from .stage import ANN, BOB, MINE, PARTNER, Lab, host, message
+from .configurations import BY_SMTP, INTO_MAILBOX, OTHERS, OURS, exim_conf
+from .stage import ANN, BOB, MINE, PARTNER, RELAY, Lab, host, message
 from .story import story
 
 NOBODY_LISTENS = "far  IN MX  10 stranger\n"
 TWO_DEAD = "far  IN MX  10 stranger\n     IN MX  20 mx2.st2.sne21\nnear IN MX 10 stranger\n"
+TWO_WAYS = "far  IN MX  10 mx2.st2.sne21\n     IN MX  20 smtp.relay\n"
 LATER = """\
 check_rcpt:
   defer  local_parts = later
@@ -33,6 +34,81 @@ async def hold_domains(lab: Lab) -> None:
         assert not world.partner.mailbox("bob")
         await world.mine.force(item.queue_id)
         assert len(world.partner.mailbox("bob")) == 1
+
+
+@story()
+async def held_for_hours(lab: Lab) -> None:
+    """No hint says how long: each queue run looks whether the domain is still held."""
+    configuration = exim_conf(MINE, "hold_domains = ${if exists{/etc/held}{st2.sne21.test}{}}\n")
+    hosts = host(MINE, configuration, "ann"), host(PARTNER, exim_conf(PARTNER), "bob")
+    async with lab.world(*hosts, files={f"{MINE}/etc/held": ""}) as world:
+        await lab.submit(world.mine, BOB, message())
+        await world.advance(hours=3)
+        assert len(world.journal.where(EventKind.DEFERRED, host=MINE)) == 1 + 3 * 4
+        (world.folder / MINE / "etc/held").unlink()
+        await world.advance(minutes=15)
+        assert len(world.partner.mailbox("bob")) == 1
+
+
+@story()
+async def the_host_is_back(lab: Lab) -> None:
+    """One message gets through: the hint is gone, and the others go with the next queue run."""
+    transports = BY_SMTP + "  connection_max_messages = 1\n" + INTO_MAILBOX
+    configuration = exim_conf(MINE, transports=transports, retry="*  *  F,2d,6h\n")
+    async with lab.world(host(MINE, configuration, "ann"), host(PARTNER, exim_conf(PARTNER), "bob")) as world:
+        await world.partner.stop()
+        for subject in ("one", "two"):
+            await lab.submit(world.mine, BOB, message(subject))
+        await world.advance(hours=1)
+        await world.partner.start()
+        await world.advance(minutes=30)
+        assert not world.partner.mailbox("bob"), "nobody has looked"
+        await world.mine.force(world.mine.queue[0].queue_id)
+        assert len(world.partner.mailbox("bob")) == 1
+        await world.advance(minutes=15)
+        assert len(world.partner.mailbox("bob")) == 2
+
+
+def _two_ways(field: str, *, acl: str) -> tuple[str, ...]:
+    """Configurations of three hosts: a transport that adds a field, an exchanger with an ACL, and the next one."""
+    transports = BY_SMTP + f"  headers_add = {field}\n" + INTO_MAILBOX
+    far = {"local_domains": "far.test"}
+    return exim_conf(MINE, transports=transports), exim_conf(PARTNER, acl=acl, **far), exim_conf(RELAY, **far)
+
+
+@story()
+async def fields_of_each_host(lab: Lab) -> None:
+    """What a transport adds is expanded anew for each host: the second gets its own name."""
+    field = (
+        "X-Via: $host $host_address $host_port $host_lookup_deferred $sending_ip_address "
+        "${if def:tls_out_cipher{TLS}}"
+    )
+    mine, first, second = _two_ways(field, acl=LATER)
+    hosts = host(MINE, mine, "ann"), host(PARTNER, first, "full"), host(RELAY, second, "full")
+    async with lab.world(*hosts, zone=TWO_WAYS) as world:
+        await lab.submit(world.mine, "full@far.test", message())
+        (letter,) = world.hosts[RELAY].mailbox("full")
+        via = letter.first("X-Via") or ""
+        assert via == "smtp.relay.test 203.0.113.87 25 0 203.0.113.11 TLS"
+
+
+@story()
+async def fields_that_come_to_nothing(lab: Lab) -> None:
+    """No other host is tried, and no hint is left: each queue run tries again, until the field can be expanded."""
+    field = "X-Via: ${if exists{/etc/ready}{ready}{${if >{$host}{b}{x}{y}}}}"
+    mine, first, second = _two_ways(field, acl="check_rcpt:\n  accept\n")
+    hosts = host(MINE, mine, "ann"), host(PARTNER, first, "carl"), host(RELAY, second, "carl")
+    async with lab.world(*hosts, zone=TWO_WAYS) as world:
+        await lab.submit(world.mine, "carl@far.test", message())
+        await world.advance(hours=3)
+        deferred = world.journal.where(EventKind.DEFERRED, host=MINE)
+        assert [each.errno for each in deferred] == [-25] * (1 + 3 * 4)
+        assert world.mine.engine.retry_hints() == {}
+        ready = world.folder / MINE / "etc/ready"
+        ready.touch()
+        ready.chmod(0o644)
+        await world.advance(minutes=15)
+        assert len(world.partner.mailbox("carl")) == 1
 
 
 @story()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from labkit.lab.exim_due import cutoffs, read_hints, warnings
+import pytest
+
+from labkit.lab.exim_due import PutOff, cutoffs, read_hints, warnings
 from labkit.mail.envelope import Envelope
 from labkit.queue.due import LONGEST, next_due
 from labkit.queue.item import QueueItem
@@ -52,3 +54,56 @@ def test_the_next_instant_that_can_change_anything() -> None:
         "a message grows too old"
     )
     assert next_due([item], [], [HOUR], NOON) == NOON + LONGEST, "whatever was overlooked"
+
+
+@pytest.mark.parametrize(
+    "recipient, host, at, errno, words, is_kept, why",
+    [
+        (
+            "ann@far.test",
+            "MX2.st2.test",
+            NOON - HOUR / 2,
+            111,
+            "Connection refused",
+            True,
+            "the hint of the host",
+        ),
+        (
+            "ann@far.test",
+            "mx3.st2.test",
+            NOON - HOUR / 2,
+            -25,
+            "failed to expand headers_add",
+            False,
+            "of another host",
+        ),
+        ("ann@far.test", "", NOON - HOUR / 2, -23, "domain is held", False, "of another domain"),
+        ("Bob@st2.test", "", NOON - HOUR / 2, -44, "SMTP error", True, "the hint of the address"),
+        ("bob@st2.test", "", NOON, -23, "domain is held", False, "the hint is older"),
+        ("ann@far.test", "", NOON - HOUR / 2, -52, "retry time not reached", True, "its hint was looked at"),
+        ("ann@far.test", "", NOON - HOUR / 2, -53, "Retry time not yet reached", True, "so was this"),
+        (
+            "ann@far.test",
+            "",
+            NOON - HOUR / 2,
+            -54,
+            "retry time not reached for any host for 'far.test'",
+            True,
+            "and this",
+        ),
+        (
+            "ann@far.test",
+            "",
+            NOON - HOUR / 2,
+            -54,
+            "all host address lookups for 'far.test' failed",
+            False,
+            "no host, no hint",
+        ),
+    ],
+)
+def test_what_waits_without_a_hint(
+    recipient: str, host: str, at: datetime, errno: int, words: str, is_kept: bool, why: str
+) -> None:
+    put_off = PutOff("1xVGdp-0000LT-0M", recipient, host, errno, words, at)
+    assert put_off.is_kept_by(read_hints(DUMP)) is is_kept, why
