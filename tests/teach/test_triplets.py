@@ -90,6 +90,32 @@ def test_it_follows_the_world() -> None:
     told(story)
 
 
+@pytest.mark.parametrize(
+    "name, first",
+    [("greylist_sqlite", "198.18.100.61"), ("greylist_seen", f"198.18.100.61_prize@winner.test_{ANN}")],
+)
+def test_what_was_there_stays_in_view(name: str, first: str) -> None:
+    """The lab is stopped, and its disks are gone: a reader who scrolls back must not read that nobody was put off."""
+    views = []
+
+    async def story(world: World) -> None:
+        await defend(world, name)
+        views.append(triplets_view(world))
+        assert "nobody was put off yet" in views[0].text()
+        await world.laptops[BOT].send(ANN, "hi", "there")
+
+    told(story)
+    (view,) = views
+    state = view.state()
+    assert not state["running"] and not view.world.is_running
+    assert state["tables"][0]["rows"][0][0] == first and state["ending"] == ""
+    late = triplets_view(view.world, view._host)
+    assert (
+        late.text()
+        == "The lab is stopped, and its disks are gone: nothing was read from the greylist before."
+    )
+
+
 def test_hostile_and_many_rows() -> None:
     """Whatever stands in the file: nothing is run, nothing is long, nothing fails."""
 

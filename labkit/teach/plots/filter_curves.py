@@ -2,6 +2,7 @@
 
 WHAT       `read_filters({"Bayes": [(score, is_spam), …], …})` -> for each filter its pairs and the threshold that is
            cheapest, or that was chosen. A filter that says only yes or no has scores 1 and 0: a point, not a curve.
+           `mark` draws the point at which a filter works, `frame` the axes and the legend.
 READ NEXT  roc.py, precision_recall.py
 """
 
@@ -9,10 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from labkit.filters.measures import CurvePoint, Rate, best_threshold, confusion, curve
 from labkit.mail.plainly import SaidPlainly
 from labkit.teach.plots.picture import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MOST_FILTERS = 6
 MOST_JUDGED = 100_000
@@ -95,7 +100,35 @@ def value(rate: Rate) -> float:
     return rate.value or 0.0
 
 
-def beyond(rate: Rate) -> list[list[float]]:
+def mark(axes: Axes, number: int, judge: Judge, across: Rate, up: Rate) -> None:
+    """The point with the bars of both intervals; in the legend stands its mark alone, with the line of its curve."""
+    colour, line = COLOURS[number], "none" if judge.is_yes_or_no else DASHES[number]
+    if across.value is not None and up.value is not None:
+        axes.errorbar(
+            [across.value],
+            [up.value],
+            xerr=_beyond(across),
+            yerr=_beyond(up),
+            color=colour,
+            marker=MARKS[number],
+            markersize=6,
+            linewidth=0.9,
+            capsize=2,
+            linestyle="none",
+        )
+    axes.plot([], [], color=colour, marker=MARKS[number], markersize=6, linestyle=line, label=judge.name)
+
+
+def frame(axes: Axes, across: str, up: str, corner: Literal["lower left", "lower right"]) -> None:
+    """Rates from 0 to 1 on both axes, their names, and the legend in a corner that is empty."""
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel(across, fontsize=8)
+    axes.set_ylabel(up, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc=corner)
+
+
+def _beyond(rate: Rate) -> list[list[float]]:
     """How far the interval reaches to both sides, as matplotlib's error bars want it."""
     middle = value(rate)
     return [[max(middle - rate.low, 0.0)], [max(rate.high - middle, 0.0)]]

@@ -12,6 +12,7 @@ READ NEXT  ../views/measured.py
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from labkit.filters.measures import Rate, average_precision
@@ -19,9 +20,9 @@ from labkit.filters.measures import precision_recall as points_of
 from labkit.teach.plots.filter_curves import (
     COLOURS,
     DASHES,
-    MARKS,
     Judge,
-    beyond,
+    frame,
+    mark,
     read_filters,
     share,
     value,
@@ -31,6 +32,8 @@ from labkit.teach.tables import text_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+WIDTH = 90  # characters of the text below the table
 
 
 class PrecisionRecall(Picture):
@@ -55,13 +58,15 @@ class PrecisionRecall(Picture):
         ]
         shares = ", ".join(f"{each.name} {100 * value(_share_of_spam(each)):.0f} %" for each in self.judges)
         wilson = "In brackets: Wilson's interval for 95 %."
-        judged = f"Spam in the mail that was judged: {shares}. Other mail, other precision."
+        judged = fill(f"Spam in the mail that was judged: {shares}. Other mail, other precision.", WIDTH)
         return f"{text_table(head, rows)}\n{wilson}\n{judged}"
 
     def _drawing(self, figure: Figure) -> None:
         axes = figure.add_axes((0.11, 0.13, 0.86, 0.83))
-        for level in sorted({value(_share_of_spam(each)) for each in self.judges}):
+        levels = sorted({value(_share_of_spam(each)) for each in self.judges})
+        for level in levels:
             axes.axhline(level, linestyle=":", color=GREY, linewidth=0.8)
+        axes.text(0.0, levels[-1] + 0.015, "all are called spam", fontsize=7, color=GREY)
         for number, each in enumerate(self.judges):
             colour, found = COLOURS[number], each.chosen.confusion
             if not each.is_yes_or_no:
@@ -69,25 +74,8 @@ class PrecisionRecall(Picture):
                 axes.step(
                     [0, *x], [y[0], *y], where="pre", color=colour, linestyle=DASHES[number], linewidth=1.4
                 )
-            is_known = found.precision.value is not None
-            axes.errorbar(
-                [value(found.recall)] if is_known else [],
-                [value(found.precision)] if is_known else [],
-                xerr=beyond(found.recall) if is_known else None,
-                yerr=beyond(found.precision) if is_known else None,
-                color=colour,
-                marker=MARKS[number],
-                markersize=6,
-                linewidth=0.9,
-                capsize=2,
-                linestyle=DASHES[number],
-                label=each.name,
-            )
-        axes.set_xlim(-0.02, 1.02)
-        axes.set_ylim(-0.02, 1.02)
-        axes.set_xlabel("spam caught (recall)", fontsize=8)
-        axes.set_ylabel("of what is called spam: spam (precision)", fontsize=8)
-        axes.legend(frameon=False, fontsize=8, loc="lower left")
+            mark(axes, number, each, found.recall, found.precision)
+        frame(axes, "spam caught (recall)", "of what is called spam: spam (precision)", "lower left")
 
 
 def _share_of_spam(judge: Judge) -> Rate:

@@ -18,9 +18,9 @@ from labkit.filters.measures import auc
 from labkit.teach.plots.filter_curves import (
     COLOURS,
     DASHES,
-    MARKS,
     Judge,
-    beyond,
+    frame,
+    mark,
     read_filters,
     share,
     value,
@@ -62,32 +62,15 @@ class RocPicture(Picture):
         axes.plot([0, 1], [0, 1], linestyle=":", color=GREY, linewidth=0.8)
         axes.text(0.72, 0.66, "a coin", fontsize=7, color=GREY)
         for number, each in enumerate(self.judges):
-            colour = COLOURS[number]
-            found = each.chosen.confusion
+            colour, found = COLOURS[number], each.chosen.confusion
             if not each.is_yes_or_no:
                 rates = [
                     (point.confusion.false_positive_rate, point.confusion.recall) for point in each.points
                 ]
                 x, y = [value(one) for one, _ in rates], [value(other) for _, other in rates]
                 axes.plot(x, y, color=colour, linestyle=DASHES[number], linewidth=1.4)
-            axes.errorbar(
-                [value(found.false_positive_rate)],
-                [value(found.recall)],
-                xerr=beyond(found.false_positive_rate),
-                yerr=beyond(found.recall),
-                color=colour,
-                marker=MARKS[number],
-                markersize=6,
-                linewidth=0.9,
-                capsize=2,
-                linestyle=DASHES[number],
-                label=each.name,
-            )
-        axes.set_xlim(-0.02, 1.02)
-        axes.set_ylim(-0.02, 1.02)
-        axes.set_xlabel("ham lost (false positive rate)", fontsize=8)
-        axes.set_ylabel("spam caught (recall)", fontsize=8)
-        axes.legend(frameon=False, fontsize=8, loc="lower right")
+            mark(axes, number, each, found.false_positive_rate, found.recall)
+        frame(axes, "ham lost (false positive rate)", "spam caught (recall)", "lower right")
 
 
 def roc(

@@ -2,7 +2,8 @@
 
 WHAT       `triplets_view(world)`: the rows of the SQLite table `greylist` (client, sender, recipient, first, last,
            passed, count) of the student's host, and the keys that the condition `seen` has written down.
-LIVE       as queue_view: drawn anew while things happen in the world; static HTML and a text twin elsewhere.
+LIVE       as queue_view: drawn anew while things happen in the world; static HTML and a text twin elsewhere. When the
+           lab is stopped, and its disks are gone, what was read last stays in view.
 LIMITS     what `seen` remembers is shown on labkit's own MTA; the real Exim keeps it in a hints file of its own, so
            there only the SQLite table is shown. So many rows are shown, those that moved last; the count is of all.
 SAFE       the file is opened for reading only; what stands in it came from anybody, so it is clipped and escaped.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from labkit.lab.host import Host
 from labkit.lab.labkit_engine import LabkitEngine
 from labkit.lab.world import World
 from labkit.mail.dates import in_words
-from labkit.mail.event import MailEvent
+from labkit.mail.event import EventKind, MailEvent
 from labkit.teach.following import Part, WorldView
 from labkit.teach.given import expect
 from labkit.teach.markup import clip, visible
@@ -35,6 +37,8 @@ _HEAD = ("client", "sender", "recipient", "first seen", "next allowed", "passed"
 _SEEN_HEAD = ("key", "first seen", "next allowed", "age")
 _ROWS = """SELECT client, sender, recipient, first, passed, count FROM greylist
            ORDER BY last DESC, client, sender, recipient LIMIT ?"""
+_EMPTY = "The greylist is empty: nobody was put off yet."
+_GONE = "The lab is stopped, and its disks are gone: nothing was read from the greylist before."
 _REAL = "The real Exim keeps what `seen` remembers in a hints file of its own: ask exim_dumpdb."
 
 
@@ -46,6 +50,15 @@ def triplets_view(
     return TripletsView(world, host, file, wait)
 
 
+@dataclass(slots=True)
+class _Known:
+    """What was read last: how many rows the table has, the last of them, and what `seen` remembers."""
+
+    count: int = 0
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    met: dict[str, float] = field(default_factory=dict)
+
+
 class TripletsView(WorldView):
     """What `triplets_view` gives."""
 
@@ -53,12 +66,15 @@ class TripletsView(WorldView):
 
     def __init__(self, world: World, host: Host | None, file: str, wait: timedelta) -> None:
         self._host = host or world.mine
-        self._path = self._host.path(file)
+        self._path, self._disk = self._host.path(file), self._host.path("/")
         self._wait = wait
+        self._known = _Known()
         super().__init__(world)
 
     def takes(self, event: MailEvent) -> None:
-        """Nothing is kept: the tables are read when they are drawn."""
+        """The tables are read when they are drawn; and once more when the host stops: its disk may go with the lab."""
+        if event.kind is EventKind.STOPPED and event.host == self._host.name:
+            self._look()
 
     @property
     def title(self) -> str:
@@ -82,31 +98,32 @@ class TripletsView(WorldView):
 
     def parts(self) -> list[Part]:
         found: list[Part] = []
-        count, rows = _read(self._path)
-        if count:
-            more = f", the last {MOST_ROWS} of them" if count > MOST_ROWS else ""
-            shown = [self._row(*row) for row in rows]
-            found.append((f"{self.title}: {count:,} triplets{more}", _HEAD, shown))
-        met = self._met()
-        if met:
-            last = sorted(met.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_ROWS]
-            rows_of_seen = [(_cell(key), *self._times(first)) for key, first in last]
-            found.append(
-                (f"What `seen` of {self._host.name} remembers: {len(met):,} keys", _SEEN_HEAD, rows_of_seen)
-            )
+        known = self._look()
+        if known.count:
+            more = f", the last {MOST_ROWS} of them" if known.count > MOST_ROWS else ""
+            shown = [self._row(*row) for row in known.rows]
+            found.append((f"{self.title}: {known.count:,} triplets{more}", _HEAD, shown))
+        if known.met:
+            last = sorted(known.met.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_ROWS]
+            of_seen = [(_cell(key), *self._times(first)) for key, first in last]
+            caption = f"What `seen` of {self._host.name} remembers: {len(known.met):,} keys"
+            found.append((caption, _SEEN_HEAD, of_seen))
         return found
 
     @property
     def ending(self) -> str:
         is_ours = isinstance(self._host.engine, LabkitEngine)
-        nothing = (
-            "" if _read(self._path)[0] or self._met() else "The greylist is empty: nobody was put off yet."
-        )
+        known, nothing = self._look(), ""
+        if not known.count and not known.met:
+            nothing = _EMPTY if self._disk.is_dir() else _GONE
         return " ".join(filter(None, (nothing, "" if is_ours else _REAL)))
 
-    def _met(self) -> dict[str, float]:
-        engine = self._host.engine
-        return dict(engine.met()) if isinstance(engine, LabkitEngine) and engine.is_running else {}
+    def _look(self) -> _Known:
+        known, engine = self._known, self._host.engine
+        if self._disk.is_dir():
+            known.count, known.rows = _read(self._path)
+            known.met = dict(engine.met()) if isinstance(engine, LabkitEngine) else {}
+        return known
 
     def _row(
         self, client: Any, sender: Any, recipient: Any, first: Any, passed: Any, count: Any
