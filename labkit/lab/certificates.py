@@ -32,7 +32,8 @@ from labkit.lab.host import Host
 from labkit.lab.whole_file import replace_file
 from labkit.mail.plainly import SaidPlainly
 from labkit.mail.questions import AddressesOf, TextOf
-from labkit.net.certificate_check import CertificateFacts, Checked, Step, read_certificate
+from labkit.net.certificate_check import Checked, Step
+from labkit.net.certificate_facts import CertificateFacts, read_certificate
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -22,14 +22,9 @@ from labkit.lab.capture import Capture
 from labkit.lab.host import Host
 from labkit.lab.reaching import IMPLICIT_TLS, address_of
 from labkit.mail.encryption import Encryption
-from labkit.net.certificate_check import (
-    CertificateFacts,
-    Checked,
-    Step,
-    check_chain,
-    check_name,
-    read_certificate,
-)
+from labkit.net.certificate_chain import check_chain
+from labkit.net.certificate_check import Checked, Step, check_name
+from labkit.net.certificate_facts import CertificateFacts, read_certificate
 from labkit.net.smtp_client import SmtpConnection
 from labkit.net.talk import Talk
 from labkit.net.tls_client import ClientTls

@@ -21,7 +21,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.net.certificate_check import Checked, check_chain, check_name, read_certificate
+from labkit.net.certificate_chain import check_chain
+from labkit.net.certificate_check import Checked, check_name
+from labkit.net.certificate_facts import read_certificate
 from labkit.net.tls_trust import Trust
 
 NOW = datetime.now(timezone.utc)
