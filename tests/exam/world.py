@@ -154,11 +154,12 @@ class Host:
         }
 
     def start(self, *options: str) -> None:
-        """Start the daemon and wait until it listens."""
+        """Start the daemon and wait until it listens, and has said who it is: who stops it needs its number."""
         done = self.exim("-bd", *options)
         assert done.returncode == 0, done.stderr
         port = int(self.macros.get("PORTS", "25").split(":")[0])
         until(lambda: self.world.listens(self.address, port), f"{self.name} listens")
+        until(lambda: self.pid is not None, f"{self.name} has written its exim.pid")
 
     @property
     def pid(self) -> int | None:
