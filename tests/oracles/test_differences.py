@@ -92,6 +92,9 @@ ASKED: dict[str, tuple[Callable[[Ask], str], str, str]] = {
     "non-ascii": (
         lambda ask: dialogue(ask, "EHLO c.test", "MAIL FROM:<\xe9@a.test>")[:3], "250", "501"
     ),
+    "long-paths": (
+        lambda ask: dialogue(ask, "EHLO c.test", f"MAIL FROM:<{'p' * 249}@a.test>")[:3], "250", "501"
+    ),
     "long-lines": (
         lambda ask: dialogue(ask, *MESSAGE, "Subject: x", "", "x" * 1200, ".")[:3], "250", "550"
     ),
