@@ -40,12 +40,14 @@ from labkit.lab.programs import Programs
 from labkit.lab.whole_file import replace_file
 from labkit.mail.envelope import Envelope
 from labkit.mail.event import EventKind
+from labkit.mta.server_tls import ONE_KEY_EACH, pairs
 from labkit.mta.surroundings import Appointment
 from labkit.net.network import PortTaken
 from labkit.net.programs.exim_found import InstalledExim
 from labkit.net.programs.supervised import Daemon
 from labkit.net.spool_format import SpoolFormatError
 from labkit.net.spool_reading import read_item, spool_pair, waiting
+from labkit.net.tls_contexts import TlsUnusable
 from labkit.queue.due import LONGEST, fixed_time, next_due
 from labkit.queue.hints import Hint
 from labkit.queue.item import QueueItem
@@ -241,15 +243,34 @@ class EximEngine(Engine):
         """
         if not certificate or "$" in certificate + key:
             return
-        from labkit.net.tls_checks import faults  # loads cryptography: only where there is a certificate
+        from labkit.net.tls_checks import (
+            Fault,
+            faults,
+        )  # loads cryptography: only where there is a certificate
 
-        name, key_name = (each.removeprefix(str(self._host.folder)) for each in (certificate, key))
-        for fault in faults(Path(certificate), Path(key) if key else None, name, key_name):
+        try:
+            found = [
+                fault
+                for file, key_file in pairs(certificate, key)
+                for fault in faults(
+                    Path(file),
+                    Path(key_file) if key_file else None,
+                    self._shown_as(file),
+                    self._shown_as(key_file),
+                )
+            ]
+        except TlsUnusable as unusable:
+            found = [Fault(str(unusable), ONE_KEY_EACH, is_about_key=True)]
+        for fault in found:
             is_of_key = fault.is_about_key and bool(key)
             line = self._line_of("tls_privatekey" if is_of_key else "tls_certificate")
             raise ConfigurationError(
                 Place(self._host.configuration_file.name, line), fault.problem, fault.remedy
             )
+
+    def _shown_as(self, file: str) -> str:
+        """As the host names it."""
+        return file.removeprefix(str(self._host.folder))
 
     def _line_of(self, start: str) -> int:
         """The first line of the host's file that begins so."""

@@ -1,9 +1,12 @@
 """The TLS of a server: what its configuration says becomes a context for one client.
 
-WHAT       `context_for(session, name)`: the certificate, its key, the ciphers and who must show a certificate, each
+WHAT       `context_for(session, name)`: the certificates, their keys, the ciphers and who must show a certificate, each
            expanded for this client. Files are the host's own: /etc/tls.crt is root/etc/tls.crt.
-LIKE EXIM  without tls_certificate a self-signed one is shown; what cannot be used is found out by the first client, who
-           hears 454, and the log says why
+LIKE EXIM  of several certificates those for the very name that the client wants are preferred (SNI); without
+           tls_certificate a self-signed one is shown; what cannot be used is found out by the first client, who hears
+           454, and the log says why
+UNLIKE     of an RSA and an EC certificate that are both possible a client gets the one that its own list prefers, from
+           Exim (GnuTLS) the first
 STANDARDS  Exim specification, section "Configuring an Exim server to use TLS"
 READ NEXT  server_auth.py
 """
@@ -11,12 +14,13 @@ READ NEXT  server_auth.py
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.eximconf.configuration import Options
 from labkit.eximconf.expansion import Env, ForcedFailure, Value
-from labkit.eximconf.lists import Match
+from labkit.eximconf.lists import Match, split_list
 from labkit.eximconf.place import Place
 from labkit.mail.asking import Asking
 from labkit.net.disk import Disk
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
     from labkit.mta.session import Session
 
 SYSTEM = "system"  # tls_verify_certificates: those that OpenSSL itself knows
+
+
+ONE_KEY_EACH = "name one key for each certificate, in the same order"
 
 
 class Unavailable(Exception):
@@ -82,12 +89,36 @@ def context_for(session: Session, server_name: str = "") -> Asking[ssl.SSLContex
         if not certificate:
             own = self_signed(session)
             return server_context(own, ciphers=ciphers, wants=wants, authorities=authorities)
-        own, own_key = path_on(disk, certificate), path_on(disk, key) if key else None
-        return server_context(own, own_key, ciphers=ciphers, wants=wants, authorities=authorities)
+        first, *others = _on_disk(disk, pairs(certificate, key), server_name)
+        return server_context(*first, others=others, ciphers=ciphers, wants=wants, authorities=authorities)
     except TlsUnusable as problem:
         words = str(problem).replace(str(disk.root), "") if not disk.is_whole else str(problem)
         files = f"cert={certificate} key={key or certificate}"
         raise Unavailable(f"(cert/key setup: {files}): {words}") from None
+
+
+def pairs(certificates: str, keys: str) -> list[tuple[str, str]]:
+    """Each certificate's file and that of its key: tls_certificate and tls_privatekey are lists in the same order.
+
+    Where no key is named, each is in the file of its certificate: "". Raises TlsUnusable for too few.
+    """
+    names, key_names = split_list(certificates), split_list(keys)
+    if not key_names:
+        return [(name, "") for name in names]
+    if len(key_names) < len(names):
+        raise TlsUnusable(f"out of keys: there are {len(names)} certificates and {len(key_names)} keys")
+    return list(zip(names, key_names))
+
+
+def _on_disk(
+    disk: Disk, named: Sequence[tuple[str, str]], server_name: str
+) -> Sequence[tuple[Path, Path | None]]:
+    found = [(path_on(disk, name), path_on(disk, key) if key else None) for name, key in named]
+    if len(found) == 1 or not server_name:
+        return found
+    from labkit.net.tls_checks import those_for  # loads cryptography
+
+    return those_for(found, server_name)
 
 
 def self_signed(session: Session) -> Path:

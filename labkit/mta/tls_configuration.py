@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from labkit.eximconf.configuration import Configuration
 from labkit.eximconf.expansion import Compiled
 from labkit.eximconf.place import ConfigurationError, Place
-from labkit.mta.server_tls import path_on, written
+from labkit.mta.server_tls import ONE_KEY_EACH, pairs, path_on, written
 from labkit.net.disk import Disk
 from labkit.net.tls_contexts import TlsUnusable, check_ciphers
 
@@ -39,6 +39,19 @@ def tls_problems(configuration: Configuration, disk: Disk) -> Iterator[Configura
 
 
 def _of_files(
+    disk: Disk, name: str, key_name: str, of_certificate: Place, of_key: Place
+) -> Iterator[ConfigurationError]:
+    """Of the files in both lists."""
+    try:
+        named = pairs(name, key_name)
+    except TlsUnusable as unusable:
+        yield ConfigurationError(of_key, str(unusable), ONE_KEY_EACH)
+        return
+    for each in named:
+        yield from _of_pair(disk, *each, of_certificate, of_key)
+
+
+def _of_pair(
     disk: Disk, name: str, key_name: str, of_certificate: Place, of_key: Place
 ) -> Iterator[ConfigurationError]:
     try:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from labkit.eximconf.configuration import Configuration, Options
+from labkit.eximconf.lists import split_list
 from labkit.eximconf.place import ConfigurationError
 from labkit.mta.server_tls import path_on, written
 from labkit.mta.tls_configuration import known
@@ -55,7 +56,7 @@ def _text(main: Options, name: str) -> str:
 def file_doubts(
     configuration: Configuration, disk: Disk, host_name: str, *, thorough: bool = False
 ) -> Iterator[ConfigurationError]:
-    """Of the certificate's file, if its name is known and it can be read; what is wrong, tls_configuration says."""
+    """Of the certificates, if their files are known and can be read; what is wrong, tls_configuration says."""
     main = configuration.main
     place, name = written(main, "tls_certificate"), known(main.expansion("tls_certificate"))
     if place is None or not name:
@@ -63,10 +64,12 @@ def file_doubts(
     from labkit.net.tls_checks import chain_doubts, name_doubt  # loads cryptography: only where there is one
 
     try:
-        path = path_on(disk, name)
-        found = chain_doubts(path, name, thorough=thorough)
-        found += name_doubt(path, name, host_name) if host_name else []
+        files = [(path_on(disk, each), each) for each in split_list(name)]
+        found = [fault for path, each in files for fault in chain_doubts(path, each, thorough=thorough)]
+        doubts = [name_doubt(path, each, host_name) for path, each in files] if host_name else []
     except (TlsUnusable, OSError, ValueError):
         return
+    if doubts and all(doubts):  # one of several may be for another name
+        found += doubts[0]
     for fault in found:
         yield ConfigurationError(place, fault.problem, fault.remedy)

@@ -15,6 +15,7 @@ READ NEXT  tls_contexts.py
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import pairwise
@@ -66,6 +67,21 @@ def _of_another(
         "make the certificate for this key, or name the key that it was made for",
         is_about_key,
     )
+
+
+def those_for(
+    files: Sequence[tuple[Path, Path | None]], host_name: str
+) -> Sequence[tuple[Path, Path | None]]:
+    """Of several certificates with their keys, those for that very name (GnuTLS: no star counts); else all."""
+    found = []
+    for certificate, key in files:
+        try:
+            shown = x509.load_pem_x509_certificates(certificate.read_bytes()[:LARGEST])[0]
+        except (OSError, ValueError):  # found out when it is loaded
+            continue
+        if host_name.lower() in map(str.lower, _names(shown)):
+            found.append((certificate, key))
+    return found or files
 
 
 def name_doubt(path: Path, name: str, host_name: str) -> list[Fault]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -40,13 +41,16 @@ def server_context(
     ciphers: str = "",
     wants: Wants = Wants.NOTHING,
     authorities: Path | None = None,
+    others: Sequence[tuple[Path, Path | None]] = (),
 ) -> ssl.SSLContext:
     """For a server that shows `certificate` (a chain, its own first); `key` None: it is in the same file.
 
+    `others`: further ones, for clients that cannot use the first; of two with keys of the same kind the first counts.
     `authorities` (a file, or a folder of hashed names; None: the system's) vouch for clients. Raises TlsUnusable.
     """
     context = _modern(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ciphers)
-    _load_own(context, certificate, key)
+    for each in (*reversed(others), (certificate, key)):  # OpenSSL keeps the last one of a kind
+        _load_own(context, *each)
     context.sni_callback = remember_name
     context.num_tickets = 0
     if wants is not Wants.NOTHING:

@@ -128,6 +128,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     ),
     "added-cr": ("tests/oracles/test_differences_delivered.py::test_line_ends_in_a_text_that_is_added",),
     "chunks": ("tests/oracles/test_differences_delivered.py::test_quit_after_a_piece_of_a_header",),
+    "two-certificates": ("tests/lab/test_tls_several.py::test_who_can_use_both",),
     "certificates": (
         "tests/lab/test_tls_server.py::test_said_when_the_configuration_is_read",
         "tests/oracles/test_differences.py::test_exim_finds_out_when_a_client_comes",

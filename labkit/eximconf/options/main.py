@@ -92,10 +92,18 @@ ROWS: tuple[Option, ...] = (
         "*",
         "clients that are offered STARTTLS; a lab host whose file says nothing about TLS offers none",
     ),
-    _works("tls_certificate", kinds.EXPANSION, None, "the file of our certificate; unset: a self-signed one"),
+    _works(
+        "tls_certificate",
+        kinds.EXPANSION,
+        None,
+        "the files of our certificates, a list; unset: a self-signed one",
+    ),
     _works("tls_on_connect_ports", kinds.SOME_PORTS, None, "ports where TLS begins at once"),
     _works(
-        "tls_privatekey", kinds.EXPANSION, None, "the file of our private key; unset: that of the certificate"
+        "tls_privatekey",
+        kinds.EXPANSION,
+        None,
+        "the files of their private keys, a list; unset: those of the certificates",
     ),
     _works("tls_remember_esmtp", kinds.BOOLEAN, False, "a client need not say EHLO again when TLS has begun"),
     _works(
