@@ -146,3 +146,15 @@ def test_each_event_once_in_a_period() -> None:
     assert rate > 1.5 and record is not None and record.events == {"a", "b"}
     _, record = event("a", record, 62)
     assert record is not None and record.events == {"a"}, "the period is over"
+
+
+@pytest.mark.parametrize("period", [60, 3600, 86400])
+@pytest.mark.parametrize("limit", [1, 2, 3, 10])
+def test_events_in_the_same_instant(limit: int, period: int) -> None:
+    """The lab's clock stands: each is one more, and the one that reaches the limit is still a little below it."""
+    question = RateOf("k", limit, period, 1, "strict")
+    kept: Rate | None = None
+    for number in range(1, limit + 2):
+        rate, kept = counted(question, kept, 1_000_000.0)
+        assert number - 1e-6 < rate <= number
+        assert (rate < limit) is (number < limit or number == limit > 1)

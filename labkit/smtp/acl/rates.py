@@ -43,8 +43,10 @@ def counted(question: RateOf, before: Rate | None, now: float) -> tuple[float, R
         rate = count
     else:
         interval = max(now - before.at, _SHORTEST) / question.period
-        fading = math.exp(-interval)
-        rate = max((1 - fading) * count / interval + fading * before.rate, count)
+        faded = -math.expm1(
+            -interval
+        )  # 1 - exp(-x) would be noise where the lab's clock stands between two events
+        rate = max(faded * count / interval + (1 - faded) * before.rate, count)
     is_kept = question.mode == "strict" or (question.mode == "leaky" and rate < question.limit)
     return rate, Rate(now, rate, since, events) if is_kept else None
 
