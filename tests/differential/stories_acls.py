@@ -407,6 +407,26 @@ async def slow_and_often(lab: Lab) -> None:
         assert replies[3] == "250 fine"
 
 
+AT_THE_LIMIT = """\
+check_rcpt:
+  warn    ratelimit   = 3 / 1h / strict / per_rcpt / strict
+          set acl_m_strict = over
+  warn    ratelimit   = 3 / 1m / leaky / per_rcpt / leaky
+          set acl_m_leaky = over
+  accept  message     = <$acl_m_strict> <$acl_m_leaky> $sender_rate
+"""
+
+
+@story()
+async def at_the_limit(lab: Lab) -> None:
+    """Hardly any time between two events: the third of three is a little below the limit, the fourth is over it."""
+    async with lab.world(host(MINE, exim_conf(MINE, acl=AT_THE_LIMIT), "ann")) as world:
+        mail = ("EHLO c.test", "MAIL FROM:<often@b.test>", *[TO_ANN] * 5)
+        replies = await lab.call(world.mine, *mail)
+        assert [reply.partition(" ")[2][:2] for reply in replies[3:6]] == ["<>"] * 3
+        assert all(reply.startswith("250 <over> <over>") for reply in replies[6:8])
+
+
 VERIFIED = """\
 on_helo:
   warn    ! verify = helo
